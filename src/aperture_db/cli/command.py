@@ -1,0 +1,173 @@
+"""Turns a function into a command: adds the shared options and is the one place where errors
+become messages and exit codes."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
+
+import typer
+
+from aperture_db.cli.run import CommonOptions, Run
+from aperture_db.cli.signals import exit_code_of, raising_on_termination
+from aperture_db.errors import ApertureDbError
+from aperture_db.render.console import ColorMode
+
+Params = ParamSpec("Params")
+Body = Callable[Concatenate[Run, Params], int | None]
+
+CONNECTION_PANEL = "Connection"
+OUTPUT_PANEL = "Output"
+
+CONNECTION_OPTIONS: dict[str, Any] = {
+    "database_url": Annotated[
+        str | None,
+        typer.Option(
+            "--database-url", "-d", metavar="URL", rich_help_panel=CONNECTION_PANEL,
+            help="Connection string; without it DATABASE_URL, DATABASE_URL_FILE, .env, PG*.",
+        ),
+    ],
+    "env_file": Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", rich_help_panel=CONNECTION_PANEL,
+            help="Read DATABASE_URL from this file instead of .env.local or .env.",
+        ),
+    ],
+    "connect_timeout": Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="SECONDS", rich_help_panel=CONNECTION_PANEL,
+            help="Give up an attempt to connect after this time.",
+        ),
+    ],
+    "wait": Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", rich_help_panel=CONNECTION_PANEL,
+            help="Retry for this time while the database is not up yet.",
+        ),
+    ],
+}  # fmt: skip
+OUTPUT_OPTIONS: dict[str, Any] = {
+    "json": Annotated[
+        bool, typer.Option("--json", rich_help_panel=OUTPUT_PANEL, help="Print one JSON object.")
+    ],
+    "quiet": Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", rich_help_panel=OUTPUT_PANEL, help="Print only findings and errors."
+        ),
+    ],
+    "verbose": Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, metavar="", show_default=False,
+            rich_help_panel=OUTPUT_PANEL, help="Say more; -vv adds tracebacks.",
+        ),
+    ],
+    "color": Annotated[
+        ColorMode, typer.Option(rich_help_panel=OUTPUT_PANEL, help="When to use colour.")
+    ],
+}  # fmt: skip
+DEFAULTS = {field.name: field.default for field in fields(CommonOptions)}
+
+
+def command(
+    app: typer.Typer, name: str, *, panel: str | None = None, connects: bool = True
+) -> Callable[[Body[Params]], Body[Params]]:
+    """Register a function as the command `name`; its docstring is the help.
+
+    The function gets a Run and its own options, and returns an exit code or None for 0.
+    """
+    shared = (CONNECTION_OPTIONS if connects else {}) | OUTPUT_OPTIONS
+
+    def register(body: Body[Params]) -> Body[Params]:
+        def invoke(**values: Any) -> int:
+            options = CommonOptions(**{key: values.pop(key) for key in shared})
+            return execute(Run(_full_name(app, name), options), body, values)
+
+        invoke.__doc__ = body.__doc__
+        invoke.__signature__ = _merged_signature(body, shared)  # type: ignore[attr-defined]
+        app.command(name, rich_help_panel=panel)(invoke)
+        return body
+
+    return register
+
+
+def _full_name(app: typer.Typer, name: str) -> str:
+    """`demo stop` for the command stop of the group demo."""
+    group = app.info.name
+    return f"{group} {name}" if isinstance(group, str) else name
+
+
+def _merged_signature(body: Callable[..., Any], shared: dict[str, Any]) -> inspect.Signature:
+    """The function's own options, then the shared ones; Typer reads its options from here."""
+    hints = get_type_hints(body, include_extras=True)
+    own = [
+        parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in list(inspect.signature(body).parameters.items())[1:]
+    ]
+    added = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=DEFAULTS[name], annotation=annotation
+        )
+        for name, annotation in shared.items()
+    ]
+    return inspect.Signature([*own, *added])
+
+
+def execute(run: Run, body: Callable[..., int | None], values: dict[str, Any]) -> int:
+    """Run a command's function and answer for everything that can come out of it."""
+    error: ApertureDbError | None = None
+    try:
+        with raising_on_termination():
+            code = body(run, **values) or 0
+    except ApertureDbError as failure:
+        error, code = failure, failure.exit_code
+    except KeyboardInterrupt as interrupt:
+        code = exit_code_of(interrupt)
+        error = _interrupted(run.interrupted_note)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); Python must not flush into the pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as failure:
+        error = _unexpected(run, failure)
+        code = error.exit_code
+    _report(run, error, ok=code == 0)
+    return code
+
+
+def _report(run: Run, error: ApertureDbError | None, *, ok: bool) -> None:
+    if error and error.code == "interrupted":
+        run.err.print(f"{error.what}: {error.why}", soft_wrap=True)
+    elif error:
+        run.print_error(error)
+    if run.options.json:
+        from aperture_db.render.envelope import render_envelope
+
+        print(render_envelope(run.command, run.data, run.warnings, error, ok=ok))  # noqa: T201
+
+
+def _interrupted(note: str) -> ApertureDbError:
+    return ApertureDbError(
+        "interrupted", why=note, next_step="run the command again", code="interrupted"
+    )
+
+
+def _unexpected(run: Run, failure: Exception) -> ApertureDbError:
+    """A bug of this tool. The driver's errors never come here: the connection translates them."""
+    error = ApertureDbError(
+        "aperture-db failed unexpectedly",
+        why=run.redact(f"{type(failure).__name__}: {failure}"),
+        next_step="run again with -vv and report the output",
+        code="unexpected",
+    )
+    error.__cause__ = failure
+    return error

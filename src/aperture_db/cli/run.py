@@ -1,0 +1,134 @@
+"""One run of one command: its options, its streams and its connection."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from aperture_db.render.console import ColorMode, make_console
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from aperture_db.connection import Connection
+    from aperture_db.errors import ApertureDbError, ConnectError
+    from aperture_db.render.progress import Narrator
+    from aperture_db.settings import Target
+
+Report = TypeVar("Report")
+
+
+@dataclass(frozen=True)
+class CommonOptions:
+    """What every command takes. Commands without a database leave the first four at that."""
+
+    database_url: str | None = None
+    env_file: Path | None = None
+    connect_timeout: int = 5
+    wait: float = 0
+    json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+    color: ColorMode = ColorMode.AUTO
+
+
+class Run:
+    """What a command works with. Results go to stdout, everything else to stderr."""
+
+    def __init__(self, command: str, options: CommonOptions) -> None:
+        self.command = command
+        self.options = options
+        self.out = make_console(options.color, sys.stdout, os.environ)
+        self.err = make_console(options.color, sys.stderr, os.environ)
+        self.data: object = None
+        self.warnings: list[str] = []
+        self.interrupted_note = "nothing was changed"
+        """What an interruption leaves behind, for its one line; kept current by the command."""
+
+    @cached_property
+    def target(self) -> Target:
+        """The database that the options and the environment name. Raises UsageError."""
+        from aperture_db.settings import resolve_target
+
+        target = resolve_target(self.options.database_url, self.options.env_file)
+        for warning in target.warnings:
+            self.warn(warning)
+        self.detail(f"database: {target} (from {target.source})")
+        return target
+
+    @contextmanager
+    def connect(self, *, read_only: bool = False) -> Iterator[Connection]:
+        """A connection for the block, which closes it; driver errors inside become ours."""
+        from aperture_db.connection import connect, translated_errors
+
+        with translated_errors(self.target):
+            conn = connect(
+                self.target,
+                read_only=read_only,
+                connect_timeout_seconds=self.options.connect_timeout,
+                wait_seconds=self.options.wait,
+                on_wait=self._tell_waiting,
+            )
+            with conn:
+                yield conn
+
+    def _tell_waiting(self, error: ConnectError) -> None:
+        self.say(f"waiting up to {self.options.wait:g} s for the database: {error.why}")
+
+    def show(self, report: Report, view: Callable[[Report], RenderableType]) -> None:
+        """Print a result as a table, or keep it for the JSON object. `-q` prints nothing."""
+        self.data = report
+        if not self.options.json and not self.options.quiet:
+            self.out.print(view(report))
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """Narrate on stderr; not with -q."""
+        if not self.options.quiet:
+            self.err.print(text, style=style, soft_wrap=True)
+
+    def detail(self, text: str) -> None:
+        """Narrate what only -v wants to know."""
+        if self.options.verbose:
+            self.err.print(text, style="muted", soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Warn on stderr, also with -q, and in the JSON object."""
+        self.warnings.append(text)
+        self.err.print(f"warning: {text}", style="warning", soft_wrap=True)
+
+    def narrator(self) -> Narrator:
+        """Progress on stderr: animated at a real terminal, lines elsewhere, nothing with -q."""
+        from aperture_db.render.progress import Narrator
+
+        animated = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        return Narrator(self.err, animated=animated, silent=self.options.quiet)
+
+    def print_error(self, error: ApertureDbError) -> None:
+        """The three lines, with details between; a traceback with -vv, without secrets."""
+        self.err.print(f"error: {self._with_target(error.what)}", style="error", soft_wrap=True)
+        self.err.print(f"why:   {error.why}", soft_wrap=True)
+        for line in error.details:
+            self.err.print(f"       {line}", soft_wrap=True)
+        self.err.print(f"next:  {error.next_step}", soft_wrap=True)
+        if self.options.verbose > 1:
+            text = "".join(traceback.format_exception(error))
+            self.err.print(self.redact(text), style="muted", soft_wrap=True)
+
+    def _with_target(self, what: str) -> str:
+        """Every error names the database and where its address came from."""
+        target = self.__dict__.get("target")
+        if target is None or str(target) in what:
+            return what
+        return f"{what} ({target}, from {target.source})"
+
+    def redact(self, text: str) -> str:
+        """`text` without the password, where one is known."""
+        target = self.__dict__.get("target")
+        return target.redact(text) if target is not None else text

@@ -1,0 +1,136 @@
+"""Connections to the database, fit for a transaction pooler: nothing relies on session state.
+
+Connections autocommit; work that belongs together opens `conn.transaction()`. Settings are made
+with SET LOCAL, because a plain SET would reach other clients of a pooler.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from aperture_db.driver_errors import translate_connect_error, translate_query_error
+from aperture_db.errors import ConnectError, UsageError
+from aperture_db.settings import Target
+
+Connection: TypeAlias = psycopg.Connection[TupleRow]
+
+APPLICATION_NAME = "aperture-db"
+CONNECT_TIMEOUT_SECONDS = 5
+MIN_SERVER_VERSION = 140000
+RETRY_SECONDS = 0.5
+
+# Notice a dead peer after about 30 + 3 x 10 seconds instead of the system's two hours.
+KEEPALIVES = {
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
+
+
+def connect(
+    target: Target,
+    *,
+    read_only: bool = False,
+    connect_timeout_seconds: int = CONNECT_TIMEOUT_SECONDS,
+    wait_seconds: float = 0,
+    on_wait: Callable[[ConnectError], None] | None = None,
+) -> Connection:
+    """Open an autocommit connection; `read_only` makes every transaction on it READ ONLY and
+    REPEATABLE READ, which also works on a hot standby.
+
+    For up to `wait_seconds` an attempt that may succeed later is repeated (refused, name not
+    resolved, server starting up, timeout); `on_wait` hears of the first failure. Raises
+    ConnectError, or UsageError where libpq refuses a setting.
+    """
+    deadline = time.monotonic() + wait_seconds
+    waiting = False
+    while True:
+        try:
+            conn = _connect_once(target, connect_timeout_seconds)
+            break
+        except ConnectError as error:
+            if not error.transient or time.monotonic() + RETRY_SECONDS > deadline:
+                raise
+            if on_wait and not waiting:
+                on_wait(error)
+            waiting = True
+            time.sleep(RETRY_SECONDS)
+    conn.read_only = read_only or None
+    conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ if read_only else None
+    return conn
+
+
+def _connect_once(target: Target, timeout_seconds: int) -> Connection:
+    keywords = KEEPALIVES | dict(target.params)
+    keywords |= {
+        "application_name": APPLICATION_NAME,
+        "client_encoding": "utf8",
+        "connect_timeout": str(timeout_seconds),
+    }
+    try:
+        conn = psycopg.connect(**keywords, autocommit=True, prepare_threshold=None)  # type: ignore[arg-type]
+    except (psycopg.Error, UnicodeError) as error:
+        raise translate_connect_error(error, target, timeout_seconds) from error
+    try:
+        require_server_version(conn.info.server_version, target)
+    except ConnectError:
+        conn.close()
+        raise
+    return conn
+
+
+def require_server_version(version: int, target: Target) -> None:
+    """Raise ConnectError when the server is older than the oldest supported one.
+
+    `version` is PostgreSQL's number, 140011 for 14.11.
+    """
+    if version < MIN_SERVER_VERSION:
+        raise ConnectError(
+            f"the server at {target} is too old",
+            why=f"it is PostgreSQL {version // 10000}, and Aperture needs 14 or newer",
+            next_step="upgrade the server, for example to the image pgvector/pgvector:pg16",
+            code="server_too_old",
+        )
+
+
+@contextmanager
+def translated_errors(target: Target) -> Iterator[None]:
+    """Turn driver errors of the block into the tool's own."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate_query_error(error, target) from error
+
+
+def set_local(conn: Connection, **settings: str) -> None:
+    """Set configuration parameters until the end of the open transaction, in one round trip."""
+    conn.execute(
+        "SELECT set_config(name, value, true) "
+        "FROM unnest(%s::text[], %s::text[]) AS t (name, value)",
+        [list(settings), list(settings.values())],
+    )
+
+
+def is_pooled(conn: Connection) -> bool:
+    """Whether a pooler stands between: the process that serves us is not the one that greeted."""
+    row = conn.execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
+    return bool(row[0] != conn.info.backend_pid)
+
+
+def require_direct(conn: Connection, what: str) -> None:
+    """Raise UsageError when the connection goes through a transaction pooler."""
+    if is_pooled(conn):
+        raise UsageError(
+            f"{what} does not work through a connection pooler",
+            why="the pooler hands each statement to whichever server process is free",
+            next_step="connect to the server's own port (5432) instead of the pooler's",
+            code="pooler",
+        )

@@ -1,0 +1,93 @@
+"""What can go wrong, as one small tree.
+
+Every error carries three sentences: what happened, why, and what to do next. The command line
+prints them as three lines, `--json` as one object; the class decides the exit code.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ApertureDbError(Exception):
+    """Something failed; nothing else is known about the kind of failure.
+
+    `code` is a stable word for scripts (`error.code` in JSON). `details` are further lines
+    worth reading, such as a list of sessions or the position inside a file.
+    """
+
+    exit_code: ClassVar[int] = 1
+    default_code: ClassVar[str] = "failed"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str,
+        next_step: str,
+        code: str | None = None,
+        details: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.next_step = next_step
+        self.code = code or self.default_code
+        self.details = details
+
+
+class UsageError(ApertureDbError):
+    """The command line, a setting or an input file can't be used as given."""
+
+    exit_code = 2
+    default_code = "usage"
+
+
+class ConnectError(ApertureDbError):
+    """There is no usable connection to the database.
+
+    `transient` says that the same attempt may succeed later, so `--wait` retries it.
+    """
+
+    exit_code = 3
+    default_code = "cannot_connect"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str,
+        next_step: str,
+        code: str | None = None,
+        transient: bool = False,
+    ) -> None:
+        super().__init__(what, why=why, next_step=next_step, code=code)
+        self.transient = transient
+
+
+class NotConfirmedError(ApertureDbError):
+    """A destructive command was not confirmed; nothing changed."""
+
+    exit_code = 4
+    default_code = "not_confirmed"
+
+
+class FindingError(ApertureDbError):
+    """A check found what it looks for: pending migrations, a missing extension."""
+
+    exit_code = 5
+    default_code = "finding"
+
+
+class BusyError(ApertureDbError):
+    """A lock was not obtained in time; `details` name who holds it."""
+
+    exit_code = 6
+    default_code = "busy"
+
+
+class ClientProgramError(ApertureDbError):
+    """A PostgreSQL client program is missing or older than the server."""
+
+    exit_code = 7
+    default_code = "client_program"

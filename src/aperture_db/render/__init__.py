@@ -1,0 +1,1 @@
+"""Results as rich tables or JSON. Takes dataclasses; knows no database."""

@@ -1,0 +1,82 @@
+"""Narration of long work on stderr: a moving bar at a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from aperture_db.render.format import format_seconds
+
+HEARTBEAT_SECONDS = 30.0
+
+
+class Narrator:
+    """Tells the user what long work is at. A context manager around the work.
+
+    At a terminal the current step is a bar that goes away at the end; lines given to `line`
+    stay above it. Off a terminal there are only lines, and a heartbeat every 30 s names the
+    step that is still running. A silent narrator says nothing.
+    """
+
+    def __init__(self, console: Console, *, animated: bool, silent: bool) -> None:
+        self._console = console
+        self._silent = silent
+        self._started = time.monotonic()
+        self._step = ""
+        self._stopped = threading.Event()
+        self._heart: threading.Thread | None = None
+        self._bar: Progress | None = None
+        if animated and not silent:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        elif not self._silent:
+            self._heart = threading.Thread(target=self._beat, daemon=True)
+            self._heart.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stopped.set()
+        if self._heart:
+            self._heart.join()
+        if self._bar:
+            self._bar.stop()
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def step(self, text: str, done: float | None = None, total: float | None = None) -> None:
+        """Name the current step, and how much of the whole is done."""
+        self._step = text
+        if self._bar:
+            self._bar.update(self._task, description=text, completed=done, total=total)
+
+    def line(self, text: str, style: str | None = None) -> None:
+        """Print a line that stays."""
+        if not self._silent:
+            self._console.print(text, style=style, soft_wrap=True)
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(HEARTBEAT_SECONDS):
+            self.line(f"… {self._step or 'working'}, {format_seconds(self.elapsed_seconds)} so far")

@@ -1,0 +1,211 @@
+"""Where the connection string comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+from aperture_db import conninfo
+from aperture_db.errors import UsageError
+
+ENV_FILES = (".env.local", ".env")
+# Any of these names a server; PGPASSWORD or PGSSLMODE alone do not.
+PG_TARGET_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE")
+
+REDACTED = "********"
+MIN_REDACTED_CHARACTERS = 4
+
+
+@dataclass(frozen=True)
+class Target:
+    """The database to work on. `params` are libpq's keywords, the password among them."""
+
+    params: Mapping[str, str] = field(repr=False)
+    source: str
+    """Where the connection string was found, in words for the user."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def host(self) -> str:
+        return self.params.get("host") or self.params.get("hostaddr") or ""
+
+    @property
+    def user(self) -> str:
+        return self.params.get("user", "")
+
+    @property
+    def database(self) -> str:
+        return self.params.get("dbname", "")
+
+    @property
+    def port(self) -> str:
+        return self.params.get("port", conninfo.DEFAULT_PORT)
+
+    def __str__(self) -> str:
+        """user@host:port/database, without the password."""
+        host = self.host or "local socket"
+        if ":" in host:
+            host = f"[{host}]"
+        return f"{self.user}@{host}:{self.port}/{self.database}"
+
+    def redact(self, text: str) -> str:
+        """Replace the password, as it is or as URLs, JSON and Python write it, in a text of
+        somebody else's, such as a driver's message.
+
+        A password that is a part of the target's own name (postgres:postgres@…) or has under
+        four characters would only garble the text.
+        """
+        password = self.params.get("password", "")
+        if len(password) < MIN_REDACTED_CHARACTERS or password in str(self):
+            return text
+        forms = {password, quote(password), quote(password, safe=""), quote_plus(password)}
+        forms |= {json.dumps(password)[1:-1], repr(password)[1:-1]}
+        for form in sorted(forms, key=len, reverse=True):
+            text = text.replace(form, REDACTED)
+        return text
+
+
+def resolve_target(
+    url: str | None,
+    env_file: Path | None,
+    environ: Mapping[str, str] = os.environ,
+    directory: Path | None = None,
+) -> Target:
+    """Find the connection string; the first source that has one wins whole.
+
+    The order: `url` (--database-url), DATABASE_URL, the file named by DATABASE_URL_FILE,
+    `env_file` or else .env.local and .env in `directory`, the PG* variables. An empty value
+    counts as unset. Raises UsageError when there is none or it can't be read.
+    """
+    if env_file is not None and not env_file.is_file():
+        raise _unreadable(str(env_file), "there is no such file", "--env-file")
+    for text, source in _candidates(url, env_file, environ, directory or Path.cwd()):
+        warnings: tuple[str, ...] = ()
+        if env_file is not None and source != str(env_file):
+            warnings = (f"{env_file} is not used: {source} goes before it",)
+        return _target_from_text(text, source, warnings)
+    if any(environ.get(name) for name in PG_TARGET_VARIABLES):
+        return _target_from_pg_variables()
+    raise UsageError(
+        "no database is named",
+        why="none of --database-url, DATABASE_URL, DATABASE_URL_FILE, an env file with "
+        "DATABASE_URL, and PGHOST is set",
+        next_step=f"export DATABASE_URL='{conninfo.URL_EXAMPLE}', "
+        "or try the tool without a database: aperture-db demo",
+        code="no_database_named",
+    )
+
+
+def _candidates(
+    url: str | None, env_file: Path | None, environ: Mapping[str, str], directory: Path
+) -> Iterator[tuple[str, str]]:
+    if url:
+        yield url, "--database-url"
+    yield from _from_variables(environ, "")
+    for path in [env_file] if env_file else [directory / name for name in ENV_FILES]:
+        if path.is_file():
+            yield from _from_variables(_read_env_file(path), str(path) if env_file else path.name)
+
+
+def _from_variables(variables: Mapping[str, str | None], origin: str) -> Iterator[tuple[str, str]]:
+    """DATABASE_URL, then the file that DATABASE_URL_FILE names; `origin` is an env file's name."""
+    if url := variables.get("DATABASE_URL"):
+        yield url, origin or "DATABASE_URL"
+    if path := variables.get("DATABASE_URL_FILE"):
+        try:
+            text = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise _unreadable(path, why, "DATABASE_URL_FILE") from error
+        if not text:
+            raise _unreadable(path, "it is empty", "DATABASE_URL_FILE")
+        yield text, origin or f"DATABASE_URL_FILE ({path})"
+
+
+def _read_env_file(path: Path) -> dict[str, str | None]:
+    from dotenv import dotenv_values
+
+    try:
+        return dotenv_values(path, encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise _unreadable(str(path), why, "the env file") from error
+
+
+def _target_from_text(text: str, source: str, warnings: tuple[str, ...]) -> Target:
+    try:
+        parsed = conninfo.parse(text, _libpq_keywords())
+    except UsageError as error:
+        error.what = f"the connection string from {source} can't be read"
+        raise
+    if parsed.dropped_options:
+        names = ", ".join(parsed.dropped_options)
+        warnings += (f"unknown options in the connection string are ignored: {names}",)
+    return Target(_complete(parsed.params), source, warnings)
+
+
+def _complete(params: Mapping[str, str]) -> dict[str, str]:
+    """Fill what names the target as libpq would, so that PG* variables can't mix in: a URL
+    without a port must not end up on the PGPORT of another server."""
+    user = params.get("user") or _account_name()
+    defaults = {
+        # libpq reads PGHOSTADDR unless the keyword is there, empty included.
+        "hostaddr": "",
+        "port": conninfo.DEFAULT_PORT,
+        "user": user,
+        "dbname": params.get("dbname") or user,
+    }
+    if "host" not in params and "hostaddr" not in params and "service" not in params:
+        defaults["host"] = _default_socket_directory()
+    return defaults | dict(params)
+
+
+def _target_from_pg_variables() -> Target:
+    """libpq reads the variables (and a service file) by itself; this asks for its view."""
+    from psycopg import pq
+
+    defaults = {
+        option.keyword.decode(): option.val.decode()
+        for option in pq.Conninfo.get_defaults()
+        if option.val
+    }
+    shown = ("host", "hostaddr", "port", "user", "dbname", "password")
+    params = {name: defaults[name] for name in shown if name in defaults}
+    params.setdefault("user", _account_name())
+    params.setdefault("dbname", params["user"])
+    return Target(params, "PG* variables")
+
+
+def _libpq_keywords() -> list[str]:
+    from psycopg import pq
+
+    return [option.keyword.decode() for option in pq.Conninfo.get_defaults()]
+
+
+def _default_socket_directory() -> str:
+    """Where servers of distributions put their socket; psycopg's bundled libpq says /tmp."""
+    for directory in ("/var/run/postgresql", "/tmp"):  # noqa: S108
+        if any(Path(directory).glob(".s.PGSQL.*")):
+            return directory
+    return "localhost"
+
+
+def _account_name() -> str:
+    with suppress(KeyError):
+        return pwd.getpwuid(os.geteuid()).pw_name
+    return "postgres"
+
+
+def _unreadable(path: str, why: str, named_by: str) -> UsageError:
+    return UsageError(
+        f"{path} can't be read",
+        why=why,
+        next_step=f"correct {named_by}, or check the file's rights with: ls -l {path}",
+        code="unreadable_file",
+    )
