@@ -117,7 +117,8 @@ def aperture_template(admin_conninfo: str) -> str:
     """The name of a database with every migration; the first test of the run that asks makes it."""
     with psycopg.connect(admin_conninfo, autocommit=True) as admin:
         admin.execute("SELECT pg_advisory_lock(hashtext(%s))", [TEMPLATE])
-        if not admin.execute("SELECT FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
+        made = "SELECT true FROM pg_database WHERE datname = %s"
+        if admin.execute(made, [TEMPLATE]).fetchone() is None:
             unfinished = f"{TEMPLATE}_unfinished"
             admin.execute(f"DROP DATABASE IF EXISTS {unfinished} WITH (FORCE)")
             admin.execute(f"CREATE DATABASE {unfinished} STRATEGY file_copy")
