@@ -1,0 +1,112 @@
+"""The pytest plugin with the servers. Each starts when the first test asks for it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from aperture_db.embedded import server_programs
+from tests.servers.clusters import start_server
+from tests.servers.pgbouncer import start_pgbouncer, through_port
+from tests.servers.shared import SharedServers
+from tests.servers.standby import ReplicatedDatabase, start_standby
+
+SERVERS = pytest.StashKey[SharedServers]()
+MAIN_SETTINGS = {"max_connections": "200", "shared_preload_libraries": "pg_stat_statements"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    worker_input = getattr(config, "workerinput", None)
+    if worker_input is not None:
+        config.stash[SERVERS] = SharedServers(Path(worker_input["server_directory"]))
+    else:
+        config.stash[SERVERS] = SharedServers.create()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Tell a worker of pytest-xdist where the run's servers are."""
+    servers: SharedServers = node.config.stash[SERVERS]  # type: ignore[attr-defined]
+    node.workerinput["server_directory"] = str(servers.directory)  # type: ignore[attr-defined]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput") and SERVERS in config.stash:
+        config.stash[SERVERS].stop_all()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a skipped test is a failed one: CI installs everything that tests need."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and CI=true allows no skip: {call.excinfo}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> SharedServers:
+    """The servers of this run."""
+    return request.config.stash[SERVERS]
+
+
+@pytest.fixture(scope="session")
+def admin_conninfo(servers: SharedServers) -> str:
+    """Superuser access to the embedded server's database `postgres`."""
+    main = servers.get("main", lambda home: start_server(server_programs(), home, MAIN_SETTINGS))
+    return main["conninfo"]
+
+
+@pytest.fixture(scope="session")
+def pgbouncer_conninfo(servers: SharedServers, admin_conninfo: str) -> Callable[[str], str]:
+    """Leads a connection string of the embedded server through PgBouncer, transaction mode:
+    `pgbouncer_conninfo(new_database())`."""
+    pooler = servers.get("pgbouncer", lambda home: start_pgbouncer(home, admin_conninfo))
+    return lambda conninfo: through_port(conninfo, pooler["port"])
+
+
+@pytest.fixture(scope="session")
+def replicated_servers(servers: SharedServers) -> ReplicatedDatabase:
+    """The database `postgres` on a primary and on its hot standby."""
+    pair = servers.get("standby", lambda home: start_standby(server_programs(), home))
+    return ReplicatedDatabase(pair["primary"], pair["standby"])
+
+
+@pytest.fixture(scope="session")
+def standby_conninfo(replicated_servers: ReplicatedDatabase) -> str:
+    """Superuser access to the database `postgres` on a streaming hot standby."""
+    return replicated_servers.standby
+
+
+@pytest.fixture
+def replicated_database(
+    replicated_servers: ReplicatedDatabase,
+) -> Iterator[Callable[[], ReplicatedDatabase]]:
+    """Makes empty databases on a primary that a hot standby follows: fill `.primary`, call
+    `.wait_until_replayed()`, connect to `.standby`. They are dropped after the test."""
+    made: list[str] = []
+
+    def make() -> ReplicatedDatabase:
+        name = f"test_{secrets.token_hex(6)}"
+        with psycopg.connect(replicated_servers.primary, autocommit=True) as primary:
+            primary.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        made.append(name)
+        database = replicated_servers.on(name)
+        database.wait_until_replayed()
+        return database
+
+    yield make
+    with psycopg.connect(replicated_servers.primary, autocommit=True) as primary:
+        for name in made:
+            primary.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )

@@ -1,0 +1,27 @@
+"""Programs that only some machines have."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+SYSTEM_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin")
+
+
+def require(program: str, package: str) -> Path:
+    """The program's path; without it the test is skipped (and CI fails, as on every skip)."""
+    path = shutil.which(program, path=os.pathsep.join([os.defpath, *SYSTEM_DIRECTORIES]))
+    path = shutil.which(program) or path
+    if path is None:
+        pytest.skip(f"{program} is not installed (Debian package {package})")
+    return Path(path)
+
+
+def require_directory(path: Path, package: str) -> Path:
+    """The directory itself; the test is skipped where it is missing."""
+    if not path.is_dir():
+        pytest.skip(f"{path} does not exist (package {package})")
+    return path

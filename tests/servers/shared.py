@@ -1,0 +1,73 @@
+"""One set of servers per test run: started on first use, shared by all workers of pytest-xdist,
+stopped by the process that controls them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.waiting import wait_until
+
+
+class SharedServers:
+    """The run's directory, with a data directory and a `*.pid` file for every running server."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @classmethod
+    def create(cls) -> SharedServers:
+        directory = Path(tempfile.mkdtemp(prefix="aperture-db-tests-"))
+        # Servers that root started run under another account, which has to get in here.
+        directory.chmod(0o755)
+        return cls(directory)
+
+    def get(self, name: str, start: Callable[[Path], dict[str, str]]) -> dict[str, str]:
+        """What `start` returned for `name`: it runs once, in the first process that asks.
+
+        It gets a directory of its own to work in.
+        """
+        answer = self.directory / f"{name}.json"
+        with self.exclusive(name):
+            if not answer.exists():
+                home = self.directory / name
+                home.mkdir()
+                answer.write_text(json.dumps(start(home)))
+        values: dict[str, str] = json.loads(answer.read_text())
+        return values
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """Keep other processes of the run out of the block with the same name."""
+        with (self.directory / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def stop_all(self) -> None:
+        """Stop every server that left a pid file, and remove the directory."""
+        pids = [int(file.read_text().split()[0]) for file in self.directory.rglob("*.pid")]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                # PostgreSQL's immediate shutdown; the end for PgBouncer.
+                os.kill(pid, signal.SIGQUIT)
+        for pid in pids:
+            wait_until(lambda pid=pid: not _is_running(pid), f"server process {pid} has ended")  # type: ignore[misc]
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with suppress(OSError):
+        # A dead process that nobody collected; not every container has an init that does.
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    return True

@@ -1,0 +1,70 @@
+"""A primary and its streaming hot standby."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from aperture_db.embedded import Cluster
+from tests.servers.account import give_to_server_account, run_as_server_account
+from tests.servers.clusters import create_cluster, start_on_free_port, superuser_conninfo
+from tests.waiting import wait_until
+
+# wait_until_replayed asks how far the primary has flushed: that must include every commit.
+WITH_FLUSHED_COMMITS = {"wal_level": "replica", "synchronous_commit": "on"}
+
+
+@dataclass(frozen=True)
+class ReplicatedDatabase:
+    """One database, on the primary and on the standby that follows it."""
+
+    primary: str
+    """Superuser's connection string on the primary."""
+    standby: str
+
+    def on(self, database: str) -> ReplicatedDatabase:
+        return ReplicatedDatabase(
+            make_conninfo(self.primary, dbname=database),
+            make_conninfo(self.standby, dbname=database),
+        )
+
+    def wait_until_replayed(self) -> None:
+        """Wait until the standby shows everything that is committed on the primary now."""
+        with (
+            psycopg.connect(self.primary, dbname="postgres") as primary,
+            psycopg.connect(self.standby, dbname="postgres", autocommit=True) as standby,
+        ):
+            row = primary.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
+            assert row is not None
+            position = row[0]
+            wait_until(
+                lambda: (
+                    standby.execute(
+                        "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [position]
+                    ).fetchone()
+                    == (True,)
+                ),
+                f"the standby has replayed up to {position}",
+            )
+
+
+def start_standby(programs: Path, home: Path) -> dict[str, str]:
+    """Start both; returns the superuser's access to the database `postgres` on each."""
+    (home / "primary").mkdir()
+    primary, password = create_cluster(programs, home / "primary", WITH_FLUSHED_COMMITS)
+    primary = start_on_free_port(primary)
+    primary_conninfo = superuser_conninfo(primary, password)
+    standby = Cluster(programs, home / "standby", port=0)
+    standby.data.mkdir(mode=0o700)
+    give_to_server_account(standby.data)
+    copied = run_as_server_account(
+        [programs / "pg_basebackup", f"--pgdata={standby.data}", f"--dbname={primary_conninfo}",
+         "--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream"],
+        programs,
+    )  # fmt: skip
+    assert copied.returncode == 0, copied.stdout
+    standby = start_on_free_port(standby)
+    return {"primary": primary_conninfo, "standby": superuser_conninfo(standby, password)}
