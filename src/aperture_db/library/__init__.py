@@ -1,0 +1,31 @@
+"""What Aperture keeps in its database: its tables, embeddings, models, sync marks and jobs.
+
+Knowledge of Aperture 0.7.8 and every version before it; nothing here writes.
+"""
+
+from aperture_db.library.embeddings import (
+    ActiveModel,
+    EmbeddingTable,
+    Media,
+    read_active_model,
+    read_embedding_tables,
+)
+from aperture_db.library.jobs import DEAD_JOBS, KNOWN_JOBS
+from aperture_db.library.sync import SYNC_MARKS, SyncMark
+from aperture_db.library.tables import TABLE_GROUPS, Group, group_of, is_aperture
+
+__all__ = [
+    "DEAD_JOBS",
+    "KNOWN_JOBS",
+    "SYNC_MARKS",
+    "TABLE_GROUPS",
+    "ActiveModel",
+    "EmbeddingTable",
+    "Group",
+    "Media",
+    "SyncMark",
+    "group_of",
+    "is_aperture",
+    "read_active_model",
+    "read_embedding_tables",
+]

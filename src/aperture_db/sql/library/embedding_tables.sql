@@ -1,0 +1,15 @@
+-- Aperture's embedding tables found through the search_path, with the type of their vectors.
+-- Privilege: none.
+SELECT
+    c.oid,
+    n.nspname AS schema,
+    c.relname AS name,
+    format_type(a.atttypid, a.atttypmod) AS vector_type
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_attribute AS a
+    ON a.attrelid = c.oid AND a.attname = 'embedding' AND NOT a.attisdropped
+WHERE c.relkind = 'r'
+    AND pg_table_is_visible(c.oid)
+    AND c.relname ~ '^(series_|episode_)?embeddings(_[0-9]+|_legacy)?$'
+ORDER BY c.relname
