@@ -116,7 +116,8 @@ class Run:
         self.err.print(f"why:   {error.why}", soft_wrap=True)
         for line in error.details:
             self.err.print(f"       {line}", soft_wrap=True)
-        self.err.print(f"next:  {error.next_step}", soft_wrap=True)
+        steps = error.next_step.replace("\n", "\n       ")
+        self.err.print(f"next:  {steps}", soft_wrap=True)
         if self.options.verbose > 1:
             text = "".join(traceback.format_exception(error))
             self.err.print(self.redact(text), style="muted", soft_wrap=True)
