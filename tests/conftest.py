@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.servers.fixtures", "tests.snapshot"]
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
 TEMPLATE = "aperture_template"

@@ -13,9 +13,13 @@ from psycopg import sql
 
 from aperture_db.embedded import server_programs
 from tests.servers.clusters import start_server
+from tests.servers.crowded import CrowdedServer, crowd, start_crowded_server
+from tests.servers.old import start_old_pgvector, start_postgres15
 from tests.servers.pgbouncer import start_pgbouncer, through_port
+from tests.servers.roles import Rights, drop_role, make_role
 from tests.servers.shared import SharedServers
 from tests.servers.standby import ReplicatedDatabase, start_standby
+from tests.servers.tls import TlsServer, start_tls_server
 
 SERVERS = pytest.StashKey[SharedServers]()
 MAIN_SETTINGS = {"max_connections": "200", "shared_preload_libraries": "pg_stat_statements"}
@@ -110,3 +114,44 @@ def replicated_database(
             primary.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             )
+
+
+@pytest.fixture(scope="session")
+def postgres15(servers: SharedServers) -> str:
+    """Superuser access to a PostgreSQL 15 that has no pgvector."""
+    return servers.get("postgres15", start_postgres15)["conninfo"]
+
+
+@pytest.fixture(scope="session")
+def old_pgvector(servers: SharedServers) -> str:
+    """Superuser access to a server whose pgvector is 0.6.2."""
+    return servers.get("old_pgvector", start_old_pgvector)["conninfo"]
+
+
+@pytest.fixture(scope="session")
+def tls_server(servers: SharedServers) -> TlsServer:
+    """A server that speaks TLS, with the certificates to trust it or not to."""
+    return TlsServer(**servers.get("tls", lambda home: start_tls_server(server_programs(), home)))
+
+
+@pytest.fixture
+def crowded_server(servers: SharedServers) -> Iterator[CrowdedServer]:
+    """A server that has no connection left for ordinary roles during the test."""
+    answer = servers.get("crowded", lambda home: start_crowded_server(server_programs(), home))
+    with servers.exclusive("crowd"), crowd(answer["conninfo"]) as crowded:
+        yield crowded
+
+
+@pytest.fixture
+def limited_role(admin_conninfo: str) -> Iterator[Callable[[str, Rights], str]]:
+    """Makes roles for a database of the embedded server: `limited_role(conninfo, "read")` is the
+    connection string of one that may only read. They are dropped after the test."""
+    made: list[str] = []
+
+    def make(conninfo: str, rights: Rights) -> str:
+        made.append(make_role(conninfo, rights))
+        return made[-1]
+
+    yield make
+    for role in made:
+        drop_role(admin_conninfo, role)

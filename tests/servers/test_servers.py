@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import psycopg
+import pytest
 
+from tests.servers.crowded import CrowdedServer
+from tests.servers.roles import Rights
 from tests.servers.standby import ReplicatedDatabase
+from tests.servers.tls import TlsServer
 
 
 def test_pgbouncer_hands_statements_to_any_server_process(
@@ -27,3 +32,86 @@ def test_the_standby_follows_its_primary(
     database.wait_until_replayed()
     with psycopg.connect(database.standby) as standby:
         assert standby.execute("SELECT pg_is_in_recovery(), id FROM movies").fetchone() == (True, 1)
+
+
+def test_postgres15_has_the_small_extensions_but_no_pgvector(postgres15: str) -> None:
+    with psycopg.connect(postgres15) as conn:
+        assert conn.info.server_version // 10000 == 15
+        assert _available(conn) == {"pgcrypto", "pg_trgm"}
+
+
+def test_old_pgvector_has_no_halfvec(old_pgvector: str) -> None:
+    with psycopg.connect(old_pgvector) as conn:
+        conn.execute("CREATE EXTENSION vector")
+        row = conn.execute(
+            "SELECT extversion, to_regtype('halfvec') FROM pg_extension WHERE extname = 'vector'"
+        ).fetchone()
+        assert row == ("0.6.2", None)
+        conn.rollback()
+
+
+def _available(conn: psycopg.Connection) -> set[str]:
+    rows = conn.execute(
+        "SELECT name FROM pg_available_extensions WHERE name IN ('vector', 'pgcrypto', 'pg_trgm')"
+    )
+    return {name for (name,) in rows}
+
+
+def test_the_tls_server_is_trusted_through_its_authority_and_under_its_name(
+    tls_server: TlsServer,
+) -> None:
+    trusted = {"sslmode": "verify-full", "sslrootcert": tls_server.authority}
+    with psycopg.connect(tls_server.conninfo, **trusted) as conn:  # type: ignore[arg-type]
+        assert conn.pgconn.ssl_in_use
+    with pytest.raises(psycopg.OperationalError, match="does not match host name"):
+        psycopg.connect(tls_server.under_another_name, **trusted)  # type: ignore[arg-type]
+    with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+        psycopg.connect(
+            tls_server.conninfo, sslmode="verify-full", sslrootcert=tls_server.other_authority
+        )
+
+
+def test_the_crowded_server_turns_visitors_away(crowded_server: CrowdedServer) -> None:
+    with pytest.raises(psycopg.OperationalError, match="remaining connection slots are reserved"):
+        psycopg.connect(crowded_server.visitor)
+    psycopg.connect(crowded_server.superuser).close()
+
+
+ALLOWED = {
+    "none": set[str](),
+    "read": {"SELECT count(*) FROM movies"},
+    "write": {"SELECT count(*) FROM movies", "DELETE FROM movies"},
+    "create_tables": {
+        "SELECT count(*) FROM movies", "DELETE FROM movies", "CREATE TABLE public.own (id int)",
+    },
+    "owner": {
+        "SELECT count(*) FROM movies", "DELETE FROM movies", "CREATE TABLE public.own (id int)",
+        "CREATE EXTENSION pg_trgm", "DROP TABLE movies",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rights", ALLOWED)
+def test_roles_may_do_what_their_name_says(
+    rights: Rights, new_database: Callable[[], str], limited_role: Callable[[str, Rights], str]
+) -> None:
+    database = new_database()
+    with psycopg.connect(database) as admin:
+        admin.execute("CREATE TABLE movies (id serial PRIMARY KEY)")
+        admin.execute("CREATE EXTENSION vector")
+    allowed = set()
+    with psycopg.connect(limited_role(database, rights)) as conn:
+        for statement in sorted(ALLOWED["owner"]):
+            with suppress(psycopg.errors.InsufficientPrivilege), conn.transaction():
+                conn.execute(statement)
+                allowed.add(statement)
+                raise psycopg.Rollback
+    assert allowed == ALLOWED[rights]
+
+
+def test_a_role_may_not_even_connect(
+    new_database: Callable[[], str], limited_role: Callable[[str, Rights], str]
+) -> None:
+    role = limited_role(new_database(), "no_connect")
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        psycopg.connect(role)
