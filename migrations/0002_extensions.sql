@@ -1,0 +1,4 @@
+-- Vectors for the embeddings of films and series, and cryptographic functions.
+
+CREATE EXTENSION IF NOT EXISTS vector;
+CREATE EXTENSION IF NOT EXISTS pgcrypto;

@@ -1,0 +1,2 @@
+-- Changes nothing: from here on the app keeps the address of the media server in system_settings,
+-- under media_server_type, media_server_base_url and media_server_api_key.
