@@ -1,0 +1,176 @@
+"""Applies pending migrations, each in one transaction with its record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from aperture_db.activity import BlockerWatch, Session, find_advisory_holders
+from aperture_db.connection import Connection, is_pooled
+from aperture_db.errors import ApertureDbError
+from aperture_db.migrations.checks import changes_session
+from aperture_db.migrations.directory import MigrationFile
+from aperture_db.migrations.failures import describe_failure, describe_not_atomic
+from aperture_db.migrations.locking import LOCK_KEY, Limits, Patience, locked_transaction
+from aperture_db.migrations.records import create_table, is_recorded, record
+from aperture_db.migrations.script import ScriptError, run_script
+from aperture_db.migrations.standalone import apply_standalone
+from aperture_db.settings import Target
+
+# Ends of a wait that are worth another attempt. A deadlock can come from Aperture's own runner,
+# which takes the same locks in the other order.
+BUSY_ERRORS = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+# What releasing the guard answers when the file's own COMMIT or ROLLBACK has taken it away.
+GUARD_GONE_ERRORS = (
+    psycopg.errors.InvalidSavepointSpecification,
+    psycopg.errors.NoActiveSqlTransaction,
+)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A file's turn has come."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Others hold what the file needs. Told at once and then every 30 s."""
+
+    name: str
+    holders: tuple[Session, ...]
+    waited_seconds: float
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The file and its record are committed."""
+
+    name: str
+    duration_seconds: float
+
+
+@dataclass(frozen=True)
+class AppliedElsewhere:
+    """Another runner applied the file meanwhile."""
+
+    name: str
+
+
+Event = Started | Waiting | Applied | AppliedElsewhere
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """What applying a file takes besides the file itself."""
+
+    conn: Connection
+    target: Target
+    limits: Limits
+    watch: BlockerWatch
+
+
+def apply_files(
+    conn: Connection, target: Target, files: Sequence[MigrationFile], limits: Limits
+) -> Iterator[Event]:
+    """Apply `files` in order, each exactly once among any number of runners.
+
+    Locks, per file: an advisory lock shared by the runners of this tool, SHARE ROW EXCLUSIVE on
+    aperture_migrations (which holds up Aperture's runner), and what the file takes itself. A
+    failure rolls its file back and raises ApertureDbError; the files before it stay applied.
+    BusyError when a lock was not obtained in `limits.lock_wait_seconds`.
+    """
+    create_table(conn)
+    with BlockerWatch(target) as watch:
+        runner = _Runner(conn, target, limits, watch)
+        for applied_count, file in enumerate(files):
+            yield Started(file.name)
+            patience = Patience(limits.lock_wait_seconds, file.name)
+            while isinstance(outcome := _attempt(runner, file, applied_count), tuple):
+                if patience.is_news():
+                    yield Waiting(file.name, outcome, patience.waited_seconds)
+                patience.pause(outcome)
+            yield outcome
+
+
+def _attempt(
+    runner: _Runner, file: MigrationFile, applied_count: int
+) -> Applied | AppliedElsewhere | tuple[Session, ...]:
+    """Try once to apply a file; where it is locked, the sessions in the way (none if unknown)."""
+    conn = runner.conn
+    started = time.monotonic()
+    try:
+        if file.in_transaction:
+            is_applied = _apply_in_transaction(runner, file, applied_count)
+        else:
+            is_applied = apply_standalone(conn, runner.target, file, runner.limits, runner.watch)
+    except BUSY_ERRORS:
+        return runner.watch.stop()
+    except ScriptError as failure:
+        if isinstance(failure.cause, BUSY_ERRORS):
+            return runner.watch.stop()
+        if not conn.closed and is_recorded(conn, file.name):
+            return AppliedElsewhere(file.name)
+        raise describe_failure(file, failure, applied_count) from failure.cause
+    if is_applied is None:
+        return find_advisory_holders(conn, LOCK_KEY)
+    if is_applied:
+        return Applied(file.name, time.monotonic() - started)
+    return AppliedElsewhere(file.name)
+
+
+def _apply_in_transaction(runner: _Runner, file: MigrationFile, applied_count: int) -> bool | None:
+    """Whether the file was applied here; None when another runner has the lock."""
+    conn = runner.conn
+    with locked_transaction(conn, runner.limits) as pid:
+        if pid is None:
+            return None
+        runner.watch.start(pid)
+        if not record(conn, file.name):
+            return False
+        conn.execute("SAVEPOINT aperture_db_guard")
+        run_script(conn, file)
+        _commit(conn, file, applied_count)
+        runner.watch.stop()
+    _restore_session(conn, file)
+    return True
+
+
+def release_guard(conn: Connection) -> bool:
+    """End the savepoint around a file; False when the file has ended the transaction itself."""
+    try:
+        conn.execute("RELEASE SAVEPOINT aperture_db_guard")
+    except GUARD_GONE_ERRORS:
+        return False
+    return True
+
+
+def _commit(conn: Connection, file: MigrationFile, applied_count: int) -> None:
+    if not release_guard(conn):
+        conn.execute("ROLLBACK")
+        raise describe_not_atomic(file, applied_count, is_recorded=is_recorded(conn, file.name))
+    try:
+        done = conn.execute("COMMIT")
+    except psycopg.Error as error:
+        if error.sqlstate is None:
+            raise
+        # Deferred constraints speak up only now.
+        raise ScriptError(error, file, len(file.statements) + 1) from error
+    if done.statusmessage != "COMMIT":
+        raise ApertureDbError(
+            f"migration {file.name} was not committed",
+            why=f"the server answered COMMIT with {done.statusmessage}",
+            next_step="read the server's log, then run: aperture-db migrate",
+            code="migration_failed",
+        )
+
+
+def _restore_session(conn: Connection, file: MigrationFile) -> None:
+    """Undo what a file's SET would do to the files behind it. `checks` refuses such a file on a
+    pooler, where the connection may not be the same one any more."""
+    if any(changes_session(statement) for statement in file.statements) and not is_pooled(conn):
+        conn.execute("RESET ALL; RESET SESSION AUTHORIZATION; RESET ROLE")

@@ -1,0 +1,64 @@
+"""A rehearsal: everything pending in one transaction that is rolled back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import psycopg
+
+from aperture_db import sql
+from aperture_db.activity import BlockerWatch, find_advisory_holders
+from aperture_db.connection import Connection
+from aperture_db.migrations.apply import Applied, Event, Started, Waiting, release_guard
+from aperture_db.migrations.directory import MigrationFile
+from aperture_db.migrations.failures import describe_failure, describe_not_atomic
+from aperture_db.migrations.locking import LOCK_KEY, Limits, Patience, locked_transaction
+from aperture_db.migrations.records import is_recorded, record
+from aperture_db.migrations.script import ScriptError, run_script
+from aperture_db.settings import Target
+
+
+def rehearse_files(
+    conn: Connection, target: Target, files: Sequence[MigrationFile], limits: Limits
+) -> Iterator[Event]:
+    """Run `files` in one transaction and roll it back; files that need none are left out.
+
+    Takes the same locks as applying does, and keeps them until the last file is through: others
+    may wait that long. Raises what applying would raise; BusyError at the first lock that is not
+    obtained in time.
+    """
+    patience = Patience(limits.lock_wait_seconds, "the rehearsal")
+    while True:
+        with locked_transaction(conn, limits) as pid:
+            if pid is not None:
+                yield from _run_all(conn, target, files, pid)
+                return
+        holders = find_advisory_holders(conn, LOCK_KEY)
+        if patience.is_news():
+            yield Waiting("the rehearsal", holders, patience.waited_seconds)
+        patience.pause(holders)
+
+
+def _run_all(
+    conn: Connection, target: Target, files: Sequence[MigrationFile], pid: int
+) -> Iterator[Event]:
+    with BlockerWatch(target) as watch:
+        watch.start(pid)
+        conn.execute(sql.load("migrations/create_table"))
+        for count, file in enumerate(file for file in files if file.in_transaction):
+            yield Started(file.name)
+            started = time.monotonic()
+            try:
+                record(conn, file.name)
+                conn.execute("SAVEPOINT aperture_db_guard")
+                run_script(conn, file)
+            except ScriptError as failure:
+                if isinstance(failure.cause, psycopg.errors.LockNotAvailable):
+                    Patience(0, file.name).pause(watch.stop())
+                raise describe_failure(file, failure, count) from failure.cause
+            if not release_guard(conn):
+                conn.execute("ROLLBACK")
+                is_kept = is_recorded(conn, file.name)
+                raise describe_not_atomic(file, count, is_recorded=is_kept)
+            yield Applied(file.name, time.monotonic() - started)

@@ -1,0 +1,152 @@
+"""Which migrations are applied and which are pending. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+import psycopg
+from psycopg.rows import args_row, class_row
+
+from aperture_db import sql
+from aperture_db.connection import Connection
+from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.migrations.directory import MigrationDirectory
+
+
+class State(StrEnum):
+    """Where a migration stands."""
+
+    APPLIED = "applied"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+    """Recorded in the database, but not in the directory: a newer Aperture's, or a branch's."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One line of the status; `applied_at` is None for what is pending."""
+
+    name: str
+    state: State
+    applied_at: datetime | None
+
+
+@dataclass(frozen=True)
+class MigrationStatus:
+    """The records of a database against the files of a directory."""
+
+    directory: str
+    migrations: tuple[Migration, ...]
+    """All of them in order of their names."""
+    is_tracked: bool
+    """Whether the table aperture_migrations exists."""
+    has_untracked_schema: bool
+    """Whether Aperture's tables exist without a single record: nobody knows their version."""
+
+    def names(self, state: State) -> tuple[str, ...]:
+        return tuple(m.name for m in self.migrations if m.state is state)
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        return self.names(State.PENDING)
+
+    @property
+    def late(self) -> tuple[str, ...]:
+        """Pending files that sort before an applied one."""
+        applied = self.names(State.APPLIED)
+        return tuple(name for name in self.pending if applied and name < max(applied))
+
+
+class _Record(NamedTuple):
+    name: str
+    applied_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the connection's role and schema allow."""
+
+    is_standby: bool
+    is_read_only: bool
+    schema: str | None
+    may_create: bool
+    is_tracked: bool
+    aperture_table_count: int
+
+
+def read_environment(conn: Connection) -> Environment:
+    """Ask for what decides whether migrations can be applied."""
+    cursor = conn.cursor(row_factory=class_row(Environment))
+    environment = cursor.execute(sql.load("migrations/environment")).fetchone()
+    assert environment is not None
+    return environment
+
+
+def collect(conn: Connection, directory: MigrationDirectory) -> MigrationStatus:
+    """Compare the records with the files. Needs SELECT on aperture_migrations if it exists."""
+    environment = read_environment(conn)
+    records: list[_Record] = []
+    if environment.is_tracked:
+        records = _read_records(conn)
+    applied = {record.name: record.applied_at for record in records}
+    names = sorted({*applied, *directory.names})
+    known = set(directory.names)
+    migrations = tuple(
+        Migration(
+            name,
+            State.PENDING
+            if name not in applied
+            else State.APPLIED
+            if name in known
+            else State.UNKNOWN,
+            applied.get(name),
+        )
+        for name in names
+    )
+    return MigrationStatus(
+        directory="bundled" if directory.is_bundled else str(directory.path),
+        migrations=migrations,
+        is_tracked=environment.is_tracked,
+        has_untracked_schema=not records and environment.aperture_table_count > 0,
+    )
+
+
+def _read_records(conn: Connection) -> list[_Record]:
+    cursor = conn.cursor(row_factory=args_row(_Record))
+    try:
+        return cursor.execute(sql.load("migrations/records")).fetchall()
+    except psycopg.errors.UndefinedColumn as error:
+        raise ApertureDbError(
+            "the table aperture_migrations is not Aperture's",
+            why=str(error.diag.message_primary),
+            next_step="check that this is the database you mean: its table has other columns",
+            code="foreign_tracking_table",
+        ) from error
+
+
+def describe_deviations(status: MigrationStatus) -> tuple[str, ...]:
+    """What is unusual about the records, one sentence each; tolerated unless --strict."""
+    sentences = []
+    if unknown := status.names(State.UNKNOWN):
+        sentences.append(
+            f"recorded, but not in the {status.directory} directory: {', '.join(unknown)} "
+            "(a newer Aperture, or a development branch, applied them)"
+        )
+    if late := status.late:
+        sentences.append(f"pending, but older than an applied one: {', '.join(late)}")
+    return tuple(sentences)
+
+
+def refuse_deviations(status: MigrationStatus) -> None:
+    """With --strict: raise UsageError for what `describe_deviations` tells."""
+    if sentences := describe_deviations(status):
+        raise UsageError(
+            "the records do not match the migration files",
+            why="; ".join(sentences),
+            next_step="use the migration files of the Aperture that made this database, "
+            "or leave out --strict",
+            code="strict",
+        )
