@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from psycopg import sql
 from psycopg.rows import class_row
 
 from aperture_db import sql as queries
+from aperture_db.activity import Session
 from aperture_db.connection import Connection
 
 
@@ -35,6 +37,8 @@ class Table:
     name: str
     kind: str
     """One of Kind."""
+    columns: list[str]
+    """Their names, in order."""
     owner: str
     is_visible: bool
     """Found by its bare name through the search_path, as Aperture finds its tables."""
@@ -109,17 +113,35 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class ExclusiveLock:
-    """A session that keeps a table from being read."""
+    """What keeps a table from being read."""
 
     table_oid: int
-    pid: int | None
-    """None for a prepared transaction."""
-    application_name: str | None
-    user: str | None
-    transaction_age_seconds: float | None
-    """None without the privilege to see it."""
     is_held: bool
-    """False for a session that itself waits for the lock."""
+    """False for a session that itself waits for the lock, with readers queued behind it."""
+    session: Session | None
+    """None for a prepared transaction."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """The connected database and its server."""
+
+    name: str
+    role: str
+    """The role whose privileges apply."""
+    server_version: str
+    is_standby: bool
+    read_at: datetime
+    """By the server's clock."""
+    size_bytes: int | None
+    """None without CONNECT on the database or pg_read_all_stats."""
+
+
+def read_database(conn: Connection) -> Database:
+    with conn.cursor(row_factory=class_row(Database)) as cursor:
+        database = cursor.execute(queries.load("catalog/database")).fetchone()
+    assert database is not None
+    return database
 
 
 def read_tables(conn: Connection) -> list[Table]:
@@ -172,11 +194,8 @@ def count_rows(conn: Connection, tables: Iterable[Table]) -> dict[int, int]:
 
 def read_exclusive_locks(conn: Connection) -> list[ExclusiveLock]:
     """Who holds, or waits for, ACCESS EXCLUSIVE on tables of this database."""
-    with conn.cursor(row_factory=class_row(ExclusiveLock)) as cursor:
-        return cursor.execute(queries.load("catalog/exclusive_locks")).fetchall()
-
-
-def read_database_bytes(conn: Connection) -> int | None:
-    """Size of the connected database; None without CONNECT on it or pg_read_all_stats."""
-    row = conn.execute(queries.load("catalog/database_size")).fetchone()
-    return row[0] if row else None
+    rows = conn.execute(queries.load("catalog/exclusive_locks")).fetchall()
+    return [
+        ExclusiveLock(table_oid, is_held, Session(pid, *session) if pid else None)
+        for table_oid, is_held, pid, *session in rows
+    ]

@@ -5,6 +5,12 @@ SELECT
     n.nspname AS schema,
     c.relname AS name,
     c.relkind::text AS kind,
+    ARRAY(
+        SELECT a.attname::text
+        FROM pg_attribute AS a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        ORDER BY a.attnum
+    ) AS columns,
     pg_get_userbyid(c.relowner) AS owner,
     pg_table_is_visible(c.oid) AS is_visible,
     has_schema_privilege(n.oid, 'USAGE') AS may_enter_schema,
