@@ -85,9 +85,14 @@ def read_environment(conn: Connection) -> Environment:
     return environment
 
 
-def collect(conn: Connection, directory: MigrationDirectory) -> MigrationStatus:
-    """Compare the records with the files. Needs SELECT on aperture_migrations if it exists."""
-    environment = read_environment(conn)
+def collect(
+    conn: Connection, directory: MigrationDirectory, environment: Environment | None = None
+) -> MigrationStatus:
+    """Compare the records with the files. Needs SELECT on aperture_migrations if it exists.
+
+    `environment` saves asking for it again.
+    """
+    environment = environment or read_environment(conn)
     records: list[_Record] = []
     if environment.is_tracked:
         records = _read_records(conn)

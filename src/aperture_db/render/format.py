@@ -25,9 +25,11 @@ def format_bytes(size_bytes: int) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """0.04 s, 7.5 s, 3 min 05 s, 2 h 10 min, 4 d 3 h."""
-    if seconds < 10:
-        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+    """40 ms, 7.5 s, 3 min 05 s, 2 h 10 min, 4 d 3 h."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

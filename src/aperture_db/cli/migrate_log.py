@@ -1,0 +1,85 @@
+"""Turns the events of a migrate run into progress and into its report."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from aperture_db.migrations import apply
+from aperture_db.migrations.report import AppliedMigration, MigrateReport
+from aperture_db.migrations.status import State
+from aperture_db.render.format import format_seconds
+
+if TYPE_CHECKING:
+    from aperture_db.cli.run import Run
+    from aperture_db.migrations.plan import MigrationPlan
+    from aperture_db.render.progress import Narrator
+
+
+class MigrateLog:
+    """What a run did so far. Keeps the run's report and its note on interruption current, so
+    that a failure or Ctrl-C half way still tells what was applied."""
+
+    def __init__(self, run: Run, planned: MigrationPlan, *, is_rehearsal: bool) -> None:
+        self._run = run
+        self._planned = planned
+        self._is_rehearsal = is_rehearsal
+        self._applied: list[AppliedMigration] = []
+        self._elsewhere: list[str] = []
+        self._started = time.monotonic()
+        self._keep()
+
+    def tell(self, narrator: Narrator, event: apply.Event) -> None:
+        """Narrate one event."""
+        match event:
+            case apply.Started(name):
+                done = len(self._applied) + len(self._elsewhere)
+                narrator.step(name, done, len(self._planned.files))
+            case apply.Waiting(name, holders, waited_seconds):
+                held = "; ".join(f"held by {holder}" for holder in holders) or "holder unknown"
+                waited = format_seconds(waited_seconds)
+                narrator.line(f"waiting  {name}: a lock for {waited}, {held}", "warning")
+            case apply.Applied(name, duration_seconds):
+                self._applied.append(AppliedMigration(name, duration_seconds))
+                done_word = "rehearsed" if self._is_rehearsal else "applied"
+                narrator.line(f"{done_word}  {name}  {format_seconds(duration_seconds)}")
+            case apply.AppliedElsewhere(name):
+                self._elsewhere.append(name)
+                narrator.line(f"skipped  {name}  another runner applied it")
+        self._keep()
+
+    def tell_notice(self, narrator: Narrator, severity: str | None, text: str | None) -> None:
+        """Narrate what the server says about a file; that a guarded statement had nothing to do
+        only with -v."""
+        line = f"  {(severity or 'NOTICE').lower()}: {text}"
+        if (text or "").endswith(", skipping"):
+            self._run.detail(line)
+        else:
+            narrator.line(line, "muted")
+
+    @property
+    def report(self) -> MigrateReport:
+        """What was done up to now."""
+        done = {*(migration.name for migration in self._applied), *self._elsewhere}
+        if self._is_rehearsal:
+            done = set()
+        pending = tuple(name for name in self._planned.status.pending if name not in done)
+        before = len(self._planned.status.names(State.APPLIED))
+        return MigrateReport(
+            applied=tuple(self._applied),
+            applied_elsewhere=tuple(self._elsewhere),
+            pending=pending,
+            recorded_count=before + len(done),
+            is_rehearsal=self._is_rehearsal,
+            duration_seconds=time.monotonic() - self._started,
+        )
+
+    def _keep(self) -> None:
+        self._run.data = self.report
+        count = len(self._applied)
+        self._run.interrupted_note = (
+            "the rehearsal was rolled back, nothing was changed"
+            if self._is_rehearsal
+            else f"{count} of {len(self._planned.files)} pending migrations were applied and stay; "
+            "nothing of the next one was kept"
+        )
