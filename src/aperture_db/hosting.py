@@ -22,7 +22,6 @@ class Place:
 
     id: str
     name: str
-    """In words that follow "this is"."""
     get_vector: str = field(metadata=INTERNAL)
     """How pgvector, or a newer one, gets among the server's files."""
     get_contrib: str = field(
@@ -34,6 +33,10 @@ class Place:
     host_pattern: str = field(default="", metadata=INTERNAL)
     marker_role: str = field(default="", metadata=INTERNAL)
     """A role that exists in every cluster of this service, and nowhere else."""
+
+    def __str__(self) -> str:
+        """In words that follow "PostgreSQL 16"."""
+        return f"{'on' if self.admin_role else 'from'} {self.name}"
 
     def how_to_get(self, extension: str, major: int) -> str:
         """What puts the extension's files, or newer ones, onto this server."""
@@ -104,33 +107,33 @@ MANAGED = (SUPABASE, NEON, RDS, AZURE, CLOUD_SQL, DIGITALOCEAN)
 
 DOCKER = Place(
     "docker",
-    "the postgres image for Docker",
+    "a Docker image",
     get_vector="set `image: pgvector/pgvector:pg{major}` for the database in docker-compose.yml "
     "(its volume stays), then: docker compose pull && docker compose up -d",
 )
 DOCKER_ALPINE = Place(
     "docker_alpine",
-    "the Alpine-based postgres image for Docker",
+    "an Alpine-based Docker image",
     # musl and glibc sort text differently: the old volume would carry wrong indexes.
     get_vector="take a backup (aperture-db backup), set `image: pgvector/pgvector:pg{major}` with "
     "a new volume in docker-compose.yml, and restore into it",
 )
 DEBIAN = Place(
     "debian",
-    "PostgreSQL from a Debian or Ubuntu package",
+    "a Debian or Ubuntu package",
     get_vector="sudo /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y && "
     "sudo apt-get install -y postgresql-{major}-pgvector",
     get_contrib="sudo apt-get install -y postgresql-{major}",
 )
 RED_HAT = Place(
     "red_hat",
-    "PostgreSQL from a Red Hat package",
+    "a Red Hat package",
     get_vector="sudo dnf install -y pgvector_{major} (from yum.postgresql.org)",
     get_contrib="sudo dnf install -y postgresql{major}-contrib",
 )
 SOURCE = Place(
     "source",
-    "PostgreSQL built from source",
+    "a source build",
     get_vector=f"git clone --branch v{PGVECTOR_RELEASE} https://github.com/pgvector/pgvector && "
     "cd pgvector && make && sudo make install",
     get_contrib="in PostgreSQL's source tree: make -C contrib && sudo make -C contrib install",

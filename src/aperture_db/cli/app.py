@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from aperture_db import __version__
-from aperture_db.cli import migrate, stats
+from aperture_db.cli import check_extensions, migrate, stats
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.errors import UsageError
 
@@ -42,7 +42,7 @@ def program(
     """Look after the PostgreSQL database of Aperture."""
 
 
-for module in (stats, migrate):
+for module in (stats, check_extensions, migrate):
     module.register(app)
 
 

@@ -69,9 +69,12 @@ def finding(report: ExtensionsReport, among: Sequence[Extension] | None = None) 
     """The error that says which extensions can't be used, why, and what to do.
 
     `among` limits it, for instance to `report.blocking_migrations`; by default all that are
-    unusable. There must be at least one. The steps of `next_step` are lines.
+    unusable, or else failed a probe. There must be at least one. The steps of `next_step` are
+    lines.
     """
     concerned = report.unusable if among is None else among
+    if not concerned:
+        return _probe_finding(report)
     first, *others = concerned
     return FindingError(
         _what(concerned),
@@ -79,6 +82,18 @@ def finding(report: ExtensionsReport, among: Sequence[Extension] | None = None) 
         details=tuple(_why(extension, report.server) for extension in others),
         next_step="\n".join(advise(report.server, concerned)),
         code=f"extension_{first.state}",
+    )
+
+
+def _probe_finding(report: ExtensionsReport) -> FindingError:
+    probe, *others = report.failed_probes
+    return FindingError(
+        f"the extension {probe.extension} is installed, and does not work",
+        why=f"{probe.what}: {probe.detail}",
+        details=tuple(f"{other.what}: {other.detail}" for other in others),
+        next_step="\n".join(report.advice)
+        or report.server.place.how_to_get(probe.extension, report.server.major),
+        code="extension_probe_failed",
     )
 
 
@@ -102,7 +117,7 @@ def _what(concerned: Sequence[Extension]) -> str:
 def _why(extension: Extension, server: Server) -> str:
     why = f"{extension.name} ({extension.needed_for}): {extension.reason}"
     if extension.needs_files:
-        why += f"; this is {server.place.name}, PostgreSQL {server.version.split()[0]}"
+        why += f"; the server is {server}"
     if not extension.is_permitted:
         verb = "create" if extension.installed_version is None else "update"
         why += f"; role {server.role} may not {verb} it"

@@ -58,7 +58,7 @@ def collect(
     server = _read_server(conn, host)
     with conn.cursor(row_factory=class_row(InstalledRow)) as cursor:
         cursor.execute(sql.load("extensions/installed"), {"names": list(wanted)})
-        extensions = tuple(_judge(row, wanted[row.name], server) for row in cursor)
+        extensions = tuple(judge(row, wanted[row.name], server) for row in cursor)
     return ExtensionsReport(server, extensions, advise(server, extensions))
 
 
@@ -83,7 +83,7 @@ def _read_server(conn: Connection, host: str) -> Server:
     )
 
 
-def _judge(row: InstalledRow, requirement: Requirement, server: Server) -> Extension:
+def judge(row: InstalledRow, requirement: Requirement, server: Server) -> Extension:
     state, reason = _state_of(row, requirement)
     statement = _statement_for(row, requirement)
     return Extension(

@@ -23,6 +23,9 @@ class ExtensionState(StrEnum):
     """The server does not have its files."""
 
 
+# The major version of the image that Aperture's compose files use.
+ADVISED_MAJOR = 16
+
 USABLE = (ExtensionState.OK, ExtensionState.OUTDATED)
 
 
@@ -77,14 +80,49 @@ class Server:
     has_admin_role: bool
     """Whether the role may create extensions the way the managed service grants it."""
 
+    def __str__(self) -> str:
+        return f"PostgreSQL {self.version.split()[0]} {self.place}"
+
     @property
     def major(self) -> int:
         return self.version_number // 10000
 
     @property
+    def is_old(self) -> bool:
+        """Supported, and older than advised."""
+        return self.major < ADVISED_MAJOR
+
+    @property
     def may_create_extensions(self) -> bool:
         """Whether the role may create any extension, those that ask for a superuser included."""
         return self.is_superuser or self.has_admin_role
+
+
+@dataclass(frozen=True)
+class Change:
+    """One statement that installed or updated an extension, or tried to."""
+
+    name: str
+    statement: str
+    previous_version: str | None
+    refusal: str = ""
+    """The server's words where it refused; empty where it obeyed."""
+
+
+class ProbeOutcome(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One real use of an extension."""
+
+    extension: str
+    what: str
+    outcome: ProbeOutcome
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -95,6 +133,10 @@ class ExtensionsReport:
     extensions: tuple[Extension, ...]
     advice: tuple[str, ...]
     """What to do, in order; empty where everything is in order."""
+    changes: tuple[Change, ...] = ()
+    """What --create did."""
+    probes: tuple[Probe, ...] = ()
+    """What --probe tried."""
 
     @property
     def unusable(self) -> tuple[Extension, ...]:
@@ -103,6 +145,10 @@ class ExtensionsReport:
     @property
     def outdated(self) -> tuple[Extension, ...]:
         return tuple(e for e in self.extensions if e.state is ExtensionState.OUTDATED)
+
+    @property
+    def failed_probes(self) -> tuple[Probe, ...]:
+        return tuple(probe for probe in self.probes if probe.outcome is ProbeOutcome.FAILED)
 
     @property
     def blocking_migrations(self) -> tuple[Extension, ...]:

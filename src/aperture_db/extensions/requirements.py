@@ -33,7 +33,7 @@ class Requirement:
 REQUIREMENTS = (
     Requirement(
         "vector",
-        "embeddings and similarity search",
+        "embeddings and their search",
         minimum_version="0.7.0",
         minimum_reason="embeddings are stored as halfvec, which came with 0.7.0",
         defects=(
@@ -43,7 +43,7 @@ REQUIREMENTS = (
         ),
     ),
     Requirement("pgcrypto", "ids and random tokens"),
-    Requirement("pg_trgm", "title search that forgives typos"),
+    Requirement("pg_trgm", "fuzzy title search"),
 )
 
 

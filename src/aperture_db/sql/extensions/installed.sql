@@ -1,5 +1,5 @@
--- What the server offers of the named extensions and what this database has. Any role may ask.
--- Parameters: names.
+-- Purpose: what the server offers of the named extensions and what this database has of them.
+-- Privilege: none.
 SELECT
     wanted.name,
     installed.extversion AS installed_version,
@@ -15,4 +15,4 @@ LEFT JOIN pg_namespace AS namespace ON namespace.oid = installed.extnamespace
 LEFT JOIN pg_available_extensions AS offered ON offered.name = wanted.name
 LEFT JOIN pg_available_extension_versions AS version
     ON version.name = offered.name AND version.version = offered.default_version
-ORDER BY wanted.position;
+ORDER BY wanted.position

@@ -1,5 +1,5 @@
--- The server, the role and what the role may do. Any role may ask.
--- Parameters: known_roles, the names of roles that tell a managed service.
+-- Purpose: the server, the role and what the role may do.
+-- Privilege: none.
 SELECT
     version() AS version_text,
     current_setting('server_version') AS version,
@@ -18,4 +18,4 @@ SELECT
         WHERE rolname = ANY (%(known_roles)s) AND pg_has_role(oid, 'USAGE')
     ) AS held_roles
 FROM pg_roles AS me
-WHERE me.rolname = current_user;
+WHERE me.rolname = current_user

@@ -1,0 +1,1 @@
+"""Tests of check-extensions, and of what others ask about extensions."""
