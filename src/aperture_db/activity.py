@@ -59,11 +59,13 @@ class BlockerWatch:
     """Looks, through a connection of its own, at who blocks a statement while it waits.
 
     When a lock timeout has ended the wait the holder can no longer be asked for, so it has to be
-    seen before. The extra connection opens only once a statement has run for half a second.
+    seen before: `lock_timeout_seconds` is that timeout. The extra connection opens only once a
+    statement has run for a third of it, or half a second.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, lock_timeout_seconds: float) -> None:
         self._target = target
+        self._after_seconds = min(WATCH_AFTER_SECONDS, lock_timeout_seconds / 3)
         self._changed = threading.Condition()
         self._pid: int | None = None
         self._since = 0.0
@@ -121,7 +123,7 @@ class BlockerWatch:
             while not self._closed:
                 if self._pid is None:
                     self._changed.wait()
-                elif (early := self._since + WATCH_AFTER_SECONDS - time.monotonic()) > 0:
+                elif (early := self._since + self._after_seconds - time.monotonic()) > 0:
                     self._changed.wait(early)
                 else:
                     return self._pid

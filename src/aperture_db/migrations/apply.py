@@ -85,7 +85,7 @@ def apply_files(
     BusyError when a lock was not obtained in `limits.lock_wait_seconds`.
     """
     create_table(conn)
-    with BlockerWatch(target) as watch:
+    with BlockerWatch(target, limits.lock_timeout_seconds) as watch:
         runner = _Runner(conn, target, limits, watch)
         for applied_count, file in enumerate(files):
             yield Started(file.name)

@@ -102,13 +102,16 @@ def probe_syntax(conn: Connection, file: MigrationFile) -> FileFinding | None:
 def refuse(findings: Sequence[FileFinding]) -> None:
     """Raise UsageError when there are findings."""
     if findings:
-        files = len({finding.name for finding in findings})
+        first, *others = findings
+        count = len({finding.name for finding in findings})
         raise UsageError(
-            f"{'1 migration file' if files == 1 else f'{files} migration files'} can't be applied",
-            why="checked before anything was applied:",
-            next_step="correct the files; nothing was changed",
+            "1 migration file can't be applied"
+            if count == 1
+            else f"{count} migration files can't be applied",
+            why=str(first),
+            next_step="correct what is named; all files were checked first, nothing was changed",
             code="bad_migration_files",
-            details=tuple(str(finding) for finding in findings),
+            details=tuple(str(finding) for finding in others),
         )
 
 
@@ -173,12 +176,10 @@ def _check_statement(
             f"{words[0]} ends or starts a transaction",
             "remove it: each file is one transaction already",
         )
-    if file.in_transaction and _must_run_outside(statement):
+    if file.in_transaction and (command := _refused_in_transaction(statement)):
         return (
             statement.offset,
-            f"{' '.join(words[:2])} can't run inside a transaction"
-            if "CONCURRENTLY" not in words
-            else "CONCURRENTLY can't run inside a transaction",
+            f"{command} can't run inside a transaction",
             f"put `-- aperture-db: {NO_TRANSACTION}` into the file's head",
         )
     if pooled and changes_session(statement):
@@ -196,8 +197,12 @@ def changes_session(statement: Statement) -> bool:
     )
 
 
-def _must_run_outside(statement: Statement) -> bool:
-    if any(statement.starts_with(*start) for start in OUTSIDE_STARTS):
-        return True
-    # REFRESH MATERIALIZED VIEW CONCURRENTLY is allowed in a transaction.
-    return "CONCURRENTLY" in statement.words and not statement.starts_with("REFRESH")
+def _refused_in_transaction(statement: Statement) -> str | None:
+    """The words for which the server would refuse the statement inside a transaction block."""
+    for start in OUTSIDE_STARTS:
+        if statement.starts_with(*start):
+            return " ".join(start)
+    # REFRESH MATERIALIZED VIEW CONCURRENTLY is allowed there.
+    if "CONCURRENTLY" in statement.words and not statement.starts_with("REFRESH"):
+        return "CONCURRENTLY"
+    return None

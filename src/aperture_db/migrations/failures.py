@@ -93,6 +93,8 @@ def _next_step(error: psycopg.Error) -> str:
             "restore a backup into an emptied database, or record what is there with "
             "aperture-db migrate --mark-applied NAME"
         )
+    if error.sqlstate is None or isinstance(error, psycopg.errors.AdminShutdown):
+        return "read the server's log, then run: aperture-db migrate"
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return "run the migration as the owner of Aperture's tables"
     return "correct the cause, then run: aperture-db migrate"

@@ -32,7 +32,7 @@ def rehearse_files(
     while True:
         with locked_transaction(conn, limits) as pid:
             if pid is not None:
-                yield from _run_all(conn, target, files, pid)
+                yield from _run_all(conn, target, files, limits, pid)
                 return
         holders = find_advisory_holders(conn, LOCK_KEY)
         if patience.is_news():
@@ -41,9 +41,9 @@ def rehearse_files(
 
 
 def _run_all(
-    conn: Connection, target: Target, files: Sequence[MigrationFile], pid: int
+    conn: Connection, target: Target, files: Sequence[MigrationFile], limits: Limits, pid: int
 ) -> Iterator[Event]:
-    with BlockerWatch(target) as watch:
+    with BlockerWatch(target, limits.lock_timeout_seconds) as watch:
         watch.start(pid)
         conn.execute(sql.load("migrations/create_table"))
         for count, file in enumerate(file for file in files if file.in_transaction):

@@ -1,0 +1,157 @@
+"""Locks that others hold, and processes that die in the middle."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from aperture_db.migrations.locking import LOCK_KEY
+from tests.cli import finish, run_cli, start_cli
+from tests.migrate.conftest import CREATE_THINGS, Directory, recorded, table_exists
+from tests.waiting import wait_until
+
+ALTER = "SELECT 1;\nALTER TABLE things ADD COLUMN name text;\n"
+
+
+@contextmanager
+def holding(conninfo: str, statement: str) -> Iterator[psycopg.Connection]:
+    """Another session that keeps a transaction open after `statement`."""
+    with psycopg.connect(conninfo, application_name="a blocker") as conn:
+        conn.execute(statement)
+        yield conn
+        conn.rollback()
+
+
+def test_ddl_that_stays_blocked_ends_busy_and_names_the_holder(
+    new_database: Callable[[], str], directory: Directory
+) -> None:
+    conninfo = new_database()
+    path = str(directory(**{"0001_a": CREATE_THINGS}))
+    assert run_cli("migrate", "--dir", path, conninfo=conninfo).code == 0
+    directory(**{"0002_b": ALTER})
+    with holding(conninfo, "SELECT * FROM things") as blocker:
+        outcome = run_cli(
+            "migrate", "--dir", path, "--lock-wait", "2s", "--lock-timeout", "900ms",
+            conninfo=conninfo,
+        )  # fmt: skip
+        pid = blocker.info.backend_pid
+    assert outcome.code == 6
+    error = outcome.err.split("error: ")[1].splitlines()
+    assert error[0].startswith("0002_b.sql was not applied: a lock was not obtained in 2 s (")
+    assert error[1].startswith(f"why:   held by pid {pid}, a blocker, user postgres, idle in trans")
+    assert f"next:  SELECT pg_terminate_backend({pid});" in outcome.err
+    assert "waiting  0002_b.sql: a lock for" in outcome.err
+    assert recorded(conninfo) == ["0001_a.sql"]
+
+
+def test_ddl_is_repeated_until_the_holder_is_done(
+    new_database: Callable[[], str], directory: Directory
+) -> None:
+    conninfo = new_database()
+    path = str(directory(**{"0001_a": CREATE_THINGS}))
+    assert run_cli("migrate", "--dir", path, conninfo=conninfo).code == 0
+    directory(**{"0002_b": ALTER})
+    with holding(conninfo, "SELECT * FROM things"):
+        runner = start_cli("migrate", "--dir", path, "--lock-timeout", "200ms", conninfo=conninfo)
+        assert runner.stderr is not None
+        assert "0002_b.sql: a lock for" in (line := runner.stderr.readline())
+        assert "held by pid" in line
+    assert finish(runner).code == 0
+    assert recorded(conninfo) == ["0001_a.sql", "0002_b.sql"]
+
+
+@pytest.mark.parametrize("pooled", [False, True], ids=["direct", "pooled"])
+def test_the_runners_lock_is_waited_for_and_its_holder_named(
+    new_database: Callable[[], str],
+    pgbouncer_conninfo: Callable[[str], str],
+    directory: Directory,
+    pooled: bool,
+) -> None:
+    conninfo = new_database()
+    address = pgbouncer_conninfo(conninfo) if pooled else conninfo
+    path = str(directory(**{"0001_a": CREATE_THINGS}))
+    with holding(conninfo, f"SELECT pg_advisory_xact_lock({LOCK_KEY})") as blocker:
+        outcome = run_cli("migrate", "--dir", path, "--lock-wait", "500ms", conninfo=address)
+        pid = blocker.info.backend_pid
+    assert outcome.code == 6
+    assert f"why:   held by pid {pid}, a blocker" in outcome.err
+    assert run_cli("migrate", "--dir", path, conninfo=address).code == 0
+
+
+@pytest.mark.parametrize("pooled", [False, True], ids=["direct", "pooled"])
+def test_after_kill_9_nothing_of_the_file_is_kept_and_the_next_run_completes(
+    new_database: Callable[[], str],
+    pgbouncer_conninfo: Callable[[str], str],
+    directory: Directory,
+    pooled: bool,
+) -> None:
+    conninfo = new_database()
+    address = pgbouncer_conninfo(conninfo) if pooled else conninfo
+    slow = "CREATE TABLE half (id int);\nSELECT pg_sleep(600);\n"
+    path = str(directory(**{"0001_a": CREATE_THINGS, "0002_slow": slow}))
+    runner = start_cli("migrate", "--dir", path, conninfo=address)
+    wait_until(lambda: is_sleeping(conninfo), "the second file runs")
+    runner.send_signal(signal.SIGKILL)
+    finish(runner)
+    directory(**{"0002_slow": "CREATE TABLE half (id int);"})
+    # The lock is free within two seconds: waiting longer would be an error here.
+    outcome = run_cli("migrate", "--dir", path, "--lock-wait", "3s", conninfo=address)
+    assert outcome.code == 0, outcome.err
+    assert recorded(conninfo) == ["0001_a.sql", "0002_slow.sql"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"]
+)
+def test_a_signal_cancels_the_statement_and_rolls_the_file_back(
+    new_database: Callable[[], str], directory: Directory, number: signal.Signals, code: int
+) -> None:
+    conninfo = new_database()
+    slow = "CREATE TABLE half (id int);\nSELECT pg_sleep(600);\n"
+    path = str(directory(**{"0001_a": CREATE_THINGS, "0002_slow": slow}))
+    runner = start_cli("migrate", "--dir", path, conninfo=conninfo)
+    wait_until(lambda: is_sleeping(conninfo), "the second file runs")
+    runner.send_signal(number)
+    outcome = finish(runner)
+    assert outcome.code == code
+    assert outcome.err.splitlines()[-1] == (
+        "interrupted: 1 of 2 pending migrations were applied and stay; "
+        "nothing of the next one was kept"
+    )
+    assert not is_sleeping(conninfo)
+    assert (recorded(conninfo), table_exists(conninfo, "half")) == (["0001_a.sql"], False)
+
+
+def is_sleeping(conninfo: str) -> bool:
+    """Whether a statement of the tool sleeps."""
+    with psycopg.connect(conninfo) as conn:
+        found = conn.execute(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() "
+            "AND wait_event = 'PgSleep'"
+        )
+        return found.rowcount > 0
+
+
+def test_a_cut_connection_keeps_nothing_of_the_file(
+    new_database: Callable[[], str], directory: Directory
+) -> None:
+    conninfo = new_database()
+    slow = "CREATE TABLE half (id int);\nSELECT pg_sleep(600);\n"
+    path = str(directory(**{"0001_a": CREATE_THINGS, "0002_slow": slow}))
+    runner = start_cli("migrate", "--dir", path, conninfo=conninfo)
+    wait_until(lambda: is_sleeping(conninfo), "the second file runs")
+    with psycopg.connect(conninfo) as conn:
+        conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event = 'PgSleep'"
+        )
+    outcome = finish(runner)
+    assert outcome.code == 1
+    assert "migration 0002_slow.sql failed at line 2" in outcome.err
+    assert "why:   terminating connection due to administrator command" in outcome.err
+    assert "next:  read the server's log" in outcome.err
+    assert (recorded(conninfo), table_exists(conninfo, "half")) == (["0001_a.sql"], False)
