@@ -8,7 +8,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.program import Outcome, run_cli
+from tests.cli import Outcome
+from tests.program import run_inside
 from tests.servers.roles import Rights
 from tests.servers.standby import ReplicatedDatabase
 
@@ -16,27 +17,27 @@ LimitedRole = Callable[[str, Rights], str]
 
 
 def states(outcome: Outcome) -> dict[str, str]:
-    return {item["name"]: item["state"] for item in outcome.data["extensions"]}
+    return {item["name"]: item["state"] for item in outcome.envelope["data"]["extensions"]}
 
 
 def test_a_complete_database_is_in_order(aperture_database: Callable[[], str]) -> None:
-    outcome = run_cli("check-extensions", database=aperture_database())
+    outcome = run_inside("check-extensions", database=aperture_database())
     assert outcome.code == 0
     assert outcome.err == ""
     assert "may create every extension" in outcome.out
 
 
 def test_quiet_says_nothing_where_all_is_in_order(aperture_database: Callable[[], str]) -> None:
-    outcome = run_cli("check-extensions", "-q", database=aperture_database())
+    outcome = run_inside("check-extensions", "-q", database=aperture_database())
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
 
 
 def test_an_empty_database_lacks_all_and_may_create_them(new_database: Callable[[], str]) -> None:
-    outcome = run_cli("check-extensions", "--json", database=new_database())
+    outcome = run_inside("check-extensions", "--json", database=new_database())
     assert outcome.code == 5
     assert set(states(outcome).values()) == {"not_installed"}
     assert outcome.envelope["error"]["code"] == "extension_not_installed"
-    assert outcome.data["advice"] == ["aperture-db check-extensions --create"]
+    assert outcome.envelope["data"]["advice"] == ["aperture-db check-extensions --create"]
 
 
 @pytest.mark.parametrize(
@@ -46,13 +47,13 @@ def test_an_empty_database_lacks_all_and_may_create_them(new_database: Callable[
 def test_older_migrations_lack_what_later_ones_create(
     database_at: Callable[[str], str], number: str, lacking: set[str]
 ) -> None:
-    outcome = run_cli("check-extensions", "--json", database=database_at(number))
+    outcome = run_inside("check-extensions", "--json", database=database_at(number))
     assert outcome.code == (5 if lacking else 0)
     assert {name for name, state in states(outcome).items() if state != "ok"} == lacking
 
 
 def test_postgres_without_pgvector_names_the_package(postgres15: str) -> None:
-    outcome = run_cli("check-extensions", database=postgres15)
+    outcome = run_inside("check-extensions", database=postgres15)
     assert outcome.code == 5
     assert "the extensions vector, pgcrypto and pg_trgm are not usable" in outcome.err
     assert "postgresql-15-pgvector" in outcome.err
@@ -64,19 +65,19 @@ def test_creating_without_pgvector_creates_the_others(postgres15: str) -> None:
     with psycopg.connect(postgres15, autocommit=True) as admin:
         admin.execute("CREATE DATABASE half_equipped")
     database = make_conninfo(postgres15, dbname="half_equipped")
-    outcome = run_cli("check-extensions", "--create", "--probe", "--json", database=database)
+    outcome = run_inside("check-extensions", "--create", "--probe", "--json", database=database)
     assert outcome.code == 5
     assert states(outcome) == {"vector": "unavailable", "pgcrypto": "ok", "pg_trgm": "ok"}
     assert outcome.envelope["error"]["code"] == "extension_unavailable"
-    outcomes = [probe["outcome"] for probe in outcome.data["probes"]]
+    outcomes = [probe["outcome"] for probe in outcome.envelope["data"]["probes"]]
     assert outcomes == ["skipped", "skipped", "passed", "passed"]
 
 
 def test_an_old_pgvector_is_too_old_before_and_after_it_is_installed(old_pgvector: str) -> None:
-    before = run_cli("check-extensions", "--json", database=old_pgvector)
+    before = run_inside("check-extensions", "--json", database=old_pgvector)
     assert before.code == 5
     assert states(before)["vector"] == "too_old"
-    vector = before.data["extensions"][0]
+    vector = before.envelope["data"]["extensions"][0]
     assert vector["available_version"] == "0.6.2"
     assert vector["statement"] is None
     assert vector["needs_files"]
@@ -85,7 +86,7 @@ def test_an_old_pgvector_is_too_old_before_and_after_it_is_installed(old_pgvecto
     database = make_conninfo(old_pgvector, dbname="old_vectors")
     with psycopg.connect(database, autocommit=True) as conn:
         conn.execute("CREATE EXTENSION vector")
-    after = run_cli("check-extensions", database=database)
+    after = run_inside("check-extensions", database=database)
     assert after.code == 5
     assert "halfvec" in after.err
     assert "too old" in after.out
@@ -96,9 +97,9 @@ def test_a_role_without_rights_is_told_who_can_help(
 ) -> None:
     role = limited_role(new_database(), "none")
     name, database = (conninfo_to_dict(role)[key] for key in ("user", "dbname"))
-    outcome = run_cli("check-extensions", "--json", database=role)
+    outcome = run_inside("check-extensions", "--json", database=role)
     assert outcome.code == 5
-    assert outcome.data["advice"] == [
+    assert outcome.envelope["data"]["advice"] == [
         f'as the owner of the database run: GRANT CREATE ON DATABASE "{database}" TO "{name}";',
         f"as a superuser run in database {database}: CREATE EXTENSION IF NOT EXISTS vector;",
         "aperture-db check-extensions --create",
@@ -110,10 +111,10 @@ def test_an_owner_may_create_the_trusted_ones_only(
     new_database: Callable[[], str], limited_role: LimitedRole
 ) -> None:
     owner = limited_role(new_database(), "owner")
-    outcome = run_cli("check-extensions", "--create", "--json", database=owner)
+    outcome = run_inside("check-extensions", "--create", "--json", database=owner)
     assert outcome.code == 5
     assert states(outcome) == {"vector": "not_installed", "pgcrypto": "ok", "pg_trgm": "ok"}
-    (refused,) = [change for change in outcome.data["changes"] if change["refusal"]]
+    (refused,) = [change for change in outcome.envelope["data"]["changes"] if change["refusal"]]
     assert refused["name"] == "vector"
     assert "permission denied" in refused["refusal"]
     assert "as a superuser run in database" in outcome.envelope["error"]["next"]
@@ -126,7 +127,7 @@ def test_a_reading_role_checks_and_nothing_is_written(
     reader = limited_role(superuser, "read")
     with psycopg.connect(superuser, autocommit=True) as conn:
         before = transactions_with_an_id(conn)
-        assert run_cli("check-extensions", database=reader).code == 0
+        assert run_inside("check-extensions", database=reader).code == 0
         assert transactions_with_an_id(conn) == before
 
 
@@ -134,25 +135,25 @@ def test_a_standby_answers_and_names_its_primary(
     replicated_database: Callable[[], ReplicatedDatabase],
 ) -> None:
     database = replicated_database()
-    outcome = run_cli("check-extensions", "--json", database=database.standby)
+    outcome = run_inside("check-extensions", "--json", database=database.standby)
     assert outcome.code == 5
-    assert outcome.data["server"]["is_standby"]
-    assert outcome.data["advice"] == [
+    assert outcome.envelope["data"]["server"]["is_standby"]
+    assert outcome.envelope["data"]["advice"] == [
         "on the primary server: aperture-db check-extensions --create"
     ]
-    refused = run_cli("check-extensions", "--create", database=database.standby)
+    refused = run_inside("check-extensions", "--create", database=database.standby)
     assert refused.code == 1
     assert "connect to the primary server" in refused.err
 
 
 def test_create_installs_and_a_second_time_does_nothing(new_database: Callable[[], str]) -> None:
     database = new_database()
-    first = run_cli("check-extensions", "--create", database=database)
+    first = run_inside("check-extensions", "--create", database=database)
     assert first.code == 0
     assert "created vector" in first.out
-    second = run_cli("check-extensions", "--create", "--json", database=database)
+    second = run_inside("check-extensions", "--create", "--json", database=database)
     assert second.code == 0
-    assert second.data["changes"] == []
+    assert second.envelope["data"]["changes"] == []
 
 
 def test_create_updates_what_is_older(new_database: Callable[[], str]) -> None:
@@ -160,7 +161,7 @@ def test_create_updates_what_is_older(new_database: Callable[[], str]) -> None:
     with psycopg.connect(database, autocommit=True) as conn:
         conn.execute("CREATE EXTENSION pgcrypto VERSION '1.3'")
         conn.execute("CREATE EXTENSION pg_trgm VERSION '1.5'")
-    outcome = run_cli("check-extensions", "--create", database=database)
+    outcome = run_inside("check-extensions", "--create", database=database)
     assert outcome.code == 0
     assert "updated pgcrypto from 1.3 to 1.4" in outcome.out
     assert "updated pg_trgm from 1.5 to 1.6" in outcome.out
@@ -174,21 +175,21 @@ def test_an_extension_in_a_schema_out_of_reach_is_a_finding(
         conn.execute("CREATE SCHEMA apart")
         for name in ("vector", "pgcrypto", "pg_trgm"):
             conn.execute(f"CREATE EXTENSION {name} SCHEMA apart")
-    outcome = run_cli("check-extensions", "--json", database=database)
+    outcome = run_inside("check-extensions", "--json", database=database)
     assert outcome.code == 5
     assert states(outcome)["vector"] == "unreachable"
-    statement = outcome.data["advice"][0]
+    statement = outcome.envelope["data"]["advice"][0]
     assert 'SET search_path = "$user", public, "apart"' in statement
     with psycopg.connect(database, autocommit=True) as conn:
         conn.execute(statement)
-    assert run_cli("check-extensions", "--probe", database=database).code == 0
+    assert run_inside("check-extensions", "--probe", database=database).code == 0
 
 
 def test_through_a_pooler_everything_works(
     new_database: Callable[[], str], pgbouncer_conninfo: Callable[[str], str]
 ) -> None:
     database = pgbouncer_conninfo(new_database())
-    assert run_cli("check-extensions", "--create", "--probe", database=database).code == 0
+    assert run_inside("check-extensions", "--create", "--probe", database=database).code == 0
 
 
 def transactions_with_an_id(conn: psycopg.Connection) -> object:

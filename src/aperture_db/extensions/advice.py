@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from aperture_db.errors import FindingError
 from aperture_db.extensions.report import Extension, ExtensionsReport, ExtensionState, Server
+from aperture_db.grants import quote_identifier
 
 CREATE_COMMAND = "aperture-db check-extensions --create"
 
@@ -18,6 +19,7 @@ def advise(server: Server, extensions: Sequence[Extension]) -> tuple[str, ...]:
 
 def _steps(server: Server, concerned: Sequence[Extension]) -> Iterator[str]:
     primary = "on the primary server: " if server.is_standby else ""
+    database, role = quote_identifier(server.database), quote_identifier(server.role)
     lacking = [e for e in concerned if e.needs_files]
     for extension in lacking:
         yield server.place.how_to_get(extension.name, server.major)
@@ -25,7 +27,7 @@ def _steps(server: Server, concerned: Sequence[Extension]) -> Iterator[str]:
     if grantable:
         yield (
             f"{primary}as the owner of the database run: "
-            f"GRANT CREATE ON DATABASE {_quoted(server.database)} TO {_quoted(server.role)};"
+            f"GRANT CREATE ON DATABASE {database} TO {role};"
         )
     refused = [e for e in concerned if not e.is_permitted and e not in grantable]
     if refused:
@@ -53,16 +55,12 @@ def _who_may(server: Server) -> str:
 
 
 def _make_reachable(extension: Extension, server: Server) -> str:
-    schema = _quoted(extension.schema or "")
+    database, role = quote_identifier(server.database), quote_identifier(server.role)
+    schema = quote_identifier(extension.schema or "")
     return (
-        f"GRANT USAGE ON SCHEMA {schema} TO {_quoted(server.role)}; "
-        f"ALTER ROLE {_quoted(server.role)} IN DATABASE {_quoted(server.database)} "
+        f"GRANT USAGE ON SCHEMA {schema} TO {role}; ALTER ROLE {role} IN DATABASE {database} "
         f'SET search_path = "$user", public, {schema};'
     )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def finding(report: ExtensionsReport, among: Sequence[Extension] | None = None) -> FindingError:
