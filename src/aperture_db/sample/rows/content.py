@@ -1,0 +1,196 @@
+"""Libraries, films, series, episodes, collections, studios and networks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from psycopg.types.json import Jsonb
+
+from aperture_db.sample import invented
+from aperture_db.sample.tables import Row, TableRows, exact
+from aperture_db.sample.titles import Episode, Film, Show, Title
+from aperture_db.sample.world import World
+
+FILM_LIBRARY = "a0" * 16
+DOCUMENTARY_LIBRARY = "b1" * 16
+SERIES_LIBRARY = "c2" * 16
+LIBRARIES = (
+    (FILM_LIBRARY, "Films", "movies", True),
+    (DOCUMENTARY_LIBRARY, "Documentaries", "movies", True),
+    (SERIES_LIBRARY, "Series", "tvshows", True),
+    ("d3" * 16, "Home videos", "homevideos", False),
+)
+ENRICHMENT_VERSION = 3
+FIRST_COLLECTION_ID = 95_000_000
+SERVER_URL = "http://jellyfin.example:8096"
+
+
+def tables(world: World) -> Iterator[TableRows]:
+    collections = collection_ids(world.films)
+    yield TableRows("library_config", _libraries(world))
+    yield TableRows("collections", _collections(world, collections))
+    yield TableRows("studios_networks", _studios_and_networks(world))
+    yield TableRows("movies", (_film(world, film, collections) for film in world.films))
+    yield TableRows("series", (_show(world, show) for show in world.shows))
+    yield TableRows("episodes", (_episode(*pair) for pair in world.episodes()))
+
+
+def film_item_id(film: Film) -> str:
+    """The media server's identifier."""
+    return f"f{film.number:031x}"
+
+
+def show_item_id(show: Show) -> str:
+    return f"5{show.number:031x}"
+
+
+def collection_ids(films: list[Film]) -> dict[str, int]:
+    """TMDb's identifiers of the collections that films belong to."""
+    names = dict.fromkeys(film.collection for film in films if film.collection)
+    return {name: FIRST_COLLECTION_ID + number for number, name in enumerate(names)}
+
+
+def studio_of(title: Title) -> str:
+    return invented.STUDIOS[title.number % len(invented.STUDIOS)]
+
+
+def _libraries(world: World) -> Iterator[Row]:
+    for library_id, name, collection_type, is_enabled in LIBRARIES:
+        yield {
+            "id": world.new_id(),
+            "provider_library_id": library_id,
+            "name": name,
+            "collection_type": collection_type,
+            "is_enabled": is_enabled,
+            "created_at": world.clock.library_start,
+            "updated_at": world.clock.library_start,
+        }
+
+
+def _collections(world: World, ids: dict[str, int]) -> Iterator[Row]:
+    counts = Counter(film.collection for film in world.films)
+    for name, collection_id in ids.items():
+        yield {
+            "id": world.new_id(),
+            "tmdb_id": str(collection_id),
+            "name": name,
+            "overview": f"The films of {name.removesuffix(' Collection')}.",
+            "poster_url": f"/collection-{collection_id}.jpg",
+            "movie_count": counts[name],
+            "enriched_at": world.now - timedelta(days=3),
+        }
+
+
+def _studios_and_networks(world: World) -> Iterator[Row]:
+    studios = dict.fromkeys((studio_of(film), "studio") for film in world.films)
+    networks = dict.fromkeys((show.network, "network") for show in world.shows)
+    for number, (name, kind) in enumerate([*studios, *networks]):
+        yield {
+            "id": world.new_id(),
+            "name": name,
+            "type": kind,
+            "emby_id": str(4000 + number),
+            "tmdb_id": 97_000_000 + number,
+            "logo_path": f"/logo-{number}.png" if number % 4 else None,
+            "emby_synced_at": world.now - timedelta(days=1),
+        }
+
+
+def _shared(world: World, title: Title) -> dict[str, object]:
+    """The columns that films and series have in common."""
+    rng, name = world.rng, title.name
+    is_new = title.added_at >= world.clock.movie_sync
+    enriched_at = None if is_new else title.added_at + timedelta(hours=2)
+    return {
+        "id": title.id,
+        "created_at": title.added_at,
+        "updated_at": title.added_at,
+        "title": name,
+        "original_title": name,
+        "sort_title": name.removeprefix("The ").removeprefix("A "),
+        "year": title.year,
+        "genres": list(title.genres),
+        "overview": title.overview,
+        "tagline": None,
+        "community_rating": exact(title.score, 2),
+        "critic_rating": exact(min(100, title.score * 10 + rng.randint(-8, 8)), 2),
+        "content_rating": title.content_rating,
+        "directors": list(title.directors),
+        "writers": list(title.directors[:1]),
+        "actors": Jsonb([{"name": actor} for actor in title.actors]),
+        "imdb_id": f"tt{title.tmdb_id}",
+        "tmdb_id": str(title.tmdb_id),
+        "production_countries": [title.country],
+        "languages": title.languages,
+        "studios": Jsonb([{"name": studio_of(title)}]),
+        "keywords": rng.sample(invented.KEYWORDS, 3),
+        "rt_critic_score": None if is_new else min(99, round(title.score * 11)),
+        "rt_audience_score": None if is_new else min(98, round(title.score * 10.5)),
+        "metacritic_score": None if is_new else min(97, round(title.score * 9.5)),
+        "letterboxd_score": None if is_new else exact(title.score / 2, 1),
+        "mdblist_score": None if is_new else round(title.score * 10),
+        "enriched_at": enriched_at,
+        "mdblist_enriched_at": enriched_at,
+        "enrichment_version": 0 if is_new else ENRICHMENT_VERSION,
+    }
+
+
+def _film(world: World, film: Film, collections: dict[str, int]) -> Row:
+    item_id = film_item_id(film)
+    is_documentary = "Documentary" in film.genres
+    folder = "documentaries" if is_documentary else "films"
+    collection_id = collections.get(film.collection)
+    return _shared(world, film) | {
+        "provider_item_id": item_id,
+        "provider_library_id": DOCUMENTARY_LIBRARY if is_documentary else FILM_LIBRARY,
+        "runtime_minutes": film.minutes,
+        "premiere_date": datetime(film.year, 1 + film.number % 12, 15, tzinfo=UTC).date(),
+        "path": f"/media/{folder}/{film.name} ({film.year})/{film.name}.mkv".replace(":", ""),
+        "poster_url": f"{SERVER_URL}/Items/{item_id}/Images/Primary",
+        "backdrop_url": f"{SERVER_URL}/Items/{item_id}/Images/Backdrop",
+        "video_resolution": world.rng.choice(("1080p", "1080p", "720p", "2160p")),
+        "video_codec": world.rng.choice(("h264", "hevc")),
+        "audio_codec": world.rng.choice(("ac3", "aac", "dts")),
+        "container": "mkv",
+        "collection_id": str(collection_id) if collection_id else None,
+        "collection_name": film.collection or None,
+    }
+
+
+def _show(world: World, show: Show) -> Row:
+    item_id = show_item_id(show)
+    return _shared(world, show) | {
+        "provider_item_id": item_id,
+        "provider_library_id": SERIES_LIBRARY,
+        "end_year": show.end_year,
+        "status": "Ended" if show.end_year else "Continuing",
+        "total_seasons": max(episode.season for episode in show.episodes),
+        "total_episodes": len(show.episodes),
+        "network": show.network,
+        "air_days": [],
+        "tvdb_id": str(98_000_000 + show.number),
+        "poster_url": f"{SERVER_URL}/Items/{item_id}/Images/Primary",
+        "backdrop_url": f"{SERVER_URL}/Items/{item_id}/Images/Backdrop",
+    }
+
+
+def _episode(show: Show, episode: Episode) -> Row:
+    code = f"S{episode.season:02d}E{episode.episode:02d}"
+    return {
+        "id": episode.id,
+        "created_at": show.added_at,
+        "updated_at": show.added_at,
+        "series_id": show.id,
+        "provider_item_id": f"e{episode.number:031x}",
+        "season_number": episode.season,
+        "episode_number": episode.episode,
+        "title": f"Episode {episode.episode}",
+        "overview": f"{show.name}, season {episode.season}, episode {episode.episode}.",
+        "premiere_date": episode.premiere,
+        "year": episode.premiere.year,
+        "runtime_minutes": show.minutes,
+        "community_rating": exact(min(10, show.score + episode.number % 7 / 10), 2),
+        "path": f"/media/series/{show.name}/{show.name} {code}.mkv".replace(":", ""),
+    }

@@ -1,0 +1,274 @@
+"""The films and series of the sample: known ones first, invented ones for the rest.
+
+The lists in data/ hold facts: titles, years, people, running times. Everything else about them
+(ratings, plots, identifiers of other services) is made up.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from importlib import resources
+from random import Random
+from uuid import UUID
+
+from aperture_db.sample import invented
+from aperture_db.sample.clock import Clock
+
+LANGUAGES = {
+    "Argentina": "Spanish", "Brazil": "Portuguese", "China": "Mandarin", "Denmark": "Danish",
+    "France": "French", "Germany": "German", "Hong Kong": "Cantonese", "India": "Hindi",
+    "Iran": "Persian", "Italy": "Italian", "Japan": "Japanese", "Mexico": "Spanish",
+    "South Korea": "Korean", "Soviet Union": "Russian", "Spain": "Spanish", "Sweden": "Swedish",
+    "Taiwan": "Mandarin",
+}  # fmt: skip
+FILM_RATINGS = ("G", "PG", "PG-13", "R", "NR")
+SERIES_RATINGS = ("TV-G", "TV-PG", "TV-14", "TV-MA")
+INVENTED_GENRES = (
+    "Action", "Adventure", "Animation", "Comedy", "Crime", "Documentary", "Drama", "Family",
+    "Fantasy", "History", "Horror", "Music", "Mystery", "Romance", "Science Fiction", "Thriller",
+    "War", "Western",
+)  # fmt: skip
+# Identifiers of TMDb, IMDb and TVDB that none of them has given out.
+FIRST_TMDB_ID = 90_000_000
+# As many films came with the newest sync, after the newest embedding job.
+NEW_FILMS = 4
+# Some invented films form series of films.
+FRANCHISE_EVERY, FRANCHISE_LENGTH = 25, 3
+
+
+@dataclass(frozen=True)
+class Title:
+    """A film or a series."""
+
+    id: UUID
+    number: int
+    """Counts from 0 over films and over series; every other identifier is derived from it."""
+    name: str
+    year: int
+    minutes: int
+    """Running time of the film or of one episode."""
+    content_rating: str
+    genres: tuple[str, ...]
+    directors: tuple[str, ...]
+    actors: tuple[str, ...]
+    country: str
+    score: float
+    """How good everybody finds it, 0 to 10."""
+    overview: str
+    added_at: datetime
+
+    @property
+    def tmdb_id(self) -> int:
+        return FIRST_TMDB_ID + self.number
+
+    @property
+    def languages(self) -> list[str]:
+        return [LANGUAGES.get(self.country, "English")]
+
+
+@dataclass(frozen=True)
+class Film(Title):
+    collection: str
+    """Empty for most."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    id: UUID
+    number: int
+    season: int
+    episode: int
+    premiere: date
+
+
+@dataclass(frozen=True)
+class Show(Title):
+    end_year: int | None
+    network: str
+    episodes: tuple[Episode, ...]
+
+
+def read_list(name: str) -> list[dict[str, str]]:
+    """The rows of data/`name`.psv by column name."""
+    file = resources.files("aperture_db.sample").joinpath("data", f"{name}.psv")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(lines, delimiter="|", quoting=csv.QUOTE_NONE))
+
+
+def make_films(rng: Random, clock: Clock, count: int) -> list[Film]:
+    known = read_list("films")
+    if count < len(known):
+        known = sorted(rng.sample(known, count), key=lambda row: row["year"])
+    rows = known + list(
+        _invented_films(rng, {row["title"].lower() for row in known}, len(known), count)
+    )
+    new = set(rng.sample(range(count), NEW_FILMS))
+    return [
+        _film(rng, number, row, clock.movie_sync if number in new else clock.arrival(rng))
+        for number, row in enumerate(rows)
+    ]
+
+
+def _film(rng: Random, number: int, row: dict[str, str], added_at: datetime) -> Film:
+    is_known = "overview" not in row
+    return Film(
+        id=new_id(rng),
+        number=number,
+        name=row["title"],
+        year=int(row["year"]),
+        minutes=int(row["minutes"]),
+        content_rating=row["rating"],
+        genres=_words(row["genres"]),
+        directors=_words(row["directors"]),
+        actors=_words(row["actors"]),
+        country=row["country"],
+        score=_score(rng, 7.6 if is_known else 6.2),
+        overview=_known_overview(row) if is_known else row["overview"],
+        collection=row["collection"],
+        added_at=added_at,
+    )
+
+
+def _invented_films(
+    rng: Random, taken: set[str], first: int, count: int
+) -> Iterator[dict[str, str]]:
+    franchise = ""
+    for number in range(first, count):
+        name = invented.new_title(rng, taken)
+        if number % FRANCHISE_EVERY == 0:
+            franchise = f"{name} Collection"
+        yield {
+            "title": name,
+            "year": str(max(rng.randint(1950, 2025), rng.randint(1970, 2025))),
+            "minutes": str(rng.randint(75, 165)),
+            "rating": rng.choice(FILM_RATINGS),
+            "genres": _invented_genres(rng),
+            "directors": invented.person(rng),
+            "actors": _invented_cast(rng),
+            "country": rng.choice(invented.COUNTRIES),
+            "collection": franchise if number % FRANCHISE_EVERY < FRANCHISE_LENGTH else "",
+            "overview": invented.plot(rng),
+        }
+
+
+def make_shows(
+    rng: Random, clock: Clock, count: int, episodes_per_series: int | None
+) -> list[Show]:
+    known = read_list("series")
+    if count < len(known):
+        known = sorted(rng.sample(known, count), key=lambda row: row["year"])
+    taken = {row["title"].lower() for row in known}
+    shows: list[Show] = []
+    first_episode = 0
+    for number in range(count):
+        row = known[number] if number < len(known) else _invented_series_row(rng, taken)
+        shows.append(_show(rng, clock, number, row, first_episode, episodes_per_series))
+        first_episode += len(shows[-1].episodes)
+    return shows
+
+
+def _show(
+    rng: Random,
+    clock: Clock,
+    number: int,
+    row: dict[str, str],
+    first_episode: int,
+    wanted: int | None,
+) -> Show:
+    year = int(row["year"])
+    end_year = int(row["end_year"]) if row["end_year"] else None
+    seasons = _seasons(wanted) if wanted else [int(n) for n in row["seasons"].split(",")]
+    return Show(
+        id=new_id(rng),
+        number=number,
+        name=row["title"],
+        year=year,
+        minutes=int(row["minutes"]),
+        content_rating=row["rating"],
+        genres=_words(row["genres"]),
+        directors=(),
+        actors=_words(row.get("actors", "")),
+        country=row["country"],
+        score=_score(rng, 7.8),
+        overview=row.get("overview") or _known_overview(row),
+        added_at=clock.arrival(rng),
+        end_year=end_year,
+        network=row["network"],
+        episodes=tuple(_episodes(rng, first_episode, year, end_year or 2025, seasons)),
+    )
+
+
+def _episodes(
+    rng: Random, first: int, year: int, end_year: int, seasons: list[int]
+) -> Iterator[Episode]:
+    """Weekly episodes; the seasons are spread over the years of the series."""
+    number = first
+    for index, count in enumerate(seasons):
+        season_year = year + round(index * (end_year - year) / len(seasons))
+        start = date(season_year, 1 + (number + index) % 9, 3)
+        for episode in range(count):
+            yield Episode(
+                new_id(rng), number, index + 1, episode + 1, start + timedelta(weeks=episode)
+            )
+            number += 1
+
+
+def _invented_series_row(rng: Random, taken: set[str]) -> dict[str, str]:
+    year = rng.randint(1975, 2023)
+    seasons = rng.randint(1, 6)
+    return {
+        "title": invented.new_title(rng, taken),
+        "year": str(year),
+        "end_year": str(min(year + seasons, 2025)) if rng.random() < 0.8 else "",
+        "minutes": str(rng.choice((24, 30, 45, 58))),
+        "rating": rng.choice(SERIES_RATINGS),
+        "genres": _invented_genres(rng),
+        "network": rng.choice(invented.NETWORKS),
+        "country": rng.choice(invented.COUNTRIES),
+        "actors": _invented_cast(rng),
+        "overview": invented.plot(rng),
+        "seasons": ",".join([str(rng.randint(6, 10))] * seasons),
+    }
+
+
+def _seasons(episodes: int) -> list[int]:
+    """Seasons of ten, the last one shorter."""
+    full, rest = divmod(episodes, 10)
+    return [10] * full + ([rest] if rest else [])
+
+
+def _known_overview(row: dict[str, str]) -> str:
+    first, *others = _words(row["genres"])
+    text = f"{_listing([first, *map(str.lower, others)])} from {row['year']}"
+    if directors := _words(row.get("directors", "")):
+        text += f", directed by {_listing(directors)}"
+    if actors := _words(row.get("actors", "")):
+        text += f", with {_listing(actors)}"
+    return f"{text}."
+
+
+def _listing(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
+def _invented_genres(rng: Random) -> str:
+    return ",".join(rng.sample(INVENTED_GENRES, rng.choice((1, 2, 2, 3))))
+
+
+def _invented_cast(rng: Random) -> str:
+    return ",".join(invented.person(rng) for _ in range(4))
+
+
+def _score(rng: Random, middle: float) -> float:
+    return round(min(9.6, max(3.0, rng.gauss(middle, 0.7))), 1)
+
+
+def new_id(rng: Random) -> UUID:
+    return UUID(int=rng.getrandbits(128), version=4)
