@@ -46,8 +46,9 @@ def connect(
     REPEATABLE READ, which also works on a hot standby.
 
     For up to `wait_seconds` an attempt that may succeed later is repeated (refused, name not
-    resolved, server starting up, timeout); `on_wait` hears of the first failure. Raises
-    ConnectError, or UsageError where libpq refuses a setting.
+    resolved, server starting up, timeout); `on_wait` hears of the first failure. The last
+    attempt may take its own timeout longer. Raises ConnectError, or UsageError where libpq
+    refuses a setting.
     """
     deadline = time.monotonic() + wait_seconds
     waiting = False
@@ -101,12 +102,12 @@ def require_server_version(version: int, target: Target) -> None:
 
 
 @contextmanager
-def translated_errors(target: Target) -> Iterator[None]:
-    """Turn driver errors of the block into the tool's own."""
+def translated_errors(target: Target, *, writes: bool = False) -> Iterator[None]:
+    """Turn driver errors of the block into the tool's own; `writes` tells which GRANT helps."""
     try:
         yield
     except psycopg.Error as error:
-        raise translate_query_error(error, target) from error
+        raise translate_query_error(error, target, writes=writes) from error
 
 
 def set_local(conn: Connection, **settings: str) -> None:
@@ -120,9 +121,7 @@ def set_local(conn: Connection, **settings: str) -> None:
 
 def is_pooled(conn: Connection) -> bool:
     """Whether a pooler stands between: the process that serves us is not the one that greeted."""
-    row = conn.execute("SELECT pg_backend_pid()").fetchone()
-    assert row is not None
-    return bool(row[0] != conn.info.backend_pid)
+    return _server_process(conn) != conn.info.backend_pid
 
 
 def require_direct(conn: Connection, what: str) -> None:
@@ -134,3 +133,25 @@ def require_direct(conn: Connection, what: str) -> None:
             next_step="connect to the server's own port (5432) instead of the pooler's",
             code="pooler",
         )
+
+
+def require_session(conn: Connection, target: Target, what: str) -> None:
+    """Raise UsageError when a pooler lends server processes out for a transaction at a time.
+
+    A pooler that lends one out for a whole session is as good as a direct connection; both look
+    alike from one connection. From two they differ: while the second one is in a transaction,
+    a session's process is nobody else's, but a transaction's goes to whoever asks.
+    """
+    if not is_pooled(conn):
+        return
+    with connect(target) as other, other.transaction():
+        ours = _server_process(conn)
+        if _server_process(other) != ours and _server_process(conn) == ours:
+            return
+    require_direct(conn, what)
+
+
+def _server_process(conn: Connection) -> int:
+    row = conn.execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
+    return int(row[0])

@@ -18,6 +18,7 @@ from aperture_db.errors import UsageError
 DEFAULT_PORT = "5432"
 URL_EXAMPLE = "postgresql://user:password@host:5432/database"
 SCHEMES = ("postgresql://", "postgres://")
+KEYWORD_START = re.compile(r"\s*\w+\s*=")
 
 # What other drivers write into the same URL, in libpq's words. node-postgres is Aperture's own.
 SSL_VALUES = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
@@ -39,16 +40,20 @@ def parse(text: str, known_options: Iterable[str]) -> ParsedConninfo:
     result. Raises UsageError for what can't be decided.
     """
     text = _unquote_whole(text)
-    if "\0" in text or "\n" in text:
-        raise _usage("it contains a line break or a NUL byte", "remove the line break")
+    _require_one_line(text)
     scheme = next((s for s in SCHEMES if text.lower().startswith(s)), None)
     if scheme:
-        return _parse_url(text[len(scheme) :], frozenset(known_options))
-    if "://" in text:
+        parsed = _parse_url(text[len(scheme) :], frozenset(known_options))
+    elif KEYWORD_START.match(text):
+        parsed = ParsedConninfo(_parse_keywords(text))
+    elif "://" in text:
         raise _usage("its scheme is not postgresql:// or postgres://", f"write it as {URL_EXAMPLE}")
-    if "=" in text:
-        return ParsedConninfo(_parse_keywords(text))
-    raise _usage("it is neither a URL nor key=value pairs", f"write it as {URL_EXAMPLE}")
+    else:
+        raise _usage("it is neither a URL nor key=value pairs", f"write it as {URL_EXAMPLE}")
+    if any("\0" in value for value in parsed.params.values()):
+        # libpq would take what stands before it for the whole.
+        raise _usage("it has an encoded NUL byte", "remove %00")
+    return parsed
 
 
 def _unquote_whole(text: str) -> str:
@@ -59,7 +64,17 @@ def _unquote_whole(text: str) -> str:
     return text
 
 
+def _require_one_line(text: str) -> None:
+    if re.search(r"[\0\r\n]", text):
+        raise _usage("it contains a line break or a NUL byte", "remove the line break")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _usage("it is not UTF-8", "percent-encode what is not ASCII") from None
+
+
 def _parse_url(rest: str, known_options: frozenset[str]) -> ParsedConninfo:
+    rest = _settle_raw_percents(rest)
     authority, path, query = _split_url(rest, known_options)
     userinfo, at, hosts = authority.rpartition("@")
     params = _parse_hosts(hosts)
@@ -72,6 +87,18 @@ def _parse_url(rest: str, known_options: frozenset[str]) -> ParsedConninfo:
     options, dropped = _parse_query(query, known_options)
     merged = {name: value for name, value in (params | options).items() if value}
     return ParsedConninfo(merged, dropped)
+
+
+def _settle_raw_percents(url: str) -> str:
+    """Encode each `%` that stands for itself.
+
+    A URL with a raw space, or a `%` that no two hex digits follow, was not encoded by its author.
+    Aperture's driver (node-postgres) then takes only `%` with two decimal digits as encoded, and
+    its users' passwords work that way.
+    """
+    if re.search(r" |%(?![0-9a-fA-F]{2})", url):
+        return re.sub(r"%(?![0-9]{2})", "%25", url)
+    return url
 
 
 def _split_url(rest: str, known_options: frozenset[str]) -> tuple[str, str, str]:
@@ -88,7 +115,7 @@ def _split_url(rest: str, known_options: frozenset[str]) -> tuple[str, str, str]
     )
     if "#" in tail or "/" in path or "@" in path or stray_at:
         raise _usage(
-            "it has a raw #, / or ? before the database name, so its parts can't be told apart",
+            "a raw #, / or ? in it leaves open where the password ends",
             "percent-encode them in the password: # is %23, / is %2F, ? is %3F",
         )
     return authority, path, query
@@ -139,13 +166,14 @@ def _parse_keywords(text: str) -> dict[str, str]:
     except psycopg.Error:
         # libpq's own message may quote a part of the password.
         raise _usage(
-            "its key=value pairs can't be read", "quote values with spaces: password='two words'"
+            "its key=value pairs have an unknown keyword, or an unquoted value with spaces",
+            "quote values with spaces: password='two words'",
         ) from None
     return {name: str(value) for name, value in pairs.items() if value not in (None, "")}
 
 
 def _decode(text: str) -> str:
-    """Percent-decode; a `%` that no two hex digits follow stands for itself."""
+    """Percent-decode."""
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, quote_plus
 
 from aperture_db import conninfo
 from aperture_db.errors import UsageError
+from aperture_db.redaction import redact
 
 ENV_FILES = (".env.local", ".env")
 # Any of these names a server; PGPASSWORD or PGSSLMODE alone do not.
 PG_TARGET_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE")
-
-REDACTED = "********"
-MIN_REDACTED_CHARACTERS = 4
+NAMING_KEYWORDS = ("host", "hostaddr", "port", "user", "dbname", "password")
+# A shorter password is found in many words of a message.
+MIN_UNMISTAKABLE_CHARACTERS = 4
 
 
 @dataclass(frozen=True)
@@ -55,20 +54,16 @@ class Target:
         return f"{self.user}@{host}:{self.port}/{self.database}"
 
     def redact(self, text: str) -> str:
-        """Replace the password, as it is or as URLs, JSON and Python write it, in a text of
-        somebody else's, such as a driver's message.
+        """A text of somebody else's without the password.
 
-        A password that is a part of the target's own name (postgres:postgres@…) or has under
-        four characters would only garble the text.
+        A password that is also a part of the target's name (postgres:postgres@…) stays: the
+        name is shown on purpose.
         """
         password = self.params.get("password", "")
-        if len(password) < MIN_REDACTED_CHARACTERS or password in str(self):
+        if password in (self.user, self.host, self.port, self.database):
             return text
-        forms = {password, quote(password), quote(password, safe=""), quote_plus(password)}
-        forms |= {json.dumps(password)[1:-1], repr(password)[1:-1]}
-        for form in sorted(forms, key=len, reverse=True):
-            text = text.replace(form, REDACTED)
-        return text
+        short = len(password) < MIN_UNMISTAKABLE_CHARACTERS
+        return redact(text, password, whole_words=short or password in str(self))
 
 
 def resolve_target(
@@ -83,19 +78,20 @@ def resolve_target(
     `env_file` or else .env.local and .env in `directory`, the PG* variables. An empty value
     counts as unset. Raises UsageError when there is none or it can't be read.
     """
-    if env_file is not None and not env_file.is_file():
+    if env_file is not None and not _is_file(env_file):
         raise _unreadable(str(env_file), "there is no such file", "--env-file")
-    for text, source in _candidates(url, env_file, environ, directory or Path.cwd()):
+    for text, source in _candidates(url, env_file, environ, directory or Path()):
         warnings: tuple[str, ...] = ()
         if env_file is not None and source != str(env_file):
             warnings = (f"{env_file} is not used: {source} goes before it",)
-        return _target_from_text(text, source, warnings)
+        return _target_from_text(text, source, warnings, environ)
     if any(environ.get(name) for name in PG_TARGET_VARIABLES):
         return _target_from_pg_variables()
+    env_files = f"{env_file}" if env_file else "an env file"
     raise UsageError(
         "no database is named",
-        why="none of --database-url, DATABASE_URL, DATABASE_URL_FILE, an env file with "
-        "DATABASE_URL, and PGHOST is set",
+        why="none of --database-url, DATABASE_URL, DATABASE_URL_FILE, "
+        f"a DATABASE_URL in {env_files}, and PGHOST is set",
         next_step=f"export DATABASE_URL='{conninfo.URL_EXAMPLE}', "
         "or try the tool without a database: aperture-db demo",
         code="no_database_named",
@@ -105,19 +101,19 @@ def resolve_target(
 def _candidates(
     url: str | None, env_file: Path | None, environ: Mapping[str, str], directory: Path
 ) -> Iterator[tuple[str, str]]:
-    if url:
+    if url and url.strip():
         yield url, "--database-url"
     yield from _from_variables(environ, "")
     for path in [env_file] if env_file else [directory / name for name in ENV_FILES]:
-        if path.is_file():
+        if _is_file(path):
             yield from _from_variables(_read_env_file(path), str(path) if env_file else path.name)
 
 
 def _from_variables(variables: Mapping[str, str | None], origin: str) -> Iterator[tuple[str, str]]:
     """DATABASE_URL, then the file that DATABASE_URL_FILE names; `origin` is an env file's name."""
-    if url := variables.get("DATABASE_URL"):
+    if url := (variables.get("DATABASE_URL") or "").strip():
         yield url, origin or "DATABASE_URL"
-    if path := variables.get("DATABASE_URL_FILE"):
+    if path := (variables.get("DATABASE_URL_FILE") or "").strip():
         try:
             text = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -138,7 +134,16 @@ def _read_env_file(path: Path) -> dict[str, str | None]:
         raise _unreadable(str(path), why, "the env file") from error
 
 
-def _target_from_text(text: str, source: str, warnings: tuple[str, ...]) -> Target:
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file, as far as this account may look."""
+    with suppress(OSError):
+        return path.is_file()
+    return False
+
+
+def _target_from_text(
+    text: str, source: str, warnings: tuple[str, ...], environ: Mapping[str, str]
+) -> Target:
     try:
         parsed = conninfo.parse(text, _libpq_keywords())
     except UsageError as error:
@@ -147,12 +152,17 @@ def _target_from_text(text: str, source: str, warnings: tuple[str, ...]) -> Targ
     if parsed.dropped_options:
         names = ", ".join(parsed.dropped_options)
         warnings += (f"unknown options in the connection string are ignored: {names}",)
-    return Target(_complete(parsed.params), source, warnings)
+    return Target(_complete(parsed.params, environ), source, warnings)
 
 
-def _complete(params: Mapping[str, str]) -> dict[str, str]:
+def _complete(params: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """Fill what names the target as libpq would, so that PG* variables can't mix in: a URL
-    without a port must not end up on the PGPORT of another server."""
+    without a port must not end up on the PGPORT of another server.
+
+    PGPASSWORD counts, as with psql: it names nothing, and so stays known to `Target.redact`.
+    """
+    if service := params.get("service"):
+        return _naming_keywords({"PGSERVICE": service}) | dict(params)
     user = params.get("user") or _account_name()
     defaults = {
         # libpq reads PGHOSTADDR unless the keyword is there, empty included.
@@ -161,25 +171,41 @@ def _complete(params: Mapping[str, str]) -> dict[str, str]:
         "user": user,
         "dbname": params.get("dbname") or user,
     }
-    if "host" not in params and "hostaddr" not in params and "service" not in params:
+    if "host" not in params and "hostaddr" not in params:
         defaults["host"] = _default_socket_directory()
+    if password := environ.get("PGPASSWORD"):
+        defaults["password"] = password
     return defaults | dict(params)
 
 
 def _target_from_pg_variables() -> Target:
-    """libpq reads the variables (and a service file) by itself; this asks for its view."""
+    return Target(_naming_keywords({}), "PG* variables")
+
+
+def _naming_keywords(variables: Mapping[str, str]) -> dict[str, str]:
+    """What libpq itself makes of PG* variables and a service file, with `variables` added.
+
+    The variables that name nothing (PGSSLMODE, PGPASSFILE …) take effect when it connects.
+    """
     from psycopg import pq
 
-    defaults = {
-        option.keyword.decode(): option.val.decode()
-        for option in pq.Conninfo.get_defaults()
-        if option.val
-    }
-    shown = ("host", "hostaddr", "port", "user", "dbname", "password")
-    params = {name: defaults[name] for name in shown if name in defaults}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        options = pq.Conninfo.get_defaults()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    values = {option.keyword.decode(): option.val.decode() for option in options if option.val}
+    params = {name: values[name] for name in NAMING_KEYWORDS if name in values}
     params.setdefault("user", _account_name())
     params.setdefault("dbname", params["user"])
-    return Target(params, "PG* variables")
+    if "host" not in params and "hostaddr" not in params:
+        params["host"] = _default_socket_directory()
+    return params
 
 
 def _libpq_keywords() -> list[str]:

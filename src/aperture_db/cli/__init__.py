@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 
 def main() -> None:
     """The console script `aperture-db`."""
-    from aperture_db.cli.app import run_program
+    try:
+        from aperture_db.cli.app import run_program
 
-    sys.exit(run_program(sys.argv[1:]))
+        code = run_program(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    sys.exit(_flushed(code))
+
+
+def _flushed(code: int) -> int:
+    """Write out what is still in the buffers: the interpreter would report a failure in its own
+    words, and exit 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            code = code or 1
+    return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 from typing import Annotated
@@ -11,9 +12,11 @@ import typer
 
 from aperture_db import __version__
 from aperture_db.cli import check_extensions, migrate, stats
+from aperture_db.cli.command import exit_code_for, report
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.errors import UsageError
 
+PROGRAM = "aperture-db"
 EPILOG = "The database is named by DATABASE_URL; every other way: aperture-db COMMAND --help."
 
 app = typer.Typer(
@@ -48,12 +51,13 @@ for module in (stats, check_extensions, migrate):
 
 def run_program(arguments: list[str]) -> int:
     """Run one command line and return the exit code."""
+    _switch_off_forced_colour_in_help()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A title must not end the run because the terminal's encoding lacks a letter.
             stream.reconfigure(errors="replace")
     try:
-        code = app(arguments or ["--help"], prog_name="aperture-db", standalone_mode=False)
+        code = app(arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
         return _report_usage(error, arguments)
     except typer.Abort:
@@ -61,20 +65,35 @@ def run_program(arguments: list[str]) -> int:
     return int(code or 0)
 
 
+def _switch_off_forced_colour_in_help() -> None:
+    """Typer and rich take any value of FORCE_COLOR for a yes; 0 means no."""
+    if os.environ.get("FORCE_COLOR") == "0":
+        del os.environ["FORCE_COLOR"]
+
+
 def _report_usage(error: typer.TyperException, arguments: list[str]) -> int:
     """Errors of the command line itself, in the same three lines and the same JSON object."""
-    from aperture_db.render.envelope import render_envelope
-
-    known = {info.name for info in app.registered_commands}
-    command = next((word for word in arguments if word in known), "")
+    context = getattr(error, "ctx", None)
+    named = next((word for word in arguments if word in _command_names()), "")
+    path = context.command_path if context else f"{PROGRAM} {named}".strip()
     usage = UsageError(
-        # A connection string in the wrong place must not be echoed: it has the password.
-        re.sub(r"(\w+://)\S+", r"\1…", error.format_message()).rstrip("."),
+        _without_connection_strings(error.format_message(), arguments).rstrip("."),
         why="the command line can't be understood as given",
-        next_step=" ".join(filter(None, ["aperture-db", command, "--help"])),
+        next_step=f"{path} --help",
     )
-    as_json = "--json" in arguments
-    Run(command, CommonOptions(json=as_json)).print_error(usage)
-    if as_json:
-        print(render_envelope(command, None, [], usage, ok=False))  # noqa: T201
-    return usage.exit_code
+    run = Run(path.removeprefix(PROGRAM).strip(), CommonOptions(json="--json" in arguments))
+    return report(run, usage, exit_code_for(run.command, usage))
+
+
+def _command_names() -> set[str]:
+    names = [info.name for info in app.registered_commands]
+    names += [info.name for info in app.registered_groups]
+    return {name for name in names if isinstance(name, str)}
+
+
+def _without_connection_strings(message: str, arguments: list[str]) -> str:
+    """Typer quotes what it did not expect; a connection string there has the password in it."""
+    for word in arguments:
+        if "://" in word or "password" in word.lower():
+            message = message.replace(repr(word)[1:-1], "…").replace(word, "…")
+    return re.sub(r"(\w+://).*", r"\1…", message, flags=re.DOTALL)

@@ -4,8 +4,6 @@ become messages and exit codes."""
 from __future__ import annotations
 
 import inspect
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -14,9 +12,9 @@ from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
 import typer
 
 from aperture_db.cli.run import CommonOptions, Run
-from aperture_db.cli.signals import exit_code_of, raising_on_termination
+from aperture_db.cli.signals import EXIT_CODE_OUTPUT_CLOSED, exit_code_of, raising_on_termination
 from aperture_db.errors import ApertureDbError
-from aperture_db.render.console import ColorMode
+from aperture_db.render.console import ColorMode, OutputClosedError
 
 Params = ParamSpec("Params")
 Body = Callable[Concatenate[Run, Params], int | None]
@@ -75,17 +73,29 @@ OUTPUT_OPTIONS: dict[str, Any] = {
         ColorMode, typer.Option(rich_help_panel=OUTPUT_PANEL, help="When to use colour.")
     ],
 }  # fmt: skip
+EXIT_CODE_RULES: dict[str, Callable[[ApertureDbError], int]] = {}
+"""By the command's full name, for those that have a rule of their own."""
 DEFAULTS = {field.name: field.default for field in fields(CommonOptions)}
 
 
 def command(
-    app: typer.Typer, name: str, *, panel: str | None = None, connects: bool = True
+    app: typer.Typer,
+    name: str,
+    *,
+    panel: str | None = None,
+    connects: bool = True,
+    exit_code_of_error: Callable[[ApertureDbError], int] | None = None,
 ) -> Callable[[Body[Params]], Body[Params]]:
     """Register a function as the command `name`; its docstring is the help.
 
     The function gets a Run and its own options, and returns an exit code or None for 0.
+    `exit_code_of_error` is for a command whose exit codes follow other rules than the errors'
+    own; usage errors of the command line go through it too.
     """
     shared = (CONNECTION_OPTIONS if connects else {}) | OUTPUT_OPTIONS
+
+    if exit_code_of_error:
+        EXIT_CODE_RULES[_full_name(app, name)] = exit_code_of_error
 
     def register(body: Body[Params]) -> Body[Params]:
         def invoke(**values: Any) -> int:
@@ -129,30 +139,54 @@ def execute(run: Run, body: Callable[..., int | None], values: dict[str, Any]) -
         with raising_on_termination():
             code = body(run, **values) or 0
     except ApertureDbError as failure:
-        error, code = failure, failure.exit_code
+        error, code = failure, exit_code_for(run.command, failure)
     except KeyboardInterrupt as interrupt:
         code = exit_code_of(interrupt)
         error = _interrupted(run.interrupted_note)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`); Python must not flush into the pipe again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OutputClosedError:
+        return EXIT_CODE_OUTPUT_CLOSED
     except Exception as failure:
         error = _unexpected(run, failure)
-        code = error.exit_code
-    _report(run, error, ok=code == 0)
+        code = exit_code_for(run.command, error)
+    return report(run, error, code)
+
+
+def exit_code_for(command_name: str, error: ApertureDbError) -> int:
+    """The exit code of an error: its class's, or what the command makes of it."""
+    rule = EXIT_CODE_RULES.get(command_name)
+    return rule(error) if rule else error.exit_code
+
+
+def report(run: Run, error: ApertureDbError | None, code: int) -> int:
+    """Tell the error and print the JSON object; returns the exit code, which may get worse."""
+    try:
+        text = None
+        if run.options.json:
+            text, error, code = _envelope(run, error, code)
+        if error and error.code == "interrupted":
+            run.err.print(f"{error.what}: {error.why}", soft_wrap=True)
+        elif error:
+            run.print_error(error)
+        if text is not None:
+            run.print_raw(text)
+    except OutputClosedError:
+        return EXIT_CODE_OUTPUT_CLOSED
     return code
 
 
-def _report(run: Run, error: ApertureDbError | None, *, ok: bool) -> None:
-    if error and error.code == "interrupted":
-        run.err.print(f"{error.what}: {error.why}", soft_wrap=True)
-    elif error:
-        run.print_error(error)
-    if run.options.json:
-        from aperture_db.render.envelope import render_envelope
+def _envelope(
+    run: Run, error: ApertureDbError | None, code: int
+) -> tuple[str, ApertureDbError | None, int]:
+    """The JSON object; there is one even where the result has no form in JSON."""
+    from aperture_db.render.envelope import render_envelope
 
-        print(render_envelope(run.command, run.data, run.warnings, error, ok=ok))  # noqa: T201
+    try:
+        text = render_envelope(run.command, run.data, run.warnings, error, ok=code == 0)
+    except (TypeError, ValueError) as failure:
+        error = error or _unexpected(run, failure)
+        code = code or exit_code_for(run.command, error)
+        text = render_envelope(run.command, None, run.warnings, error, ok=False)
+    return text, error, code
 
 
 def _interrupted(note: str) -> ApertureDbError:

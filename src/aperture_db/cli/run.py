@@ -59,7 +59,8 @@ class Run:
 
         target = resolve_target(self.options.database_url, self.options.env_file)
         for warning in target.warnings:
-            self.warn(warning)
+            self.warnings.append(warning)
+            self.say(f"warning: {warning}", style="warning")
         self.detail(f"database: {target} (from {target.source})")
         return target
 
@@ -68,7 +69,7 @@ class Run:
         """A connection for the block, which closes it; driver errors inside become ours."""
         from aperture_db.connection import connect, translated_errors
 
-        with translated_errors(self.target):
+        with translated_errors(self.target, writes=not read_only):
             conn = connect(
                 self.target,
                 read_only=read_only,
@@ -109,6 +110,13 @@ class Run:
 
         animated = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         return Narrator(self.err, animated=animated, silent=self.options.quiet)
+
+    def print_raw(self, text: str) -> None:
+        """Print a result that is not a table, as it is."""
+        try:
+            print(text, file=self.out.file, flush=True)
+        except BrokenPipeError:
+            self.out.on_broken_pipe()
 
     def print_error(self, error: ApertureDbError) -> None:
         """The three lines, with details between; a traceback with -vv, without secrets."""

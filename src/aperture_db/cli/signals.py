@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+# As a shell reports a program that SIGPIPE ended; `aperture-db … | head -1` is no failure of ours.
+EXIT_CODE_OUTPUT_CLOSED = 128 + signal.SIGPIPE
+
 
 class Terminated(KeyboardInterrupt):
     """A signal asked the process to end.

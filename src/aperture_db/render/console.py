@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import TextIO
@@ -28,6 +29,18 @@ THEME = Theme(
 )
 
 
+class OutputClosedError(Exception):
+    """Whoever read our output has gone, as `| head` does."""
+
+
+class QuittingConsole(Console):
+    """A console that tells when its reader has gone; rich itself would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        raise OutputClosedError
+
+
 class ColorMode(StrEnum):
     """When to colour."""
 
@@ -48,20 +61,24 @@ def wants_color(mode: ColorMode, stream: TextIO, environ: Mapping[str, str]) -> 
     return stream.isatty() and environ.get("TERM") != "dumb"
 
 
-def make_console(mode: ColorMode, stream: TextIO, environ: Mapping[str, str]) -> Console:
+def make_console(mode: ColorMode, stream: TextIO | None, environ: Mapping[str, str]) -> Console:
     """A console that colours by `wants_color` and cuts nothing unless it is a terminal.
 
-    Only the terminal's own 16 colours are used, so its theme decides how they look.
+    Only the terminal's own 16 colours are used, so its theme decides how they look. `stream` is
+    None where the process was started without one.
     """
+    stream = stream or io.StringIO()
     color = wants_color(mode, stream, environ)
-    return Console(
+    terminal = stream.isatty()
+    return QuittingConsole(
         file=stream,
         theme=THEME,
         color_system="standard" if color else None,
         no_color=not color,
-        force_terminal=color,
-        force_interactive=False,
-        width=None if stream.isatty() else UNLIMITED_WIDTH,
+        # Set, because rich would take FORCE_COLOR for a terminal, and animate in a log.
+        force_terminal=terminal,
+        force_interactive=terminal and environ.get("TERM") != "dumb",
+        width=None if terminal else UNLIMITED_WIDTH,
         highlight=False,
         markup=False,
         emoji=False,

@@ -39,6 +39,8 @@ class Narrator:
                 TimeElapsedColumn(),
                 console=console,
                 transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
             )
             self._task = self._bar.add_task("", total=None)
 
