@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from aperture_db import __version__
-from aperture_db.cli import check_extensions, migrate, stats
+from aperture_db.cli import backup, check_extensions, migrate, stats
 from aperture_db.cli.command import exit_code_for, report
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.errors import UsageError
@@ -45,7 +45,7 @@ def program(
     """Look after the PostgreSQL database of Aperture."""
 
 
-for module in (stats, check_extensions, migrate):
+for module in (stats, check_extensions, migrate, backup):
     module.register(app)
 
 

@@ -1,0 +1,44 @@
+"""What Aperture's own settings say about backups, and what they are told of a new one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from aperture_db import sql
+from aperture_db.connection import Connection
+
+# Aperture's own defaults, for a database from before these settings.
+DEFAULT_PATH = "/backups"
+DEFAULT_KEEP = 7
+
+
+@dataclass(frozen=True)
+class BackupSettings:
+    """The single row of backup_config."""
+
+    backup_path: str
+    """As seen from inside Aperture's container."""
+    retention_count: int
+    last_backup_at: datetime | None
+    last_backup_filename: str | None
+    last_backup_size_bytes: int | None
+
+
+def read_settings(conn: Connection) -> BackupSettings | None:
+    """None where the table or its row is not there. Needs SELECT on backup_config."""
+    exists = conn.execute("SELECT to_regclass('backup_config') IS NOT NULL").fetchone()
+    if exists != (True,):
+        return None
+    with conn.cursor(row_factory=class_row(BackupSettings)) as cursor:
+        return cursor.execute(sql.load("backup/settings")).fetchone()
+
+
+def record_backup(conn: Connection, name: str, size_bytes: int, made_at: datetime) -> bool:
+    """Put a backup into backup_config, as Aperture does; False where there is no such row."""
+    if read_settings(conn) is None:
+        return False
+    values = {"name": name, "size_bytes": size_bytes, "made_at": made_at}
+    return conn.execute(sql.load("backup/record"), values).rowcount == 1

@@ -1,0 +1,111 @@
+"""One view of the database for pg_dump and for the rows to compare its dump with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import psycopg
+from psycopg import sql as identifiers
+from psycopg.rows import args_row
+
+from aperture_db import sql
+from aperture_db.activity import BlockerWatch, Session
+from aperture_db.connection import Connection, set_local
+from aperture_db.errors import ApertureDbError, BusyError
+from aperture_db.grants import grant_for
+from aperture_db.settings import Target
+
+TRANSACTION_TIMEOUT_SINCE = 170000
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A view that stays as it is, whatever others commit."""
+
+    id: str
+    row_counts: dict[tuple[str, str], int]
+    """Exact, by schema and name."""
+
+
+class _DumpedTable(NamedTuple):
+    schema: str
+    name: str
+    may_select: bool
+
+
+@contextmanager
+def open_snapshot(
+    conn: Connection, target: Target, lock_timeout_seconds: float
+) -> Iterator[Snapshot]:
+    """Hold a read-only transaction for the block, its snapshot exported for pg_dump.
+
+    Its locks are given back after the counting: a session that waits for one of the tables would
+    otherwise keep pg_dump waiting for us. Raises ApertureDbError for a table that may not be
+    read, BusyError for one that is locked.
+    """
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        allow_long_transaction(conn)
+        set_local(conn, lock_timeout=f"{lock_timeout_seconds * 1000:.0f}ms")
+        row = conn.execute("SELECT pg_export_snapshot(), pg_backend_pid()").fetchone()
+        assert row is not None
+        with (
+            conn.transaction(force_rollback=True),
+            BlockerWatch(target, lock_timeout_seconds) as watch,
+        ):
+            watch.start(row[1])
+            counts = _count_rows(conn, target, watch)
+        yield Snapshot(row[0], counts)
+
+
+def allow_long_transaction(conn: Connection) -> None:
+    """Lift the limits that the role or the server sets, for the open transaction."""
+    settings = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+    if conn.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
+        settings["transaction_timeout"] = "0"
+    set_local(conn, **settings)
+
+
+def _count_rows(
+    conn: Connection, target: Target, watch: BlockerWatch
+) -> dict[tuple[str, str], int]:
+    with conn.cursor(row_factory=args_row(_DumpedTable)) as cursor:
+        tables = cursor.execute(sql.load("backup/dumped_tables")).fetchall()
+    for table in tables:
+        if not table.may_select:
+            message = f"permission denied for table {table.name}"
+            raise ApertureDbError(
+                "not every table may be read, so a backup would not be whole",
+                why=message,
+                next_step=grant_for(message, target.user),
+                code="no_privilege",
+            )
+    if not tables:
+        return {}
+    # Without ONLY the rows of a table's children would count twice.
+    counts = identifiers.SQL(" UNION ALL ").join(
+        identifiers.SQL("SELECT {}::text, {}::text, count(*) FROM ONLY {}").format(
+            table.schema, table.name, identifiers.Identifier(table.schema, table.name)
+        )
+        for table in tables
+    )
+    try:
+        rows = conn.execute(counts).fetchall()
+    except psycopg.errors.LockNotAvailable as error:
+        raise locked(error, watch.stop()) from error
+    return {(schema, name): count for schema, name, count in rows}
+
+
+def locked(error: psycopg.Error, holders: tuple[Session, ...]) -> BusyError:
+    """For a table that another session keeps from being read."""
+    held = f"held by {holders[0]}" if holders else "its holder could not be seen"
+    end_it = f"SELECT pg_terminate_backend({holders[0].pid});" if holders else "stop Aperture"
+    return BusyError(
+        "a table is locked, so it can't be backed up now",
+        why=f"{error.diag.message_primary}; {held}",
+        next_step=f"wait until that session is done, or end it: {end_it}",
+        details=tuple(f"held by {holder}" for holder in holders[1:]),
+    )

@@ -1,0 +1,30 @@
+"""Tells the user what long work on dumps is at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from aperture_db.dumps.events import Phase, Progress, Warned
+
+if TYPE_CHECKING:
+    from aperture_db.cli.run import Run
+    from aperture_db.dumps.events import Event
+    from aperture_db.render.progress import Narrator
+
+Other = TypeVar("Other")
+
+
+def narrate(run: Run, narrator: Narrator, events: Iterator[Event | Other]) -> Iterator[Other]:
+    """Turn phases, progress and warnings into narration; hand on what is left."""
+    for event in events:
+        match event:
+            case Phase(text):
+                narrator.step(text)
+                narrator.line(f"{text[0].upper()}{text[1:]}", "muted")
+            case Progress(text, done, total):
+                narrator.step(text, done, total)
+            case Warned(text):
+                run.warn(text)
+            case other:
+                yield other

@@ -1,0 +1,114 @@
+"""Child processes that end when we do, with the last of what they said about a failure."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+STOP_TIMEOUT_SECONDS = 5
+KEPT_LINES = 20
+
+
+class Child:
+    """A running client program."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._complaints: deque[str] = deque(maxlen=KEPT_LINES)
+        self._listener: threading.Thread | None = None
+
+    @property
+    def stdout(self) -> io.BufferedReader:
+        assert isinstance(self._process.stdout, io.BufferedReader)
+        return self._process.stdout
+
+    def lines(self) -> Iterator[str]:
+        """What it writes to stderr, line by line until it closes that; hand on to `keep` what
+        may explain a failure."""
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            yield line.decode(errors="replace").rstrip()
+
+    def keep(self, line: str) -> None:
+        """Remember a line for `complaint`."""
+        if line:
+            self._complaints.append(line)
+
+    def listen(self) -> None:
+        """Keep everything from stderr in the background, so that the child never blocks on it."""
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        for line in self.lines():
+            self.keep(line)
+
+    def wait(self) -> int:
+        """The exit status, negative for a signal."""
+        status = self._process.wait()
+        if self._listener:
+            self._listener.join(STOP_TIMEOUT_SECONDS)
+        return status
+
+    @property
+    def complaint(self) -> str:
+        """The reason of a failure in the program's own words, its name and severity left out."""
+        for line in self._complaints:
+            for mark in (": error: ", ": fatal: ", ": FATAL: "):
+                if mark in line:
+                    return line.partition(mark)[2]
+        if self._complaints:
+            return self._complaints[-1]
+        status = self._process.returncode
+        if status is not None and status < 0:
+            return f"it was killed by signal {-status}"
+        return f"it ended with status {status} and gave no reason"
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """Everything kept, for a failure that one line does not explain."""
+        return tuple(self._complaints)
+
+
+@contextmanager
+def running(
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    *,
+    stdout: int | None = subprocess.DEVNULL,
+    inherited: Sequence[int] = (),
+) -> Iterator[Child]:
+    """Run a program for the block; what is left of it at the block's end is stopped.
+
+    `inherited` are file descriptors the child keeps open, such as one that carries a lock.
+    """
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        pass_fds=tuple(inherited),
+    )
+    try:
+        yield Child(process)
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()

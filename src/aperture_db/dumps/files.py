@@ -1,0 +1,191 @@
+"""Dump files on disk: their names, their kinds, and their SQL as a stream."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import subprocess
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from aperture_db.dumps.children import Child, running
+from aperture_db.dumps.failures import broken, not_usable
+from aperture_db.dumps.programs import base_environment, newest_programs, too_old_to_read
+from aperture_db.dumps.script import Read, ScriptError
+from aperture_db.errors import UsageError
+
+TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
+# Aperture's page lists files with the first prefix and these endings, and prunes them.
+NAME = re.compile(
+    r"aperture_(?P<purpose>backup|before_restore|before_purge|uploaded)_?(?P<rest>.*?)"
+    r"\.(?:dump|sql|sql\.gz)"
+)
+NAME_TIME = re.compile(r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}")
+
+
+class Purpose(StrEnum):
+    """What a dump was made for; the first part of its name."""
+
+    BACKUP = "backup"
+    BEFORE_RESTORE = "before_restore"
+    """What `restore` replaced. Neither Aperture's page nor a retention sees these."""
+    BEFORE_PURGE = "before_purge"
+    """What `purge` deleted from."""
+    UPLOADED = "uploaded"
+    """Brought in through Aperture's page."""
+
+
+class Format(StrEnum):
+    """How a dump is written; the words are shown to the user."""
+
+    CUSTOM = "custom"
+    """pg_dump's archive, which only pg_restore reads."""
+    GZIP = "sql.gz"
+    PLAIN = "sql"
+
+
+@dataclass(frozen=True)
+class FileName:
+    """What the name of a dump tells."""
+
+    purpose: Purpose
+    made_at: datetime | None
+
+
+def make_name(purpose: Purpose, made_at: datetime) -> str:
+    """The name of a new dump, with its time in UTC as Aperture writes it."""
+    return f"aperture_{purpose.value}_{made_at.astimezone(UTC):{TIME_FORMAT}}.dump"
+
+
+def read_name(name: str) -> FileName | None:
+    """None for a file that has no name of Aperture's or ours."""
+    match = NAME.fullmatch(name)
+    if not match:
+        return None
+    made_at = None
+    if time := NAME_TIME.search(match["rest"]):
+        try:
+            made_at = datetime.strptime(time[0], TIME_FORMAT).replace(tzinfo=UTC)
+        except ValueError:
+            made_at = None
+    return FileName(Purpose(match["purpose"]), made_at)
+
+
+# First bytes of what people mistake for a dump of ours, and what it is.
+OTHER_KINDS = (
+    (b"PK\x03\x04", "it is a zip archive"),
+    (b"\xfd7zXZ", "it is compressed with xz; unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd; unpack it first"),
+    (b"BZh", "it is compressed with bzip2; unpack it first"),
+    (b"SQLite format 3", "it is a SQLite database"),
+    (b"\xff\xfe", "it is UTF-16 text (PowerShell writes `>` so); make the dump with -f instead"),
+    (b"\xfe\xff", "it is UTF-16 text"),
+)
+
+
+def detect_format(path: Path) -> Format:
+    """Tell by the first bytes, whatever the name says. Raises UsageError or BrokenDumpError."""
+    if path.is_dir():
+        has_toc = (path / "toc.dat").exists()
+        raise not_usable(path, "it is a directory" + (" in pg_dump's format" if has_toc else ""))
+    try:
+        if not path.is_file():
+            raise _missing(path)
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise UsageError(
+            f"{path} can't be read",
+            why=str(error.strerror),
+            next_step=f"check its rights: ls -l {path}",
+            code="unreadable_file",
+        ) from error
+    if not head:
+        raise broken(path, "it is empty")
+    if head.startswith(b"PGDMP"):
+        return Format.CUSTOM
+    if head.startswith(b"\x1f\x8b"):
+        return Format.GZIP
+    if head[257:262] == b"ustar":
+        raise not_usable(path, "it is a tar archive (pg_dump -F t is not read)")
+    for magic, kind in OTHER_KINDS:
+        if head.startswith(magic):
+            raise not_usable(path, kind)
+    return Format.PLAIN
+
+
+def _missing(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} does not exist",
+        why="there is no such file",
+        next_step=f"see what is there: aperture-db backup --list --dir {path.parent}",
+        code="no_such_file",
+    )
+
+
+@contextmanager
+def open_script(path: Path, format_: Format) -> Iterator[Read]:
+    """The SQL of a dump as a stream. The end of the block, once the stream is read to its end,
+    raises BrokenDumpError where the file turns out damaged: trust nothing before."""
+    if format_ is Format.CUSTOM:
+        with _open_archive(path) as read:
+            yield read
+    elif format_ is Format.GZIP:
+        with gzip.open(path, "rb") as stream:
+            yield lambda size: _inflate(path, stream, size)
+    else:
+        with path.open("rb", buffering=0) as file:
+            yield file.read
+
+
+def _inflate(path: Path, stream: gzip.GzipFile, size: int) -> bytes:
+    try:
+        return stream.read1(size)
+    except (OSError, EOFError, zlib.error) as error:
+        raise broken(path, f"it can't be unpacked: {error}") from error
+
+
+@contextmanager
+def _open_archive(path: Path) -> Iterator[Read]:
+    programs = newest_programs()
+    command: list[str | Path] = [
+        programs.pg_restore,
+        "--no-owner",
+        "--no-acl",
+        "--file=-",
+        path.absolute(),
+    ]
+    with running(command, base_environment(), stdout=subprocess.PIPE) as child:
+        child.listen()
+        try:
+            yield child.stdout.read1
+        except ScriptError:
+            # A script that breaks off is the effect; what pg_restore says about it is the cause.
+            if not child.stdout.read1(1):
+                _require_success(path, child)
+            raise
+        while child.stdout.read1(1 << 20):
+            # What is left unread would keep the program from ending.
+            pass
+        _require_success(path, child)
+
+
+def _require_success(path: Path, child: Child) -> None:
+    if child.wait() == 0:
+        return
+    if "unsupported version" in child.complaint:
+        raise too_old_to_read(path, read_maker(path))
+    raise broken(path, f"pg_restore can't read it: {child.complaint}")
+
+
+def read_maker(path: Path) -> str:
+    """The version of the pg_dump that made an archive, from its head; empty if it isn't there."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    versions = re.findall(rb"\x00{3}(\d+[\w.]+(?: \([^)]*\))?)\x00", head)
+    return versions[-1].decode() if versions else ""

@@ -1,0 +1,191 @@
+"""Finds pg_dump and pg_restore of a fitting version.
+
+pg_dump refuses a server of a newer major version than its own; pg_restore reads the archives of
+every older pg_dump and of none that is newer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from aperture_db.embedded import state_directory
+from aperture_db.errors import ClientProgramError
+
+# Where packages put the programs of one major version, so that several can be installed.
+VERSIONED_DIRECTORIES = (
+    "/usr/lib/postgresql/*/bin",  # Debian, Ubuntu
+    "/usr/libexec/postgresql*",  # Alpine
+    "/usr/pgsql-*/bin",  # yum.postgresql.org
+    "/usr/local/pgsql/bin",  # built from source
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/opt/homebrew/opt/libpq*/bin",
+    "/usr/local/opt/postgresql@*/bin",
+    "/usr/local/opt/libpq*/bin",
+    "/Applications/Postgres.app/Contents/Versions/*/bin",
+)
+# Debian's /usr/bin/pg_dump is a script that picks a version by rules of its own.
+WRAPPER = "pg_wrapper"
+VERSION_TIMEOUT_SECONDS = 20
+
+# What a child needs from us besides its connection: no PG* variable of the caller is among it.
+PASSED_VARIABLES = (
+    "PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE",
+    "SSL_CERT_DIR", "OPENSSL_CONF", "KRB5CCNAME", "KRB5_CONFIG",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ClientPrograms:
+    """pg_dump and pg_restore of one installation."""
+
+    directory: Path
+    version: tuple[int, int]
+    """Major and minor: (16, 4)."""
+
+    @property
+    def major(self) -> int:
+        return self.version[0]
+
+    @property
+    def pg_dump(self) -> Path:
+        return self.directory / "pg_dump"
+
+    @property
+    def pg_restore(self) -> Path:
+        return self.directory / "pg_restore"
+
+    def __str__(self) -> str:
+        return f"{self.version[0]}.{self.version[1]} in {self.directory}"
+
+
+def base_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of a client program that connects to nothing; messages are in English."""
+    passed = {name: environ[name] for name in PASSED_VARIABLES if environ.get(name)}
+    return {"PATH": os.defpath} | passed | {"LC_ALL": "C"}
+
+
+def programs_for_server(server_version: int) -> ClientPrograms:
+    """The oldest installed programs that can dump the server, so that most others can restore.
+
+    `server_version` is PostgreSQL's number, 160004 for 16.4. Raises ClientProgramError.
+    """
+    major = server_version // 10_000
+    found = installed_programs(os.environ.get("PATH", os.defpath))
+    for programs in found:
+        if programs.major >= major:
+            return programs
+    raise _missing(major, found)
+
+
+def newest_programs() -> ClientPrograms:
+    """The installed programs that read the most archives. Raises ClientProgramError."""
+    found = installed_programs(os.environ.get("PATH", os.defpath))
+    if not found:
+        raise _missing(None, found)
+    return found[-1]
+
+
+@cache
+def installed_programs(path: str) -> tuple[ClientPrograms, ...]:
+    """Every usable pair of pg_dump and pg_restore, oldest version first, one per version.
+
+    `path` is searched like PATH, after the places that packages use.
+    """
+    found: dict[tuple[int, int], ClientPrograms] = {}
+    for directory in _candidates(path):
+        version = _read_version(directory)
+        if version and version not in found:
+            found[version] = ClientPrograms(directory, version)
+    return tuple(found[version] for version in sorted(found))
+
+
+def _candidates(path: str) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for directory in _directories(path):
+        with suppress(OSError):
+            program = (directory / "pg_dump").resolve(strict=True)
+            if program in seen or program.name == WRAPPER:
+                continue
+            seen.add(program)
+            if os.access(directory / "pg_restore", os.X_OK):
+                yield directory
+
+
+def _directories(path: str) -> Iterator[Path]:
+    for pattern in VERSIONED_DIRECTORIES:
+        yield from Path("/").glob(pattern.removeprefix("/"))
+    yield from (Path(entry) for entry in path.split(os.pathsep) if entry)
+    # The demo server's programs serve as well, where they have been unpacked.
+    with suppress(OSError, RuntimeError):
+        yield from (state_directory() / "postgresql").glob("*/bin")
+
+
+def _read_version(directory: Path) -> tuple[int, int] | None:
+    try:
+        done = subprocess.run(
+            [directory / "pg_dump", "--version"],
+            env=base_environment(),
+            capture_output=True,
+            text=True,
+            timeout=VERSION_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.match(r"pg_dump \(PostgreSQL\) (\d+)(?:\.(\d+))?", done.stdout)
+    if done.returncode != 0 or not match:
+        return None
+    return int(match[1]), int(match[2] or 0)
+
+
+def _missing(major: int | None, found: Sequence[ClientPrograms]) -> ClientProgramError:
+    wanted = f"PostgreSQL {major}" if major else "PostgreSQL"
+    why = "pg_dump and pg_restore are not installed here"
+    if found:
+        why = f"pg_dump can't read a server newer than itself, and the newest here is {found[-1]}"
+    return ClientProgramError(
+        f"there is no pg_dump for {wanted} on this machine",
+        why=why,
+        next_step=f"install it: {how_to_install(major or 16)}",
+    )
+
+
+def too_old_to_read(path: Path, made_by: str) -> ClientProgramError:
+    """For an archive that says it was made by a newer pg_dump than every installed one."""
+    major = int(made_by.partition(".")[0]) if made_by[:1].isdigit() else None
+    return ClientProgramError(
+        f"{path} was made by a newer pg_dump ({made_by}) than the ones on this machine",
+        why=f"pg_restore reads no newer archives, and the newest here is {newest_programs()}",
+        next_step=f"install it: {how_to_install(major or 18)}",
+    )
+
+
+def how_to_install(major: int, os_release: Path = Path("/etc/os-release")) -> str:
+    """The command that brings the client programs of a major version onto this machine."""
+    try:
+        text = os_release.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    names = " ".join(re.findall(r'^ID(?:_LIKE)?="?([^"\n]*)', text, re.MULTILINE)).split()
+    if "alpine" in names:
+        return f"apk add postgresql{major}-client"
+    if {"debian", "ubuntu"} & set(names):
+        return (
+            "apt-get install -y postgresql-common && "
+            "/usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y && "
+            f"apt-get install -y postgresql-client-{major}"
+        )
+    if {"fedora", "rhel", "centos"} & set(names):
+        return f"dnf install -y postgresql{major} (from yum.postgresql.org)"
+    if {"arch", "suse", "opensuse"} & set(names):
+        return f"the package with pg_dump {major} of this distribution"
+    if not text:
+        return f"brew install libpq (or postgresql@{major})"
+    return f"the PostgreSQL {major} client programs, https://www.postgresql.org/download/"

@@ -1,0 +1,207 @@
+"""Reads the SQL of a dump as pg_dump and pg_restore write it, in one pass and in bounded memory.
+
+Every entry of the dump is announced by a comment with its name, type and schema; rows follow a
+COPY statement. Commands of psql are not obeyed: one of them (backslash, exclamation mark) would
+run a program.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from aperture_db.dumps.lexer import Lexer
+
+Read = Callable[[int], bytes]
+"""Returns at most so many bytes of the script, none at its end."""
+
+BLOCK_BYTES = 1 << 18
+LONGEST_STATEMENT_BYTES = 1 << 28
+
+FIRST_LINE = b"-- PostgreSQL database dump"
+CLUSTER_LINE = b"-- PostgreSQL database cluster dump"
+LAST_LINE = b"-- PostgreSQL database dump complete"
+DUMPED_FROM = b"-- Dumped from database version "
+DUMPED_BY = b"-- Dumped by pg_dump version "
+HEAD_LINES = 50
+LONGEST_HEAD_BYTES = 1 << 20
+NOT_A_DUMP = "it does not begin as the scripts of pg_dump do"
+
+ENTRY = re.compile(
+    rb"-- (?:Data for |Statistics for )?Name: (?P<name>.*); Type: (?P<kind>[A-Z ]+); "
+    rb"Schema: (?P<schema>.*?); Owner: "
+)
+COPY = re.compile(rb"COPY .* FROM stdin;\s*$", re.IGNORECASE)
+# What newer versions of pg_dump put around a script to keep psql from obeying commands in it,
+# and what --create puts at its head.
+IGNORED_COMMANDS = (b"\\restrict ", b"\\unrestrict ", b"\\connect ")
+
+
+class ScriptError(Exception):
+    """The script breaks off, or has what no dump has."""
+
+
+class NotADumpError(ScriptError):
+    """The script is not one of pg_dump."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object of the dump, as the comment before it names it."""
+
+    name: str
+    kind: str
+    """TABLE, TABLE DATA, INDEX, FK CONSTRAINT, …; empty before the first entry."""
+    schema: str
+    """Empty for what belongs to no schema."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement with its semicolon; `head` are its first words, upper case."""
+
+    entry: Entry
+    text: bytes
+    head: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class CopyData:
+    """A COPY … FROM stdin and its rows, a line each. Blocks must be read before the next part."""
+
+    entry: Entry
+    text: bytes
+    blocks: Iterator[bytes]
+
+
+Part = Statement | CopyData
+PREAMBLE = Entry("", "", "")
+END_MARK = b"\\.\n"
+
+
+class ScriptReader:
+    """One pass over a script. The attributes are known once `parts` is exhausted."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._buffer = b""
+        self._position = 0
+        self._lexer = Lexer()
+        self._pending = bytearray()
+        self._entry = PREAMBLE
+        self._line_number = 0
+        self._is_dump = False
+        self.is_complete = False
+        """The script's own last comment was reached."""
+        self.dumped_from = ""
+        """Version of the server that was dumped, as the script says: `16.4 (Debian …)`."""
+        self.dumped_by = ""
+        self.bytes_read = 0
+
+    def parts(self) -> Iterator[Part]:
+        """The statements and the rows, in order. Raises ScriptError."""
+        while line := self._next_line():
+            self._line_number += 1
+            if not self._is_dump and self._line_number > HEAD_LINES:
+                raise NotADumpError(NOT_A_DUMP)
+            if self._lexer.is_between_statements:
+                self._pending.clear()
+                if line.startswith(b"--"):
+                    self._note(line.rstrip())
+                    continue
+                if line.startswith(b"\\"):
+                    self._ignore_command(line)
+                    continue
+                if COPY.match(line):
+                    yield self._copy(line)
+                    continue
+            yield from self._statements(line)
+        if not self._is_dump:
+            raise NotADumpError(NOT_A_DUMP)
+        if not self.is_complete or not self._lexer.is_between_statements:
+            raise ScriptError("it breaks off before its end")
+
+    def _note(self, comment: bytes) -> None:
+        if match := ENTRY.match(comment):
+            name, kind, schema = (part.decode(errors="replace") for part in match.groups())
+            self._entry = Entry(name, kind, "" if schema == "-" else schema)
+        elif comment.startswith(LAST_LINE):
+            self.is_complete = True
+        elif comment.startswith(CLUSTER_LINE):
+            raise NotADumpError("it is a dump of a whole cluster (pg_dumpall)")
+        elif comment.startswith(FIRST_LINE):
+            self._is_dump = True
+        elif comment.startswith(DUMPED_FROM):
+            self.dumped_from = comment.removeprefix(DUMPED_FROM).decode(errors="replace")
+        elif comment.startswith(DUMPED_BY):
+            self.dumped_by = comment.removeprefix(DUMPED_BY).decode(errors="replace")
+
+    def _ignore_command(self, line: bytes) -> None:
+        if not line.startswith(IGNORED_COMMANDS):
+            shown = line.decode(errors="replace").strip()[:40]
+            raise ScriptError(f"line {self._line_number} is a command of psql: {shown}")
+
+    def _statements(self, line: bytes) -> Iterator[Statement]:
+        start = 0
+        while (end := self._lexer.find_end(line, start)) is not None:
+            self._pending += line[start:end]
+            if self._lexer.head:
+                yield Statement(self._entry, bytes(self._pending), self._lexer.head)
+            self._pending.clear()
+            self._lexer.next_statement()
+            start = end
+        self._pending += line[start:]
+        if len(self._pending) > LONGEST_STATEMENT_BYTES:
+            raise ScriptError(f"the statement that ends at line {self._line_number} has no end")
+
+    def _copy(self, line: bytes) -> CopyData:
+        return CopyData(self._entry, line.rstrip(), self._copy_blocks())
+
+    def _copy_blocks(self) -> Iterator[bytes]:
+        """The rows up to the line with the end mark, which is consumed."""
+        is_line_start = True
+        while not (is_line_start and self._buffer.startswith(END_MARK, self._position)):
+            end = self._buffer.find(b"\n" + END_MARK, self._position)
+            if end >= 0:
+                yield self._take(end + 1)
+                break
+            # Whatever could be the beginning of the end mark stays for the next look.
+            safe_end = max(self._position, len(self._buffer) - len(END_MARK))
+            if safe_end > self._position:
+                is_line_start = self._buffer[safe_end - 1 : safe_end] == b"\n"
+                yield self._take(safe_end)
+            if not self._refill():
+                raise ScriptError(f"it breaks off inside the rows of {self._entry.name}")
+        self._position += len(END_MARK)
+        self._line_number += 1
+
+    def _take(self, end: int) -> bytes:
+        taken = self._buffer[self._position : end]
+        self._line_number += taken.count(b"\n")
+        self._position = end
+        return taken
+
+    def _next_line(self) -> bytes:
+        """The next line with its newline; the last one may lack it; empty at the end."""
+        searched = self._position
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer) - self._position
+            if not self._refill():
+                end = len(self._buffer) - 1
+                break
+            if not self._is_dump and len(self._buffer) > LONGEST_HEAD_BYTES:
+                raise NotADumpError(NOT_A_DUMP)
+            if len(self._buffer) > LONGEST_STATEMENT_BYTES:
+                raise ScriptError(f"line {self._line_number} has no end")
+        line = self._buffer[self._position : end + 1]
+        self._position = end + 1
+        return line
+
+    def _refill(self) -> bool:
+        """Add what can be read now; False at the script's end."""
+        block = self._read(BLOCK_BYTES)
+        self._buffer = self._buffer[self._position :] + block
+        self._position = 0
+        self.bytes_read += len(block)
+        return bool(block)

@@ -1,0 +1,95 @@
+"""The views of `backup`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from aperture_db.backup.listing import BackupList, State
+from aperture_db.backup.make import BackupReport
+from aperture_db.dumps.contents import DumpContents
+from aperture_db.dumps.files import Purpose
+from aperture_db.render.format import (
+    format_bytes,
+    format_count,
+    format_seconds,
+    plural,
+)
+from aperture_db.render.table import make_table
+
+STATE_STYLES = {
+    State.COMPLETE: "ok",
+    State.UNCHECKED: "muted",
+    State.EMPTY: "critical",
+    State.DAMAGED: "critical",
+    State.UNREADABLE: "warning",
+}
+
+
+def render_backup(report: BackupReport) -> RenderableType:
+    """Where the backup is, what is in it, and what went."""
+    return Group(*_report_lines(report))
+
+
+def _report_lines(report: BackupReport) -> Iterator[Text]:
+    backup = report.backup
+    tables = plural(backup.table_count, "table")
+    yield Text(f"Backed up to {backup.path}")
+    yield Text(
+        f"{format_bytes(backup.size_bytes)} with {tables} and {plural(backup.row_count, 'row')}"
+        f"{_at(backup.last_migration)}; read back, complete, "
+        f"in {format_seconds(backup.duration_seconds)}."
+    )
+    if report.pruned:
+        names = ", ".join(path.name for path in report.pruned)
+        yield Text(f"Kept the newest {report.keep}, removed {names}.")
+
+
+def _at(migration: str | None) -> str:
+    return f", at migration {migration.removesuffix('.sql')}" if migration else ""
+
+
+def render_list(backups: BackupList, now: datetime | None = None) -> RenderableType:
+    """A line for each file, the newest first."""
+    if not backups.backups:
+        return Text(f"There are no backups in {backups.directory}.")
+    table = make_table("backup", "age", "size", "state", right=("age", "size"))
+    moment = now or datetime.now(UTC)
+    for backup in backups.backups:
+        age_seconds = max(0.0, (moment - backup.made_at).total_seconds())
+        table.add_row(
+            backup.name,
+            format_seconds(age_seconds),
+            format_bytes(backup.size_bytes),
+            Text(backup.state.value, style=STATE_STYLES[backup.state]),
+        )
+    return Group(table, Text(), *(Text(line) for line in _list_notes(backups)))
+
+
+def _list_notes(backups: BackupList) -> Iterator[str]:
+    count = plural(len(backups.backups), "file")
+    yield f"{count}, {format_bytes(backups.total_bytes)} in {backups.directory}. Names are in UTC."
+    safety = {Purpose.BEFORE_RESTORE, Purpose.BEFORE_PURGE}
+    if any(backup.purpose in safety for backup in backups.backups):
+        yield "What restore and purge saved (aperture_before_…) is never removed automatically."
+    if any(backup.state is State.UNCHECKED for backup in backups.backups):
+        yield 'A file that is "not checked" can be read in full with: aperture-db backup --verify FILE'
+
+
+def render_contents(contents: DumpContents) -> RenderableType:
+    """What a dump that was read whole holds."""
+    checksum = "checksum right" if contents.is_sealed else "no checksum of aperture-db in it"
+    made_by = f", by pg_dump {contents.dumped_by}" if contents.dumped_by else ""
+    rows = format_count(contents.row_count)
+    return Group(
+        Text(f"{contents.path} is whole", style="ok"),
+        Text(
+            f"{format_bytes(contents.size_bytes)} ({contents.format.value}), {checksum}; "
+            f"{plural(len(contents.tables), 'table')} with {rows} rows"
+            f"{_at(contents.last_migration)}; "
+            f"from PostgreSQL {contents.dumped_from or 'of unknown version'}{made_by}"
+        ),
+    )

@@ -1,0 +1,20 @@
+-- The tables whose rows pg_dump will write: every ordinary table that belongs to no extension.
+-- Privilege: none.
+SELECT
+    n.nspname AS schema,
+    c.relname AS name,
+    has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS may_select
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r'
+    AND c.relpersistence <> 't'
+    AND n.nspname <> 'information_schema'
+    AND n.nspname !~ '^pg_'
+    AND NOT EXISTS (
+        SELECT FROM pg_depend AS d
+        WHERE d.deptype = 'e'
+            AND (d.classid, d.objid) IN (
+                ('pg_class'::regclass, c.oid), ('pg_namespace'::regclass, n.oid)
+            )
+    )
+ORDER BY n.nspname, c.relname
