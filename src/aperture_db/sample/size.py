@@ -51,6 +51,6 @@ TEST_SIZE = SampleSize(
 
 LARGE_SIZE = SampleSize(
     movies=20_000, series=1_000, episodes_per_series=60, watch_records=280_000,
-    runs_per_user=13, job_days=90,
+    runs_per_user=20, job_days=90,
 )  # fmt: skip
 """A big household's library: 60,000 episodes and about 116,000 recommendation candidates."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -44,15 +45,17 @@ def _verdicts(world: World) -> Iterator[Row]:
 
 
 def _collections(world: World) -> Iterator[Row]:
+    films_of = defaultdict(list)
+    for film in world.films:
+        films_of[film.collection].append(film)
     for name, collection_id in collection_ids(world.films).items():
-        parts = [film for film in world.films if film.collection == name]
         yield {
             "collection_id": collection_id,
             "name": name,
             "overview": f"The films of {name.removesuffix(' Collection')}.",
             "poster_path": f"/collection-{collection_id}.jpg",
             "parts_json": Jsonb(
-                [{"id": f.tmdb_id, "title": f.name, "release_year": f.year} for f in parts]
+                [{"id": f.tmdb_id, "title": f.name, "release_year": f.year} for f in films_of[name]]
             ),
             "updated_at": world.now - timedelta(days=9),
         }

@@ -63,7 +63,7 @@ def tables(world: World) -> Iterator[TableRows]:
 def _runs(world: World) -> Iterator[Run]:
     for user in world.enabled_users:
         for media_type in media_types(user):
-            pool = _unseen(world, user, media_type)
+            pool = _eligible(world, user, media_type)
             for weeks_ago in reversed(range(world.size.runs_per_user)):
                 started = world.clock.sunday(weeks_ago) + timedelta(minutes=user.number)
                 chosen = _candidates(world, media_type, pool)
@@ -73,17 +73,15 @@ def _runs(world: World) -> Iterator[Run]:
     yield Run(world.new_id(), admin, "movie", failed_at, ())
 
 
-def _unseen(world: World, user: SampleUser, media_type: str) -> list[tuple[float, Title]]:
-    """What could be recommended, with how well it suits."""
-    seen = world.viewing.titles_by_user[user.id]
+def _eligible(world: World, user: SampleUser, media_type: str) -> list[tuple[float, Title]]:
+    """What could be recommended, with how well it suits; series that are begun count too."""
     known: Sequence[Title] = world.shows
     if media_type == "movie":
-        known = [film for film in world.films if has_embedding(world, film)]
-    fitting = [
-        (user.affinity(title), title)
-        for title in known
-        if title.id not in seen and user.may_watch(title)
-    ]
+        seen = world.viewing.titles_by_user[user.id]
+        known = [
+            film for film in world.films if film.id not in seen and has_embedding(world, film)
+        ]
+    fitting = [(user.affinity(title), title) for title in known if user.may_watch(title)]
     if media_type == "movie":
         # Some more than are kept, so that runs differ.
         return heapq.nlargest(2 * world.size.movie_candidates, fitting, key=lambda pair: pair[0])
