@@ -205,10 +205,14 @@ def _apply(
     act = rehearse_files if is_rehearsal else apply_files
     if is_rehearsal:
         run.warn("a rehearsal takes real locks: Aperture may have to wait until it is over")
-    with run.narrator() as narrator:
-        conn.add_notice_handler(
-            lambda notice: log.tell_notice(narrator, notice.severity, notice.message_primary)
-        )
-        for event in act(conn, run.target, planned.files, limits):
-            log.tell(narrator, event)
+    try:
+        with run.narrator() as narrator:
+            conn.add_notice_handler(
+                lambda notice: log.tell_notice(narrator, notice.severity, notice.message_primary)
+            )
+            for event in act(conn, run.target, planned.files, limits):
+                log.tell(narrator, event)
+    finally:
+        # A failure half way still has to tell what was applied before it.
+        run.data = log.report
     run.show(log.report, render_report)

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 
 class MigrateLog:
-    """What a run did so far. Keeps the run's report and its note on interruption current, so
-    that a failure or Ctrl-C half way still tells what was applied."""
+    """What a run did so far. Keeps the run's note on interruption current."""
 
     def __init__(self, run: Run, planned: MigrationPlan, *, is_rehearsal: bool) -> None:
         self._run = run
@@ -27,7 +26,7 @@ class MigrateLog:
         self._applied: list[AppliedMigration] = []
         self._elsewhere: list[str] = []
         self._started = time.monotonic()
-        self._keep()
+        self._note()
 
     def tell(self, narrator: Narrator, event: apply.Event) -> None:
         """Narrate one event."""
@@ -41,12 +40,12 @@ class MigrateLog:
                 narrator.line(f"waiting  {name}: a lock for {waited}, {held}", "warning")
             case apply.Applied(name, duration_seconds):
                 self._applied.append(AppliedMigration(name, duration_seconds))
+                self._note()
                 done_word = "rehearsed" if self._is_rehearsal else "applied"
                 narrator.line(f"{done_word}  {name}  {format_seconds(duration_seconds)}")
             case apply.AppliedElsewhere(name):
                 self._elsewhere.append(name)
                 narrator.line(f"skipped  {name}  another runner applied it")
-        self._keep()
 
     def tell_notice(self, narrator: Narrator, severity: str | None, text: str | None) -> None:
         """Narrate what the server says about a file; that a guarded statement had nothing to do
@@ -74,8 +73,7 @@ class MigrateLog:
             duration_seconds=time.monotonic() - self._started,
         )
 
-    def _keep(self) -> None:
-        self._run.data = self.report
+    def _note(self) -> None:
         count = len(self._applied)
         self._run.interrupted_note = (
             "the rehearsal was rolled back, nothing was changed"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import psycopg
 
+from aperture_db import sql
 from aperture_db.activity import BlockerWatch, Session, find_advisory_holders
 from aperture_db.connection import Connection, is_pooled
 from aperture_db.errors import ApertureDbError
-from aperture_db.migrations.checks import changes_session
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.failures import describe_failure, describe_not_atomic
 from aperture_db.migrations.locking import LOCK_KEY, Limits, Patience, locked_transaction
@@ -132,7 +132,6 @@ def _apply_in_transaction(runner: _Runner, file: MigrationFile, applied_count: i
         runner.watch.start(pid)
         if not record(conn, file.name):
             return False
-        conn.execute("SAVEPOINT aperture_db_guard")
         run_script(conn, file)
         _commit(conn, file, applied_count)
         runner.watch.stop()
@@ -140,26 +139,19 @@ def _apply_in_transaction(runner: _Runner, file: MigrationFile, applied_count: i
     return True
 
 
-def release_guard(conn: Connection) -> bool:
-    """End the savepoint around a file; False when the file has ended the transaction itself."""
-    try:
-        conn.execute("RELEASE SAVEPOINT aperture_db_guard")
-    except GUARD_GONE_ERRORS:
-        return False
-    return True
-
-
 def _commit(conn: Connection, file: MigrationFile, applied_count: int) -> None:
-    if not release_guard(conn):
-        conn.execute("ROLLBACK")
-        raise describe_not_atomic(file, applied_count, is_recorded=is_recorded(conn, file.name))
     try:
-        done = conn.execute("COMMIT")
+        done = conn.execute(sql.load("migrations/commit_file"))
+    except GUARD_GONE_ERRORS as error:
+        conn.execute("ROLLBACK")
+        is_kept = is_recorded(conn, file.name)
+        raise describe_not_atomic(file, applied_count, is_recorded=is_kept) from error
     except psycopg.Error as error:
         if error.sqlstate is None:
             raise
         # Deferred constraints speak up only now.
         raise ScriptError(error, file, len(file.statements) + 1) from error
+    done.set_result(-1)
     if done.statusmessage != "COMMIT":
         raise ApertureDbError(
             f"migration {file.name} was not committed",
@@ -172,5 +164,5 @@ def _commit(conn: Connection, file: MigrationFile, applied_count: int) -> None:
 def _restore_session(conn: Connection, file: MigrationFile) -> None:
     """Undo what a file's SET would do to the files behind it. `checks` refuses such a file on a
     pooler, where the connection may not be the same one any more."""
-    if any(changes_session(statement) for statement in file.statements) and not is_pooled(conn):
+    if file.changes_session and not is_pooled(conn):
         conn.execute("RESET ALL; RESET SESSION AUTHORIZATION; RESET ROLE")

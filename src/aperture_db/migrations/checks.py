@@ -182,19 +182,9 @@ def _check_statement(
             f"{command} can't run inside a transaction",
             f"put `-- aperture-db: {NO_TRANSACTION}` into the file's head",
         )
-    if pooled and changes_session(statement):
+    if pooled and statement.changes_session:
         return statement.offset, "SET outlives the file on a pooler", "use SET LOCAL"
     return None
-
-
-def changes_session(statement: Statement) -> bool:
-    """Whether it is a SET whose effect lasts beyond the transaction."""
-    scope = statement.words[1:2]
-    return statement.starts_with("SET") and scope not in (
-        ("LOCAL",),
-        ("TRANSACTION",),
-        ("CONSTRAINTS",),
-    )
 
 
 def _refused_in_transaction(statement: Statement) -> str | None:

@@ -46,6 +46,26 @@ class MigrationFile:
             if comment.startswith(DIRECTIVE_PREFIX)
         )
 
+    @cached_property
+    def changes_session(self) -> bool:
+        """Whether a SET in it would last beyond its transaction."""
+        # Looking into every file's statements costs more than applying a small one.
+        return b"SET " in self.content.upper() and any(
+            statement.changes_session for statement in self.statements
+        )
+
+    @cached_property
+    def created_extensions(self) -> frozenset[str]:
+        """The extensions that it creates, in lower case."""
+        if b"EXTENSION" not in self.content.upper():
+            return frozenset()
+        return frozenset(
+            word.lower()
+            for statement in self.statements
+            if statement.starts_with("CREATE", "EXTENSION")
+            for word in statement.words[2:]
+        )
+
     @property
     def in_transaction(self) -> bool:
         return NO_TRANSACTION not in self.directives

@@ -57,7 +57,7 @@ def locked_transaction(conn: Connection, limits: Limits) -> Iterator[int | None]
         cursor.set_result(-1)
         row = cursor.fetchone()
         assert row is not None
-        obtained, pid = row
+        obtained, pid, *_ = row
         yield pid if obtained else None
     finally:
         if not conn.closed and conn.info.transaction_status != TransactionStatus.IDLE:

@@ -71,8 +71,9 @@ def plan(
 def _check_files(
     conn: Connection, directory: MigrationDirectory, files: Sequence[MigrationFile]
 ) -> None:
-    refuse(check_files(directory, files, pooled=is_pooled(conn)))
+    """Check what can be wrong with foreign files; a test does it for the bundled ones."""
     if not directory.is_bundled:
+        refuse(check_files(directory, files, pooled=is_pooled(conn)))
         probes = (probe_syntax(conn, file) for file in files)
         refuse([finding for finding in probes if finding])
 
@@ -80,18 +81,12 @@ def _check_files(
 def _require_extensions(conn: Connection, target: Target, files: Sequence[MigrationFile]) -> None:
     """Raise FindingError when an extension that the files create is not to be had, or one that
     is there is too old for them."""
-    wanted = {
-        word
-        for file in files
-        for statement in file.statements
-        if statement.starts_with("CREATE", "EXTENSION")
-        for word in statement.words
-    }
+    wanted = frozenset[str]().union(*(file.created_extensions for file in files))
     report = extensions.collect(conn, target.host)
     blocking = [
         extension
         for extension in report.blocking_migrations
-        if extension.installed_version is not None or extension.name.upper() in wanted
+        if extension.installed_version is not None or extension.name in wanted
     ]
     if blocking:
         raise extensions.finding(report, blocking)

@@ -23,12 +23,13 @@ def create_table(conn: Connection) -> None:
 
 
 def record(conn: Connection, name: str) -> bool:
-    """Record a file in the open transaction; False when somebody has recorded it before.
+    """Record a file in the open transaction and set the guard savepoint behind that; False when
+    somebody has recorded it before.
 
     Locks the table against other writers until the transaction ends.
     """
     cursor = psycopg.ClientCursor(conn).execute(sql.load("migrations/record"), {"name": name})
-    cursor.set_result(-1)
+    cursor.set_result(-2)
     return cursor.rowcount == 1
 
 

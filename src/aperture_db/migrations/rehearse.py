@@ -10,7 +10,7 @@ import psycopg
 from aperture_db import sql
 from aperture_db.activity import BlockerWatch, find_advisory_holders
 from aperture_db.connection import Connection
-from aperture_db.migrations.apply import Applied, Event, Started, Waiting, release_guard
+from aperture_db.migrations.apply import GUARD_GONE_ERRORS, Applied, Event, Started, Waiting
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.failures import describe_failure, describe_not_atomic
 from aperture_db.migrations.locking import LOCK_KEY, Limits, Patience, locked_transaction
@@ -51,14 +51,15 @@ def _run_all(
             started = time.monotonic()
             try:
                 record(conn, file.name)
-                conn.execute("SAVEPOINT aperture_db_guard")
                 run_script(conn, file)
             except ScriptError as failure:
                 if isinstance(failure.cause, psycopg.errors.LockNotAvailable):
                     Patience(0, file.name).pause(watch.stop())
                 raise describe_failure(file, failure, count) from failure.cause
-            if not release_guard(conn):
+            try:
+                conn.execute("RELEASE SAVEPOINT aperture_db_guard")
+            except GUARD_GONE_ERRORS as error:
                 conn.execute("ROLLBACK")
                 is_kept = is_recorded(conn, file.name)
-                raise describe_not_atomic(file, count, is_recorded=is_kept)
+                raise describe_not_atomic(file, count, is_recorded=is_kept) from error
             yield Applied(file.name, time.monotonic() - started)

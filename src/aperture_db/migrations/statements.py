@@ -48,6 +48,12 @@ class Statement:
     def words(self) -> tuple[str, ...]:
         return tuple(token.text for token in self.tokens if token.is_word)
 
+    @property
+    def changes_session(self) -> bool:
+        """Whether it is a SET whose effect lasts beyond the transaction."""
+        lasting = self.words[1:2] not in (("LOCAL",), ("TRANSACTION",), ("CONSTRAINTS",))
+        return self.starts_with("SET") and lasting
+
     def starts_with(self, *words: str) -> bool:
         return self.words[: len(words)] == words
 
@@ -59,8 +65,8 @@ def split_statements(text: str) -> tuple[Statement, ...]:
     parentheses = blocks = 0
     for token in _tokenize(text):
         parentheses += {"(": 1, ")": -1}.get(token.text, 0)
-        if _defines_routine(tokens):
-            blocks = max(0, blocks + BLOCK_DEPTHS.get(token.text, 0) * token.is_word)
+        if token.text in BLOCK_DEPTHS and _defines_routine(tokens):
+            blocks = max(0, blocks + BLOCK_DEPTHS[token.text])
         if token.text == ";" and parentheses <= 0 and not blocks:
             if tokens:
                 statements.append(Statement(tokens[0].offset, tuple(tokens)))

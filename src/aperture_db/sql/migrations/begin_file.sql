@@ -2,9 +2,10 @@
 -- The lock belongs to the transaction, so a pooler can't leave it behind, and the server ends the
 -- transaction within a second of the client's death. Privilege: none.
 BEGIN;
-SET LOCAL statement_timeout = 0;
-SET LOCAL idle_in_transaction_session_timeout = 0;
 SELECT
+    pg_try_advisory_xact_lock(%(lock_key)s),
+    pg_backend_pid(),
     set_config('lock_timeout', %(lock_timeout)s, true),
-    set_config('client_connection_check_interval', %(check_interval)s, true);
-SELECT pg_try_advisory_xact_lock(%(lock_key)s), pg_backend_pid()
+    set_config('statement_timeout', '0', true),
+    set_config('idle_in_transaction_session_timeout', '0', true),
+    set_config('client_connection_check_interval', %(check_interval)s, true)

@@ -1,0 +1,91 @@
+"""What the comparisons share: a server of their own, and whole processes timed in turns.
+
+Figures are medians of runs that alternate between the candidates, and ratios of runs that followed
+each other, because machines drift.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from aperture_db.embedded import BIND_ADDRESS, Cluster, free_port, server_programs
+
+
+@dataclass(frozen=True)
+class Server:
+    """A throwaway server with its default durability, so that COMMIT costs what it costs."""
+
+    conninfo: str
+    programs: Path
+
+    @contextmanager
+    def new_database(self) -> Iterator[str]:
+        name = f"bench_{secrets.token_hex(4)}"
+        with psycopg.connect(self.conninfo, autocommit=True) as admin:
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            yield make_conninfo(self.conninfo, dbname=name)
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def running_server(settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Start a server for the length of the block."""
+    directory = Path(tempfile.mkdtemp(prefix="aperture-db-bench-"))
+    directory.chmod(0o755)
+    cluster = Cluster(server_programs(), directory / "data", free_port())
+    password = secrets.token_hex(8)
+    try:
+        cluster.create(password, user="postgres", settings=settings)
+        cluster.start()
+        conninfo = make_conninfo(
+            host=BIND_ADDRESS,
+            port=cluster.port,
+            user="postgres",
+            password=password,
+            dbname="postgres",
+        )
+        yield Server(conninfo, cluster.programs)
+    finally:
+        if cluster.is_running():
+            cluster.stop()
+        shutil.rmtree(directory)
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], stdin: str | None = None) -> float:
+    """Run a process to its end and return its seconds on the wall clock. It must exit with 0."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        command, env=os.environ | environment, input=stdin, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    if done.returncode != 0:
+        raise SystemExit(f"{command[0]} exited with {done.returncode}: {done.stderr}")
+    return seconds
+
+
+def compare(
+    candidate: Callable[[], float], floor: Callable[[], float], rounds: int
+) -> tuple[float, float, float]:
+    """Medians of both in seconds, and the median of the ratios of neighbouring runs."""
+    candidate(), floor()  # warms caches up
+    pairs = [(candidate(), floor()) for _ in range(rounds)]
+    return (
+        statistics.median(first for first, _ in pairs),
+        statistics.median(second for _, second in pairs),
+        statistics.median(first / second for first, second in pairs),
+    )
