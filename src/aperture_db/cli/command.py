@@ -102,12 +102,18 @@ def command(
             options = CommonOptions(**{key: values.pop(key) for key in shared})
             return execute(Run(_full_name(app, name), options), body, values)
 
-        invoke.__doc__ = body.__doc__
+        invoke.__doc__ = _unwrap(body.__doc__ or "")
         invoke.__signature__ = _merged_signature(body, shared)  # type: ignore[attr-defined]
         app.command(name, rich_help_panel=panel)(invoke)
         return body
 
     return register
+
+
+def _unwrap(docstring: str) -> str:
+    """One line a paragraph: Typer would keep the source's line breaks."""
+    paragraphs = inspect.cleandoc(docstring).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def _full_name(app: typer.Typer, name: str) -> str:

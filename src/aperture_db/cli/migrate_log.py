@@ -42,7 +42,8 @@ class MigrateLog:
                 self._applied.append(AppliedMigration(name, duration_seconds))
                 self._note()
                 done_word = "rehearsed" if self._is_rehearsal else "applied"
-                narrator.line(f"{done_word}  {name}  {format_seconds(duration_seconds)}")
+                tell = narrator.line if self._run.options.verbose else narrator.log
+                tell(f"{done_word}  {name}  {format_seconds(duration_seconds)}")
             case apply.AppliedElsewhere(name):
                 self._elsewhere.append(name)
                 narrator.line(f"skipped  {name}  another runner applied it")
@@ -50,11 +51,14 @@ class MigrateLog:
     def tell_notice(self, narrator: Narrator, severity: str | None, text: str | None) -> None:
         """Narrate what the server says about a file; that a guarded statement had nothing to do
         only with -v."""
-        line = f"  {(severity or 'NOTICE').lower()}: {text}"
-        if (text or "").endswith(", skipping"):
-            self._run.detail(line)
-        else:
+        kind, text = (severity or "NOTICE").lower(), text or ""
+        line = f"  {kind}: {text}"
+        if kind == "warning":
+            narrator.line(line, kind)
+        elif self._run.options.verbose:
             narrator.line(line, "muted")
+        elif not text.endswith(", skipping"):
+            narrator.remark(line, "muted")
 
     @property
     def report(self) -> MigrateReport:

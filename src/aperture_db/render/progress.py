@@ -9,6 +9,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from aperture_db.render.format import format_seconds
 
@@ -33,12 +34,16 @@ class Narrator:
         self._bar: Progress | None = None
         if animated and not silent:
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn(
+                    "{task.description}",
+                    table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+                ),
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 console=console,
                 transient=True,
+                expand=True,
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
@@ -73,6 +78,18 @@ class Narrator:
         self._step = text
         if self._bar:
             self._bar.update(self._task, description=text, completed=done, total=total)
+
+    def remark(self, text: str, style: str | None = None) -> None:
+        """Tell a detail of the current step: beside the bar for a moment, or as a line."""
+        if self._bar:
+            self._bar.update(self._task, description=f"{self._step} {text}")
+        else:
+            self.line(text, style)
+
+    def log(self, text: str, style: str | None = None) -> None:
+        """Print a line off a terminal; at one, where the bar moves on, there is no need to."""
+        if self._bar is None:
+            self.line(text, style)
 
     def line(self, text: str, style: str | None = None) -> None:
         """Print a line that stays."""
