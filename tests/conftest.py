@@ -6,12 +6,17 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 pytest_plugins = ["tests.servers.fixtures", "tests.snapshot"]
+
+# A busy machine is slow, and not wrong.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
 TEMPLATE = "aperture_template"

@@ -75,7 +75,7 @@ def _require_one_line(text: str) -> None:
 
 def _parse_url(rest: str, known_options: frozenset[str]) -> ParsedConninfo:
     rest = _settle_raw_percents(rest)
-    authority, path, query = _split_url(rest, known_options)
+    authority, path, query = _split_url(rest)
     userinfo, at, hosts = authority.rpartition("@")
     params = _parse_hosts(hosts)
     if at:
@@ -101,17 +101,18 @@ def _settle_raw_percents(url: str) -> str:
     return url
 
 
-def _split_url(rest: str, known_options: frozenset[str]) -> tuple[str, str, str]:
+def _split_url(rest: str) -> tuple[str, str, str]:
     """Split into authority, path and query at the first `/` and `?`.
 
     A raw `/`, `?` or `#` inside the password moves these borders. It leaves a trace behind the
-    border: a `#`, a second `/`, or an `@` elsewhere than in the value of a known option.
+    border: a `#`, a second `/`, or an `@` elsewhere than in the option user or password.
     """
     end = re.search(r"[/?#]", rest)
     authority, tail = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
     path, _, query = tail.removeprefix("/").partition("?")
     stray_at = any(
-        "@" in item and item.partition("=")[0] not in known_options for item in query.split("&")
+        "@" in item and item.partition("=")[0] not in ("user", "password")
+        for item in query.split("&")
     )
     if "#" in tail or "/" in path or "@" in path or stray_at:
         raise _usage(
@@ -134,8 +135,11 @@ def _parse_hosts(hosts: str) -> dict[str, str]:
                 "and percent-encode # / ? in the password",
             )
         names.append(_decode(match[1] or match[2] or ""))
-        ports.append(match[3] or DEFAULT_PORT)
-    return {"host": ",".join(names).strip(","), "port": ",".join(ports)}
+        ports.append(match[3] or "")
+    given = {"host": ",".join(names).strip(",")}
+    if any(ports):
+        given["port"] = ",".join(port or DEFAULT_PORT for port in ports)
+    return given
 
 
 def _parse_query(

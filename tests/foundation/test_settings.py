@@ -1,0 +1,218 @@
+"""Where the connection string comes from, and what goes before what."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from aperture_db.errors import UsageError
+from aperture_db.settings import Target, resolve_target
+
+ACCOUNT = pwd.getpwuid(os.geteuid()).pw_name
+
+
+@pytest.fixture(autouse=True)
+def no_pg_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(name)
+
+
+def url(database: str) -> str:
+    return f"postgresql://u:p@h/{database}"
+
+
+def test_the_first_source_wins_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(url("url_file") + "\n")
+    (tmp_path / ".env.local").write_text(f"DATABASE_URL={url('env_local')}\n")
+    (tmp_path / ".env").write_text(f"DATABASE_URL={url('env')}\n")
+    other = tmp_path / "other.env"
+    other.write_text(f'export DATABASE_URL="{url("env_file")}"\n')
+    monkeypatch.setenv("PGHOST", "pg-host")
+    monkeypatch.setenv("PGDATABASE", "pg_database")
+    environ = {"DATABASE_URL": url("variable"), "DATABASE_URL_FILE": str(secret), "PGHOST": "x"}
+
+    def found(option: str | None = None, env_file: Path | None = None) -> tuple[str, str]:
+        target = resolve_target(option, env_file, environ, tmp_path)
+        return target.database, target.source
+
+    assert found(url("option")) == ("option", "--database-url")
+    assert found() == ("variable", "DATABASE_URL")
+    environ["DATABASE_URL"] = " "
+    assert found("") == ("url_file", f"DATABASE_URL_FILE ({secret})")
+    environ["DATABASE_URL_FILE"] = ""
+    assert found(env_file=other) == ("env_file", str(other))
+    assert found() == ("env_local", ".env.local")
+    (tmp_path / ".env.local").write_text("DATABASE_URL=\n")
+    assert found() == ("env", ".env")
+    (tmp_path / ".env").unlink()
+    assert found() == ("pg_database", "PG* variables")
+    del environ["PGHOST"]
+    with pytest.raises(UsageError) as caught:
+        found()
+    assert caught.value.code == "no_database_named"
+
+
+def test_no_source_names_the_ways(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve_target(None, None, {}, tmp_path)
+    error = caught.value
+    assert error.what == "no database is named"
+    assert error.why == (
+        "none of --database-url, DATABASE_URL, DATABASE_URL_FILE, a DATABASE_URL in an env file, "
+        "and PGHOST is set"
+    )
+    assert error.next_step == (
+        "export DATABASE_URL='postgresql://user:password@host:5432/database', "
+        "or try the tool without a database: aperture-db demo"
+    )
+
+
+def test_an_env_file_never_goes_before_a_real_variable(tmp_path: Path) -> None:
+    file = tmp_path / "some.env"
+    file.write_text(f"DATABASE_URL={url('file')}")
+    target = resolve_target(None, file, {"DATABASE_URL": url("variable")}, tmp_path)
+    assert target.database == "variable"
+    assert target.warnings == (f"{file} is not used: DATABASE_URL goes before it",)
+
+
+def test_an_env_file_may_name_a_secret_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(url("secret"))
+    (tmp_path / ".env").write_text(f"DATABASE_URL_FILE={tmp_path / 'secret'}\n")
+    target = resolve_target(None, None, {}, tmp_path)
+    assert (target.database, target.source) == ("secret", ".env")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "DATABASE_URL={}",
+        "DATABASE_URL='{}'",
+        'export DATABASE_URL="{}"',
+        "\ufeffDATABASE_URL = {}",
+        "DATABASE_URL={} # the database",
+    ],
+)
+def test_lines_of_env_files(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(line.format(url("found")) + "\r\n", encoding="utf-8")
+    assert resolve_target(None, None, {}, tmp_path).database == "found"
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda _path: None, "No such file or directory"),
+        (lambda path: path.mkdir(), "Is a directory"),
+        (lambda path: path.write_text(" \n"), "it is empty"),
+        (lambda path: path.write_bytes(b"postgresql://u:\xff@h/d"), "it is not UTF-8 text"),
+    ],
+)
+def test_a_secret_file_that_cannot_be_read(tmp_path: Path, make: object, why: str) -> None:
+    path = tmp_path / "secret"
+    assert callable(make)
+    make(path)
+    with pytest.raises(UsageError) as caught:
+        resolve_target(None, None, {"DATABASE_URL_FILE": str(path)}, tmp_path)
+    assert caught.value.what == f"{path} can't be read"
+    assert caught.value.why == why
+    assert caught.value.next_step == (
+        f"correct DATABASE_URL_FILE, or check the file's rights with: ls -l {path}"
+    )
+
+
+def test_an_env_file_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve_target(None, tmp_path / "no.env", {}, tmp_path)
+    assert caught.value.why == "there is no such file"
+
+
+def test_a_connection_string_that_cannot_be_read_names_its_source(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve_target(None, None, {"DATABASE_URL": "mysql://u:secret@h/d"}, tmp_path)
+    assert caught.value.what == "the connection string from DATABASE_URL can't be read"
+
+
+def test_unknown_options_are_a_warning() -> None:
+    target = resolve_target("postgresql://h/d?schema=public", None, {})
+    assert target.warnings == ("unknown options in the connection string are ignored: schema",)
+
+
+def test_pg_variables_do_not_mix_into_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "PGHOST": "other", "PGHOSTADDR": "192.0.2.1", "PGPORT": "6543", "PGUSER": "other",
+        "PGDATABASE": "other",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    assert resolve_target("postgresql://h", None).params == {
+        "host": "h", "hostaddr": "", "port": "5432", "user": ACCOUNT, "dbname": ACCOUNT,
+    }  # fmt: skip
+
+
+def test_pgpassword_serves_a_url_without_a_password() -> None:
+    environ = {"PGPASSWORD": "from variable"}
+    assert resolve_target("postgresql://h", None, environ).params["password"] == "from variable"
+    assert resolve_target("postgresql://u:own@h", None, environ).params["password"] == "own"
+
+
+def test_pg_variables_are_read_as_libpq_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "PGHOST": "h", "PGPORT": "6543", "PGUSER": "u", "PGPASSWORD": "secret", "PGDATABASE": "d",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    target = resolve_target(None, None, os.environ, Path("/nowhere"))
+    assert str(target) == "u@h:6543/d"
+    assert target.params["password"] == "secret"
+
+
+def test_a_service_file_names_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "services"
+    file.write_text("[aperture]\nhost=h\nport=6543\nuser=u\npassword=secret\ndbname=d\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    expected = {"host": "h", "port": "6543", "user": "u", "password": "secret", "dbname": "d"}
+    from_url = resolve_target("postgresql://?service=aperture", None)
+    assert from_url.params == expected | {"service": "aperture"}
+    assert "PGSERVICE" not in os.environ
+    monkeypatch.setenv("PGSERVICE", "aperture")
+    assert resolve_target(None, None, os.environ, Path("/nowhere")).params == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://u:p@h/d", "u@h:5432/d"),
+        ("postgresql://u:p@[::1]:5433/d", "u@[::1]:5433/d"),
+        ("postgresql://u:p@/d?host=/run/pg", "u@/run/pg:5432/d"),
+        ("postgresql://u.x:p@h:6543/d", "u.x@h:6543/d"),
+        ("hostaddr=127.0.0.1 user=u dbname=d", "u@127.0.0.1:5432/d"),
+        ("postgresql://h", f"{ACCOUNT}@h:5432/{ACCOUNT}"),
+    ],
+)
+def test_the_target_is_named_without_its_password(text: str, shown: str) -> None:
+    target = resolve_target(text, None, {})
+    assert str(target) == shown
+    assert "password" not in repr(target)
+
+
+def make_target(password: str, host: str = "database-host") -> Target:
+    return Target({"host": host, "user": "aperture", "password": password}, "test")
+
+
+@pytest.mark.parametrize(
+    ("password", "text", "expected"),
+    [
+        ("s@cr/t", "s@cr/t, s%40cr%2Ft, s%40cr%2ft and s@cr%2Ft", "{0}, {0}, {0} and {0}"),
+        ('it\'s "x"', 'it\'s "x" it\'s \\"x\\" it\\\'s%20%22x%22', "{0} {0} {0}"),
+        ("pé ss", "pé ss p\\u00e9 ss p%C3%A9+ss", "{0} {0} {0}"),
+        # Short passwords, and those inside the target's name, are found as whole words.
+        ("ab", "table ab is absent: ab", "table {0} is absent: {0}"),
+        ("base", "database-host base", "database-host {0}"),
+        # The name is shown on purpose.
+        ("aperture", "user aperture", "user aperture"),
+        ("", "text", "text"),
+    ],
+)
+def test_redaction(password: str, text: str, expected: str) -> None:
+    assert make_target(password).redact(text) == expected.format("********")
