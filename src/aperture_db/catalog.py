@@ -41,7 +41,10 @@ class Table:
     """Their names, in order."""
     owner: str
     is_visible: bool
-    """Found by its bare name through the search_path, as Aperture finds its tables."""
+    """Found by its bare name through the search_path, as Aperture finds its tables; also when the
+    only obstacle is a missing USAGE on the schema public."""
+    is_populated: bool
+    """False for a materialized view that was never refreshed and so can't be read."""
     may_enter_schema: bool
     may_select: bool
     may_count: bool
@@ -153,6 +156,11 @@ def read_tables(conn: Connection) -> list[Table]:
 def visible_tables(tables: Iterable[Table]) -> dict[str, Table]:
     """Those found by their bare name, by that name."""
     return {table.name: table for table in tables if table.is_visible}
+
+
+def readable_tables(tables: Iterable[Table]) -> dict[str, Table]:
+    """Those found by their bare name that the role may read, by that name."""
+    return {name: table for name, table in visible_tables(tables).items() if table.may_select}
 
 
 def read_sizes(conn: Connection, tables: Iterable[Table]) -> dict[int, TableSize]:

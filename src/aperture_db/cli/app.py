@@ -14,6 +14,7 @@ from aperture_db import __version__
 from aperture_db.cli import backup, check_extensions, migrate, stats
 from aperture_db.cli.command import exit_code_for, report
 from aperture_db.cli.run import CommonOptions, Run
+from aperture_db.cli.watch import spell_out_interval
 from aperture_db.errors import UsageError
 
 PROGRAM = "aperture-db"
@@ -56,6 +57,7 @@ def run_program(arguments: list[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A title must not end the run because the terminal's encoding lacks a letter.
             stream.reconfigure(errors="replace")
+    arguments = spell_out_interval(arguments)
     try:
         code = app(arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:

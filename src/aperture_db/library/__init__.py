@@ -12,10 +12,11 @@ from aperture_db.library.embeddings import (
 )
 from aperture_db.library.jobs import DEAD_JOBS, KNOWN_JOBS
 from aperture_db.library.sync import SYNC_MARKS, SyncMark
-from aperture_db.library.tables import TABLE_GROUPS, Group, group_of, is_aperture
+from aperture_db.library.tables import FUNCTIONS, TABLE_GROUPS, Group, group_of, is_aperture
 
 __all__ = [
     "DEAD_JOBS",
+    "FUNCTIONS",
     "KNOWN_JOBS",
     "SYNC_MARKS",
     "TABLE_GROUPS",

@@ -11,6 +11,7 @@ from enum import StrEnum
 from psycopg import sql
 
 from aperture_db import sql as queries
+from aperture_db.catalog import Table
 from aperture_db.connection import Connection
 from aperture_db.library.tables import EMBEDDING_TABLE
 
@@ -75,14 +76,15 @@ class ActiveModel:
         """As `model` has it in the embedding tables."""
         return f"{self.provider}:{self.model}" if self.provider else self.model
 
-    def is_used_by(self, table: EmbeddingTable, model: str) -> bool:
-        """Whether rows of `table` with this model are read by Aperture."""
+    def is_kept_in(self, table: EmbeddingTable) -> bool:
+        """Whether Aperture reads this model's embeddings from `table`."""
         if table.is_legacy:
             return False
-        if table.is_undivided:
-            # Until 0077 gave them their provider, names were bare.
-            return model in (self.id, self.model)
-        return model == self.id and self.dimension in (None, table.dimension)
+        return table.is_undivided or self.dimension in (None, table.dimension)
+
+    def names_in(self, table: EmbeddingTable) -> tuple[str, ...]:
+        """What `model` can be in its rows there; until 0077 names had no provider."""
+        return (self.id, self.model) if table.is_undivided else (self.id,)
 
 
 def read_embedding_tables(conn: Connection) -> list[EmbeddingTable]:
@@ -110,22 +112,30 @@ def _embedding_table(oid: int, schema: str, name: str, vector_type: str) -> Embe
     )
 
 
-def read_active_model(conn: Connection, visible_names: Iterable[str]) -> ActiveModel | None:
+def read_active_model(
+    conn: Connection, embedding_tables: Iterable[EmbeddingTable], readable: Mapping[str, Table]
+) -> ActiveModel | None:
     """The configured model; None when none is configured or no setting tells.
 
-    Needs SELECT on system_settings, and on custom_ai_models for models of one's own.
+    `readable`: tables with SELECT on them, by name. Settings are in system_settings, the
+    dimensions of models of one's own, from migration 0091 on, in custom_ai_models.
     """
-    names = set(visible_names)
-    if "system_settings" not in names:
+    if "system_settings" not in readable:
         return None
     keys = ["ai_config", "openai_api_key", "embedding_model"]
     rows = conn.execute(queries.load("library/settings"), {"keys": keys}).fetchall()
-    active = configured_model(dict(rows), is_undivided="embeddings" in names)
+    is_undivided = any(table.is_undivided for table in embedding_tables)
+    active = configured_model(dict(rows), is_undivided=is_undivided)
     if active is None:
         return None
     if dimension := KNOWN_DIMENSIONS.get(active.id):
         return replace(active, dimension=dimension)
-    if active.provider in CUSTOM_MODEL_PROVIDERS and "custom_ai_models" in names:
+    custom_models = readable.get("custom_ai_models")
+    if (
+        active.provider in CUSTOM_MODEL_PROVIDERS
+        and custom_models is not None
+        and "embedding_dimensions" in custom_models.columns
+    ):
         parameters = {"provider": active.provider, "model": active.model}
         row = conn.execute(queries.load("library/custom_model_dimension"), parameters).fetchone()
         return replace(active, dimension=row[0] if row else None)

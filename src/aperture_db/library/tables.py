@@ -60,6 +60,16 @@ _GROUPED = {
 TABLE_GROUPS: Mapping[str, Group] = {
     name: group for group, names in _GROUPED.items() for name in names.split()
 }
+# Every function of every version, by its bare name.
+FUNCTIONS = frozenset(
+    {
+        "update_updated_at_column",
+        "movies_search_vector",
+        "update_movies_search_vector",
+        "series_search_vector",
+        "update_series_search_vector",
+    }
+)
 EMBEDDING_TABLE = re.compile(
     r"(?P<media>series_|episode_)?embeddings(?:_(?P<dimension>\d+)|(?P<legacy>_legacy))?"
 )

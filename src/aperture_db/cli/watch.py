@@ -1,0 +1,92 @@
+"""`--watch`: the same reading again and again."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from aperture_db.cli.durations import parse_duration
+from aperture_db.cli.run import Run
+from aperture_db.cli.signals import exit_code_of
+from aperture_db.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Report = TypeVar("Report")
+
+DEFAULT_INTERVAL = "5s"
+MIN_SECONDS = 0.1
+
+WatchOption = Annotated[
+    float | None,
+    typer.Option(
+        "--watch",
+        parser=parse_duration,
+        metavar="[SECONDS]",
+        help=f"Refresh until Ctrl-C, every {DEFAULT_INTERVAL} if not said otherwise.",
+    ),
+]
+
+
+def spell_out_interval(arguments: list[str]) -> list[str]:
+    """Give a `--watch` that stands alone its value: Typer knows no options with an optional one."""
+    spelled: list[str] = []
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        alone = word == "--watch" and not _is_duration(following)
+        spelled.append(f"--watch={DEFAULT_INTERVAL}" if alone else word)
+    return spelled
+
+
+def _is_duration(word: str) -> bool:
+    try:
+        parse_duration(word)
+    except typer.BadParameter:
+        return False
+    return True
+
+
+def require_watchable(run: Run) -> None:
+    """Raise UsageError for options that a repeated reading can't have."""
+    if run.options.json:
+        raise UsageError(
+            "--watch does not go with --json",
+            why="one run prints exactly one JSON object",
+            next_step=f"run aperture-db {run.command} --json as often as you need it",
+        )
+    if run.options.quiet:
+        raise UsageError(
+            "--watch does not go with --quiet",
+            why="a run that prints nothing can't be watched",
+            next_step=f"aperture-db {run.command} --watch",
+        )
+
+
+def watch(
+    run: Run,
+    seconds: float,
+    read: Callable[[], Report],
+    view: Callable[[Report, Report], RenderableType],
+) -> int:
+    """Read and show until a signal ends it; returns the exit code of that signal.
+
+    `view` gets the newest report and the first one, to tell what has changed since. At a terminal
+    the view is refreshed in place, elsewhere printed again.
+    """
+    from aperture_db.render.live import refreshed_view
+
+    in_place = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    try:
+        with refreshed_view(run.out, in_place=in_place) as show:
+            first = newest = read()
+            while True:
+                show(view(newest, first))
+                time.sleep(max(seconds, MIN_SECONDS))
+                newest = read()
+    except KeyboardInterrupt as interrupt:
+        return exit_code_of(interrupt)

@@ -1,0 +1,257 @@
+"""The overview of `stats`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from aperture_db.render.format import (
+    format_bytes,
+    format_count,
+    format_percent,
+    format_time,
+)
+from aperture_db.render.hints import render_hints
+from aperture_db.render.table import NOTHING, make_table
+from aperture_db.stats.report import (
+    Count,
+    Coverage,
+    DatabaseFacts,
+    Embeddings,
+    EmbeddingState,
+    Overview,
+    StatsReport,
+    Storage,
+    Unknown,
+)
+
+UNKNOWN_WORDS = {
+    Unknown.ABSENT: NOTHING,
+    Unknown.NO_PRIVILEGE: "no privilege",
+    Unknown.LOCKED: "locked",
+    Unknown.NOT_ANALYZED: "no estimate",
+    Unknown.NOT_COUNTED: "not counted",
+    Unknown.ELSEWHERE: "elsewhere",
+}
+STATE_STYLES = {
+    EmbeddingState.ACTIVE: "ok",
+    EmbeddingState.STALE: "warning",
+    EmbeddingState.LEGACY: "warning",
+    EmbeddingState.UNKNOWN: "muted",
+}
+SHOWN_COUNTS = (
+    "movies",
+    "series",
+    "episodes",
+    "users",
+    "embeddings",
+    "ratings",
+    "watch_history",
+    "recommendations",
+    "taste_profiles",
+    "conversations",
+    "messages",
+)
+LABEL_WIDTH = 18
+NUMBER_WIDTH = 11
+
+
+def render_stats(report: StatsReport, earlier: StatsReport | None = None) -> RenderableType:
+    """Everything, section by section; sections without content are left out.
+
+    Counts that differ from those of an `earlier` report say by how much.
+    """
+    sections: list[RenderableType] = [render_facts(report.database)]
+    if report.database.is_aperture:
+        sections.append(_section("Library", _overview(report, earlier)))
+    sections.append(_section("Storage", _storage(report.storage)))
+    if report.embeddings.sets or report.embeddings.active_model:
+        sections.append(_section("Embeddings", *_embeddings(report.embeddings)))
+    if any(item.expected or item.present for item in report.coverage):
+        sections.append(_section("Completeness", _coverage(report.coverage)))
+    if report.hints:
+        sections.append(render_hints(report.hints))
+    return Group(*_with_blank_lines(sections))
+
+
+def render_facts(facts: DatabaseFacts) -> Text:
+    """One line: which database, which server, how far its migrations are, and when it was read."""
+    parts = [facts.name, f"PostgreSQL {facts.server_version}"]
+    if facts.is_standby:
+        parts.append("standby")
+    if facts.newest_migration:
+        parts.append(f"migration {facts.newest_migration.partition('_')[0]}")
+    parts.append(format_time(facts.read_at))
+    return Text(" · ".join(parts), style="muted")
+
+
+def format_rows(count: Count) -> str:
+    if count.rows is None:
+        return UNKNOWN_WORDS[count.unknown] if count.unknown else NOTHING
+    return format_count(count.rows, exact=count.exact)
+
+
+def _section(title: str, *parts: RenderableType) -> RenderableType:
+    return Group(Text(title, style="heading"), *parts)
+
+
+def _with_blank_lines(sections: list[RenderableType]) -> Iterator[RenderableType]:
+    for number, section in enumerate(sections):
+        if number:
+            yield ""
+        yield section
+
+
+def _list_grid() -> Table:
+    """Label, number and remark."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(width=LABEL_WIDTH, no_wrap=True)
+    grid.add_column(min_width=NUMBER_WIDTH, justify="right", no_wrap=True)
+    grid.add_column(style="muted", overflow="fold")
+    return grid
+
+
+def _overview(report: StatsReport, earlier: StatsReport | None) -> RenderableType:
+    grid = _list_grid()
+    overview = report.overview
+    remarks = {
+        "movies": _outside(overview.movies, overview.movies_in_libraries),
+        "series": _outside(overview.series, overview.series_in_libraries),
+        "users": _enabled(overview),
+        "embeddings": _embedding_states(report.embeddings),
+        "recommendations": _candidates(overview),
+    }
+    for field in SHOWN_COUNTS:
+        count: Count = getattr(overview, field)
+        before = getattr(earlier.overview, field) if earlier else count
+        grid.add_row(
+            f"  {field.replace('_', ' ')}",
+            _count_text(count),
+            ", ".join(filter(None, [_change(before, count), remarks.get(field, "")])),
+        )
+    return grid
+
+
+def _change(before: Count, now: Count) -> str:
+    if before.rows is None or now.rows is None or before.rows == now.rows:
+        return ""
+    return f"{now.rows - before.rows:+,} since the start"
+
+
+def _count_text(count: Count) -> Text:
+    style = "muted" if count.rows is None else ""
+    if count.unknown in (Unknown.NO_PRIVILEGE, Unknown.LOCKED):
+        style = "warning"
+    return Text(format_rows(count), style=style)
+
+
+def _outside(all_rows: Count, in_libraries: Count) -> str:
+    outside = (all_rows.rows or 0) - (in_libraries.rows or 0)
+    if in_libraries.rows is None or not outside:
+        return ""
+    return f"{format_count(outside)} of them outside the enabled libraries"
+
+
+def _enabled(overview: Overview) -> str:
+    if not overview.users.rows or overview.users_enabled.rows is None:
+        return ""
+    return f"{format_rows(overview.users_enabled)} of them enabled"
+
+
+def _embedding_states(embeddings: Embeddings) -> str:
+    parts = []
+    for state in EmbeddingState:
+        counts = [item.count for item in embeddings.sets if item.state is state]
+        rows = sum(count.rows or 0 for count in counts)
+        if rows:
+            exact = all(count.exact for count in counts)
+            parts.append(f"{format_count(rows, exact=exact)} {state}")
+    return ", ".join(parts)
+
+
+def _candidates(overview: Overview) -> str:
+    if overview.recommendation_candidates.rows is None:
+        return ""
+    return (
+        f"in the newest runs; {format_rows(overview.recommendation_candidates)} "
+        f"candidates of {format_rows(overview.recommendation_runs)} runs kept"
+    )
+
+
+def _storage(storage: Storage) -> RenderableType:
+    grid = _list_grid()
+    database = storage.database_bytes
+    size = Text("no privilege", "warning") if database is None else Text(format_bytes(database))
+    grid.add_row("  database", size, "with the system catalogs")
+    grid.add_row("  tables", format_bytes(storage.table_bytes), "heap and TOAST")
+    grid.add_row("  indexes", format_bytes(storage.index_bytes), "")
+    if storage.embeddings_bytes:
+        grid.add_row(
+            "  embeddings", format_bytes(storage.embeddings_bytes), "of both, for embeddings"
+        )
+        for label, size_bytes in (
+            ("heap", storage.embeddings_heap_bytes),
+            ("TOAST", storage.embeddings_toast_bytes),
+            ("vector indexes", storage.embeddings_vector_index_bytes),
+            ("other indexes", storage.embeddings_other_index_bytes),
+        ):
+            grid.add_row(f"    {label}", format_bytes(size_bytes), "")
+    return grid
+
+
+def _embeddings(embeddings: Embeddings) -> Iterator[RenderableType]:
+    yield Text(f"  {_active_model(embeddings)}", style="muted")
+    if not embeddings.sets:
+        return
+    table = make_table(
+        "  Kind", "Dimensions", "Model", "Rows", "State", right=("Dimensions", "Rows")
+    )
+    for item in embeddings.sets:
+        table.add_row(
+            f"  {item.media}",
+            str(item.dimension or NOTHING),
+            item.model or NOTHING,
+            format_rows(item.count),
+            Text(item.state, style=STATE_STYLES[item.state]),
+        )
+    yield table
+
+
+def _active_model(embeddings: Embeddings) -> str:
+    if embeddings.active_model is None:
+        known = "no model is configured" if embeddings.is_model_missing else "unknown"
+        return f"active model: {known}"
+    dimension = embeddings.active_dimension
+    dimensions = f"{dimension} dimensions" if dimension else "dimensions unknown"
+    return f"active model: {embeddings.active_model}, {dimensions}"
+
+
+def _coverage(coverage: tuple[Coverage, ...]) -> RenderableType:
+    table = make_table(
+        "  Of", "Here", "Expected", "Share", "Remark", right=("Here", "Expected", "Share")
+    )
+    for item in coverage:
+        table.add_row(
+            f"  {item.subject}",
+            NOTHING if item.present is None else format_count(item.present),
+            "unknown" if item.expected is None else format_count(item.expected),
+            _share(item),
+            Text(_coverage_remark(item), style="muted"),
+        )
+    return table
+
+
+def _share(item: Coverage) -> Text:
+    if item.present is None or not item.expected:
+        return Text(NOTHING, style="muted")
+    share = min(item.present / item.expected, 1.0)
+    return Text(format_percent(share), style="ok" if not item.missing else "warning")
+
+
+def _coverage_remark(item: Coverage) -> str:
+    if item.unknown:
+        return item.unknown
+    return f"synced {format_time(item.as_of)}" if item.as_of else ""

@@ -1,0 +1,2 @@
+-- Every film, series or episode. Privilege: SELECT on the table.
+SELECT id FROM {table}

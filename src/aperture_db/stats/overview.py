@@ -1,0 +1,221 @@
+"""The overview: what the library holds, the space it takes, and what the counts mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from psycopg import sql
+
+from aperture_db import library
+from aperture_db.catalog import Database, Table, TableSize, read_database, read_sizes
+from aperture_db.connection import Connection
+from aperture_db.stats import questions
+from aperture_db.stats.counting import plan_counts, sum_counts
+from aperture_db.stats.coverage import measure_coverage
+from aperture_db.stats.embeddings import counted_models, estimated_models, list_embeddings
+from aperture_db.stats.estimate import read_model_shares
+from aperture_db.stats.facts import state_facts
+from aperture_db.stats.hints import hint_about_database, hints_about_library
+from aperture_db.stats.inventory import Inventory, read_past_locks
+from aperture_db.stats.jobs import JobResult, read_job_results
+from aperture_db.stats.obstacles import hints_about_obstacles
+from aperture_db.stats.questions import Answers
+from aperture_db.stats.report import (
+    Count,
+    Coverage,
+    Embeddings,
+    Hint,
+    Overview,
+    StatsReport,
+    Storage,
+    Unknown,
+    unknown_count,
+)
+
+COUNTED_TABLES = {
+    "movies": "movies",
+    "series": "series",
+    "episodes": "episodes",
+    "users": "users",
+    "ratings": "user_ratings",
+    "watch_history": "watch_history",
+    "recommendation_candidates": "recommendation_candidates",
+    "recommendation_runs": "recommendation_runs",
+    "taste_profiles": "user_taste_profiles",
+    "conversations": "assistant_conversations",
+    "messages": "assistant_messages",
+}
+"""Fields of Overview that are the rows of a whole table."""
+CONSULTED_TABLES = {
+    "aperture_migrations",
+    "custom_ai_models",
+    "job_runs",
+    "library_config",
+    "system_settings",
+}
+"""Tables that are read but not counted."""
+OTHER = "other"
+
+
+def collect(conn: Connection, *, estimate: bool = False) -> StatsReport:
+    """The overview; with `estimate`, large tables are not read.
+
+    Needs no privilege: what the role may not read is marked so. A locked table is waited for two
+    seconds and then left out. Opens its own transaction.
+    """
+    return read_past_locks(conn, partial(_read, conn, estimate=estimate))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one transaction has read, before it is put together."""
+
+    inventory: Inventory
+    database: Database
+    sizes: Mapping[int, TableSize]
+    embedding_tables: tuple[library.EmbeddingTable, ...]
+    active: library.ActiveModel | None
+    counts: Mapping[int, Count]
+    """Rows of whole tables by oid."""
+    answers: Answers
+
+    def count(self, table_name: str) -> Count:
+        table = self.inventory.visible.get(table_name)
+        return self.counts[table.oid] if table else unknown_count(Unknown.ABSENT)
+
+    def answer(self, source: str, *needed: str) -> Count:
+        """The answer to a question for which these tables have to be read."""
+        if source in self.answers:
+            return Count(sum(self.answers[source].values()))
+        for name in needed:
+            if obstacle := self.inventory.obstacle(self.inventory.visible.get(name)):
+                return unknown_count(obstacle)
+            if name not in self.inventory.readable:
+                return unknown_count(Unknown.NO_PRIVILEGE)
+        return unknown_count(Unknown.NOT_COUNTED)
+
+
+def _read(conn: Connection, inventory: Inventory, *, estimate: bool) -> StatsReport:
+    is_aperture = library.is_aperture(inventory.visible)
+    tables = _needed_tables(inventory) if is_aperture else []
+    reading = _count(conn, inventory, tables, estimate=estimate)
+    embeddings = _embeddings(conn, reading, estimate=estimate)
+    facts = state_facts(reading.database, inventory, reading.answers)
+    overview = _overview(reading)
+    coverage: tuple[Coverage, ...] = ()
+    hints: list[Hint] = []
+    if not is_aperture:
+        hints.append(hint_about_database(facts, len(inventory.tables)))
+    else:
+        results: dict[str, JobResult] = {}
+        if not estimate:
+            if "job_runs" in inventory.readable:
+                results = read_job_results(conn)
+            coverage = measure_coverage(inventory, reading.answers, results, reading.active)
+        hints += hints_about_obstacles(inventory, tables, reading.counts.values(), facts)
+        hints += hints_about_library(overview, embeddings, coverage, results)
+    return StatsReport(
+        facts, overview, _storage(reading), embeddings, coverage, tuple(hints), not estimate
+    )
+
+
+def _needed_tables(inventory: Inventory) -> list[Table]:
+    return [
+        table
+        for name, table in inventory.visible.items()
+        if table.has_storage
+        and (
+            name in COUNTED_TABLES.values()
+            or name in CONSULTED_TABLES
+            or library.group_of(name) is library.Group.EMBEDDINGS
+        )
+    ]
+
+
+def _count(
+    conn: Connection, inventory: Inventory, tables: list[Table], *, estimate: bool
+) -> Reading:
+    """Ask everything; of the tables, rows are counted for those in the overview."""
+    sizes = read_sizes(conn, inventory.unlocked)
+    embedding_tables: list[library.EmbeddingTable] = []
+    active = None
+    asked: list[sql.Composed] = []
+    if tables:
+        embedding_tables = library.read_embedding_tables(conn)
+        active = library.read_active_model(conn, embedding_tables, inventory.readable)
+        asked += questions.migration_questions(inventory)
+        asked += questions.detail_questions(inventory)
+        if not estimate:
+            asked += questions.model_questions(inventory, embedding_tables)
+            asked += questions.library_questions(inventory)
+            asked += questions.embedding_questions(inventory, embedding_tables, active)
+    counted = [table for table in tables if table.name not in CONSULTED_TABLES]
+    plan = plan_counts(inventory, counted, sizes, estimate=estimate)
+    answers = questions.ask(conn, [*asked, *questions.row_questions(plan.to_count)])
+    return Reading(
+        inventory,
+        read_database(conn),
+        sizes,
+        tuple(embedding_tables),
+        active,
+        plan.counts(answers),
+        answers,
+    )
+
+
+def _embeddings(conn: Connection, reading: Reading, *, estimate: bool) -> Embeddings:
+    tables = reading.embedding_tables
+    if estimate and tables:
+        models = estimated_models(tables, reading.counts, read_model_shares(conn, tables))
+    else:
+        models = counted_models(tables, reading.answers)
+    return list_embeddings(
+        tables,
+        reading.counts,
+        models,
+        reading.active,
+        settings_were_read="system_settings" in reading.inventory.readable,
+    )
+
+
+def _overview(reading: Reading) -> Overview:
+    counts = {field: reading.count(table) for field, table in COUNTED_TABLES.items()}
+    return Overview(
+        **counts,
+        embeddings=sum_counts(reading.count(table.name) for table in reading.embedding_tables),
+        movies_in_libraries=reading.answer("movies_in_libraries", "movies", "library_config"),
+        series_in_libraries=reading.answer("series_in_libraries", "series", "library_config"),
+        users_enabled=reading.answer("users_enabled", "users"),
+        recommendations=reading.answer(
+            "recommendations_shown", "recommendation_runs", "recommendation_candidates"
+        ),
+    )
+
+
+def _storage(reading: Reading) -> Storage:
+    sizes = reading.sizes
+    embeddings = [sizes[table.oid] for table in reading.embedding_tables if table.oid in sizes]
+    vector_bytes = sum(size.vector_index_bytes for size in embeddings)
+    return Storage(
+        database_bytes=reading.database.size_bytes,
+        table_bytes=sum(size.heap_bytes + size.toast_bytes for size in sizes.values()),
+        index_bytes=sum(size.index_bytes for size in sizes.values()),
+        embeddings_bytes=sum(size.total_bytes for size in embeddings),
+        embeddings_heap_bytes=sum(size.heap_bytes for size in embeddings),
+        embeddings_toast_bytes=sum(size.toast_bytes for size in embeddings),
+        embeddings_vector_index_bytes=vector_bytes,
+        embeddings_other_index_bytes=sum(size.index_bytes for size in embeddings) - vector_bytes,
+        group_bytes=_group_bytes(reading.inventory, sizes),
+    )
+
+
+def _group_bytes(inventory: Inventory, sizes: Mapping[int, TableSize]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for table in inventory.tables:
+        if size := sizes.get(table.oid):
+            group = library.group_of(table.name) if table.is_visible else None
+            key = str(group or OTHER)
+            sums[key] = sums.get(key, 0) + size.total_bytes
+    return dict(sorted(sums.items(), key=lambda item: -item[1]))
