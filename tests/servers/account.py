@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from aperture_db.embedded import (
-    _give_to_server_account as give_to_server_account,
-)
-from aperture_db.embedded import (
-    _run_as_server_account as run_as_server_account,
-)
+from aperture_db.server_account import give_to_server_account, run_as_server_account
 
 __all__ = ["give_to_server_account", "run_as_server_account"]

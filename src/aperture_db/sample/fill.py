@@ -12,9 +12,9 @@ from psycopg import sql
 from aperture_db import sql as queries
 from aperture_db.connection import Connection, set_local
 from aperture_db.errors import UsageError
-from aperture_db.sample.rows import all_tables
 from aperture_db.sample.settings import write_settings
 from aperture_db.sample.size import DEMO_SIZE, SampleSize
+from aperture_db.sample.subjects import all_tables
 from aperture_db.sample.tables import TableRows
 from aperture_db.sample.world import make_world
 

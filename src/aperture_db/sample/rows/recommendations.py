@@ -78,9 +78,7 @@ def _eligible(world: World, user: SampleUser, media_type: str) -> list[tuple[flo
     known: Sequence[Title] = world.shows
     if media_type == "movie":
         seen = world.viewing.titles_by_user[user.id]
-        known = [
-            film for film in world.films if film.id not in seen and has_embedding(world, film)
-        ]
+        known = [film for film in world.films if film.id not in seen and has_embedding(world, film)]
     fitting = [(user.affinity(title), title) for title in known if user.may_watch(title)]
     if media_type == "movie":
         # Some more than are kept, so that runs differ.

@@ -1,0 +1,104 @@
+"""`aperture-db demo`, `demo stop` and `demo reset`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+from typer.core import TyperGroup
+
+from aperture_db.cli.command import command
+from aperture_db.cli.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from typer._click.core import Context
+
+    from aperture_db.demo.report import Ready, Step
+
+Last = TypeVar("Last")
+
+DEFAULT_COMMAND = "start"
+URL_VARIABLE = "DATABASE_URL"
+
+
+class StartsByDefault(TyperGroup):
+    """A group whose bare name, options or not, means its command `start`."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Put the default command before options that are not a call for help."""
+        is_bare = not args or args[0].startswith("-")
+        if is_bare and not {"-h", "--help"}.intersection(args):
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the program."""
+    group = typer.Typer(
+        name="demo",
+        cls=StartsByDefault,
+        help="Try the tool on a sample library: `aperture-db demo` starts a database server of "
+        "its own, on this machine only.",
+    )
+
+    @command(group, DEFAULT_COMMAND, connects=False)
+    def start(run: Run) -> None:
+        """Start the demo, and create it the first time. This is what plain `demo` does."""
+        from aperture_db.demo import lifecycle
+
+        _present(run, _follow(run, lifecycle.start()))
+
+    @command(group, "stop", connects=False)
+    def stop(run: Run) -> None:
+        """Stop the demo's server. Its data stays for the next start."""
+        from aperture_db.demo import lifecycle
+        from aperture_db.render.demo import render_stopped
+
+        run.show(_follow(run, lifecycle.stop()), render_stopped)
+
+    @command(group, "reset", connects=False)
+    def reset(run: Run) -> None:
+        """Delete the demo with everything in it, its backups too, and create it anew."""
+        from aperture_db.demo import lifecycle
+
+        _present(run, _follow(run, lifecycle.reset()))
+
+    app.add_typer(group, rich_help_panel="Try")
+
+
+def _follow(run: Run, events: Iterator[Step | Last]) -> Last:
+    """Narrate the steps; returns the last item, the outcome."""
+    from aperture_db.demo.report import Step
+
+    phase = ""
+    generator: Generator[Step | Last] = events  # type: ignore[assignment]
+    # Closed at once if this process is interrupted, so that the demo cleans up.
+    with closing(generator), run.narrator() as narrator:
+        for event in generator:
+            if not isinstance(event, Step):
+                return event
+            if event.phase != phase:
+                phase = event.phase
+                narrator.log(phase, "muted")
+                run.interrupted_note = "what was unfinished of the demo was removed"
+            narrator.step(f"{phase} {event.detail}".strip(), event.done, event.total)
+    raise AssertionError("the events end with the outcome")
+
+
+def _present(run: Run, ready: Ready) -> None:
+    from aperture_db.demo.report import make_report
+    from aperture_db.render.demo import render_demo
+    from aperture_db.stats.overview import collect
+
+    run.interrupted_note = "the demo runs"
+    run.target = ready.target
+    with run.connect(read_only=True) as conn:
+        stats = collect(conn)
+    run.show(make_report(ready, stats, os.environ), render_demo)
+    if os.environ.get(URL_VARIABLE):
+        run.warn(f"{URL_VARIABLE} is set and goes before the demo's file: unset it to use the demo")

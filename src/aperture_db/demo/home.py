@@ -1,0 +1,156 @@
+"""The files of the demo, and what they say about it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from aperture_db.embedded import Cluster, server_programs, state_directory
+from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.server_account import make_enterable_directory
+
+
+class DemoState(StrEnum):
+    """How far the demo got. The values are written to disk."""
+
+    ABSENT = "absent"
+    UNFINISHED = "unfinished"
+    COMPLETE = "complete"
+
+
+@dataclass(frozen=True)
+class DemoHome:
+    """Where everything of the demo lives."""
+
+    root: Path
+    """The state directory, which also holds the server's programs."""
+
+    @property
+    def directory(self) -> Path:
+        """All that a reset deletes."""
+        return self.root / "demo"
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def url_file(self) -> Path:
+        """The connection string, password included; only its owner may read it."""
+        return self.directory / "database-url"
+
+    @property
+    def backups(self) -> Path:
+        return self.directory / "backups"
+
+    @property
+    def _state_file(self) -> Path:
+        """Its presence also tells that the directory is the demo's, and may be deleted."""
+        return self.directory / "aperture-db-demo"
+
+    def read_state(self) -> DemoState:
+        """Raises UsageError where the directory is somebody else's."""
+        if not self.directory.exists() or not any(self.directory.iterdir()):
+            return DemoState.ABSENT
+        try:
+            return DemoState(self._state_file.read_text().strip())
+        except FileNotFoundError:
+            raise UsageError(
+                f"{self.directory} can't be used for the demo",
+                why="it exists, and it was not made by aperture-db demo",
+                next_step="export APERTURE_DB_HOME=/path/to/another/directory",
+                code="bad_home",
+            ) from None
+        except ValueError:
+            return DemoState.UNFINISHED
+
+    def write_state(self, state: DemoState) -> None:
+        write_private(self._state_file, f"{state}\n")
+
+    def make_directory(self) -> None:
+        make_enterable_directory(self.directory)
+        self.write_state(DemoState.UNFINISHED)
+        self.backups.mkdir(mode=0o700, exist_ok=True)
+
+    def delete(self) -> None:
+        """Delete the demo's directory; the state file last, for a deletion cut short."""
+        if self.read_state() is DemoState.ABSENT:
+            return
+        self.write_state(DemoState.UNFINISHED)
+        for entry in self.directory.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry != self._state_file:
+                entry.unlink()
+        shutil.rmtree(self.directory)
+
+    def cluster(self, port: int = 0) -> Cluster:
+        """The server; its programs are unpacked on first use."""
+        return Cluster(server_programs(), self.data, port)
+
+    def has_current_data(self) -> bool:
+        """Whether the data directory is of the major version that the programs have."""
+        try:
+            version = (self.data / "PG_VERSION").read_text().strip()
+        except FileNotFoundError:
+            return False
+        return server_programs().parent.name.split(".")[0] == version
+
+    @contextmanager
+    def lock(self) -> Iterator[Lock]:
+        """A lock against other runs, not yet obtained; released at the end of the block."""
+        make_enterable_directory(self.root)
+        # Outside of what a reset deletes.
+        with (self.root / "demo.lock").open("w") as file:
+            yield Lock(file.fileno())
+
+
+@dataclass(frozen=True)
+class Lock:
+    descriptor: int
+
+    def try_to_obtain(self) -> bool:
+        """Whether no other run is at work; the lock is held then."""
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def wait(self) -> None:
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+
+
+def find_home() -> DemoHome:
+    return DemoHome(state_directory())
+
+
+@contextmanager
+def translated_os_errors(home: DemoHome) -> Iterator[None]:
+    """Turn errors of the file system inside the block into the tool's own."""
+    try:
+        yield
+    except OSError as error:
+        raise ApertureDbError(
+            f"{error.filename or home.directory} can't be used for the demo",
+            why=str(error.strerror or error),
+            next_step=f"check the space and rights of {home.root}, or export APERTURE_DB_HOME="
+            "/path/to/another/directory",
+            code="bad_home",
+        ) from error
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, at once: no reader sees half of it."""
+    new = path.with_name(f"{path.name}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(text)
+    new.replace(path)

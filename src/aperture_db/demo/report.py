@@ -1,0 +1,88 @@
+"""What `aperture-db demo` tells: where the demo is, what is in it, how to get there."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from aperture_db.settings import Target
+from aperture_db.stats.report import StatsReport
+
+URL_VARIABLE, FILE_VARIABLE = "DATABASE_URL", "DATABASE_URL_FILE"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the work is at, and how much of this phase is done."""
+
+    phase: str
+    detail: str = ""
+    done: int | None = None
+    total: int | None = None
+
+
+class Origin(StrEnum):
+    """What had to be done for the demo to run."""
+
+    CREATED = "created"
+    STARTED = "started"
+    FOUND_RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The demo runs."""
+
+    origin: Origin
+    target: Target
+    url_file: Path
+    directory: Path
+
+
+@dataclass(frozen=True)
+class Stopped:
+    was_running: bool
+    directory: Path
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    origin: Origin
+    host: str
+    port: int
+    database: str
+    user: str
+    url_file: Path
+    """Holds the connection string, password included."""
+    directory: Path
+    """All that belongs to the demo, and that a reset deletes."""
+    shell_commands: tuple[str, ...]
+    """What points a shell with this environment at the demo; empty where it already does."""
+    stats: StatsReport
+
+
+def make_report(ready: Ready, stats: StatsReport, environ: Mapping[str, str]) -> DemoReport:
+    target = ready.target
+    return DemoReport(
+        origin=ready.origin,
+        host=target.host,
+        port=int(target.port),
+        database=target.database,
+        user=target.user,
+        url_file=ready.url_file,
+        directory=ready.directory,
+        shell_commands=tuple(_shell_commands(ready.url_file, environ)),
+        stats=stats,
+    )
+
+
+def _shell_commands(url_file: Path, environ: Mapping[str, str]) -> list[str]:
+    commands = []
+    if environ.get(URL_VARIABLE):
+        commands.append(f"unset {URL_VARIABLE}")
+    if environ.get(FILE_VARIABLE) != str(url_file):
+        commands.append(f"export {FILE_VARIABLE}={shlex.quote(str(url_file))}")
+    return commands
