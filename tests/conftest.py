@@ -12,6 +12,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from aperture_db.sample import TEST_SIZE, fill
+
 pytest_plugins = ["tests.servers.fixtures", "tests.snapshot"]
 
 # A busy machine is slow, and not wrong.
@@ -20,6 +22,7 @@ hypothesis.settings.load_profile("untimed")
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
 TEMPLATE = "aperture_template"
+SAMPLE_TEMPLATE = "aperture_sample_template"
 
 
 @pytest.fixture
@@ -66,17 +69,31 @@ def database_at(new_database: Callable[[], str]) -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def aperture_template(admin_conninfo: str) -> str:
-    """The name of a database with every migration; the first test of the run that asks makes it."""
+    """The name of a database with every migration."""
+    return make_template(admin_conninfo, TEMPLATE, apply_migrations)
+
+
+@pytest.fixture(scope="session")
+def sample_template(admin_conninfo: str, aperture_template: str) -> str:
+    """The name of a migrated database with the small sample library (TEST_SIZE)."""
+    assert aperture_template == TEMPLATE
+    return make_template(admin_conninfo, SAMPLE_TEMPLATE, fill_sample, of=TEMPLATE)
+
+
+def make_template(
+    admin_conninfo: str, name: str, fill: Callable[[str], None], of: str = "template1"
+) -> str:
+    """Make the database once per run, for whichever test asks first; returns its name."""
     with psycopg.connect(admin_conninfo, autocommit=True) as admin:
-        admin.execute("SELECT pg_advisory_lock(hashtext(%s))", [TEMPLATE])
+        admin.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
         made = "SELECT true FROM pg_database WHERE datname = %s"
-        if admin.execute(made, [TEMPLATE]).fetchone() is None:
-            unfinished = f"{TEMPLATE}_unfinished"
+        if admin.execute(made, [name]).fetchone() is None:
+            unfinished = f"{name}_unfinished"
             admin.execute(f"DROP DATABASE IF EXISTS {unfinished} WITH (FORCE)")
-            admin.execute(f"CREATE DATABASE {unfinished} STRATEGY file_copy")
-            apply_migrations(make_conninfo(admin_conninfo, dbname=unfinished))
-            admin.execute(f"ALTER DATABASE {unfinished} RENAME TO {TEMPLATE}")
-    return TEMPLATE
+            admin.execute(f"CREATE DATABASE {unfinished} TEMPLATE {of} STRATEGY file_copy")
+            fill(make_conninfo(admin_conninfo, dbname=unfinished))
+            admin.execute(f"ALTER DATABASE {unfinished} RENAME TO {name}")
+    return name
 
 
 @pytest.fixture
@@ -85,6 +102,21 @@ def aperture_database(
 ) -> Callable[[], str]:
     """Makes databases of Aperture with every migration; they are dropped after the test."""
     return lambda: clone_database(aperture_template)
+
+
+@pytest.fixture
+def sample_database(
+    sample_template: str, clone_database: Callable[[str], str]
+) -> Callable[[], str]:
+    """Makes databases with the small sample library; they are dropped after the test."""
+    return lambda: clone_database(sample_template)
+
+
+def fill_sample(conninfo: str) -> None:
+    """Fill a migrated database with the small sample library."""
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        for _ in fill(conn, TEST_SIZE):
+            pass
 
 
 def apply_migrations(conninfo: str, *, until: str = "9999") -> None:
