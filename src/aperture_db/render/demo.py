@@ -9,9 +9,9 @@ from aperture_db.demo.report import DemoReport, Origin, Stopped
 from aperture_db.render.stats import render_stats
 
 ORIGINS = {
-    Origin.CREATED: "created",
-    Origin.STARTED: "started again",
-    Origin.FOUND_RUNNING: "running",
+    Origin.CREATED: "is created and runs",
+    Origin.STARTED: "runs again",
+    Origin.FOUND_RUNNING: "runs",
 }
 
 
@@ -24,7 +24,7 @@ def _directions(report: DemoReport) -> list[Text]:
     place = f"{report.host}:{report.port}"
     lines = [
         Text("Demo", style="heading"),
-        Text(f"  The demo is {ORIGINS[report.origin]} on {place}, with a sample library."),
+        Text(f"  The demo {ORIGINS[report.origin]} on {place}, with a sample library."),
     ]
     if report.shell_commands:
         lines += [Text("  Point this shell at it:"), Text()]

@@ -1,0 +1,64 @@
+# Everything below works on a machine that has only make and Python 3.11 or newer:
+# the first target that needs it makes .venv and installs into it.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+help:
+	@echo "make demo    start a database server of its own with a sample library"
+	@echo "make test    run the tests; ARGS='-k stats' chooses some"
+	@echo "make lint    check style and types"
+	@echo "make clean   remove what the targets above have made here"
+	@echo
+	@echo "make demo PYTHON=python3.12 uses another Python than python3."
+
+demo: $(VENV)/demo.installed
+	@$(RUN)/aperture-db demo $(ARGS)
+	@echo "The program is $(RUN)/aperture-db" >&2
+
+test: $(VENV)/dev.installed
+	$(RUN)/python -m pytest -n auto $(ARGS)
+
+lint: $(VENV)/dev.installed
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps make an installation run again when the dependencies may have changed.
+$(VENV)/demo.installed: pyproject.toml $(VENV)/pip.installed
+	@echo "Installing aperture-db into $(VENV)"
+	@$(RUN)/python -m pip install --quiet --editable '.[demo]'
+	@touch $@
+
+$(VENV)/dev.installed: pyproject.toml $(VENV)/demo.installed
+	@echo "Installing what the tests need into $(VENV)"
+	@$(RUN)/python -m pip install --quiet --group dev
+	@touch $@
+
+# --group needs pip 25.1, which is newer than what most systems bring.
+$(VENV)/pip.installed:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "error: there is no $(PYTHON)" >&2; \
+		echo "next:  install Python 3.11 or newer, or name it: make PYTHON=/path/to/python" >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: $$($(PYTHON) --version 2>&1) is too old, 3.11 or newer is needed" >&2; \
+		echo "next:  name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "error: $(PYTHON) can't make virtual environments (module ensurepip is missing)" >&2; \
+		echo "next:  on Debian and Ubuntu: apt install python$$version-venv" >&2; \
+		exit 1; }
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
