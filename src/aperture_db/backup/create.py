@@ -60,7 +60,7 @@ def create(
     *,
     purpose: Purpose = Purpose.BACKUP,
     lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
-) -> Iterator[Event | BackupMade]:
+) -> Generator[Event | BackupMade, None, None]:
     """Dump the database of `conn` into `directory`; the last event is BackupMade.
 
     `conn` must be idle; it holds the snapshot that pg_dump reads, so that the rows of the dump

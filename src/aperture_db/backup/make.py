@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def make_backup(
     *,
     keep: int,
     lock_timeout_seconds: float,
-) -> Iterator[Event | BackupMade | Finished]:
+) -> Generator[Event | BackupMade | Finished, None, None]:
     """Make a backup, record it, then remove the ones beyond `keep`. The last event is Finished.
 
     Once the dump is made nothing more fails: what can't be recorded or removed is a warning.

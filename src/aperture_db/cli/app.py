@@ -11,7 +11,16 @@ from typing import Annotated
 import typer
 
 from aperture_db import __version__
-from aperture_db.cli import backup, check_extensions, migrate, stats
+from aperture_db.cli import (
+    backup,
+    check_extensions,
+    clean,
+    demo,
+    migrate,
+    restore,
+    stats,
+    vacuum,
+)
 from aperture_db.cli.command import exit_code_for, report
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.cli.watch import spell_out_interval
@@ -46,7 +55,7 @@ def program(
     """Look after the PostgreSQL database of Aperture."""
 
 
-for module in (stats, check_extensions, migrate, backup):
+for module in (stats, check_extensions, clean, migrate, vacuum, backup, restore, demo):
     module.register(app)
 
 

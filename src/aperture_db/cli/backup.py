@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,20 +89,21 @@ def _make(run: Run, option: Path | None, keep: int | None, lock_timeout_seconds:
     from aperture_db.render.backup import render_backup
 
     run.interrupted_note = "no backup was made; earlier ones are untouched"
-    with run.connect() as conn, run.narrator() as narrator:
+    with run.connect() as conn:
         settings = read_settings(conn)
         directory = choose_directory(option, settings)
         keep = keep or (settings.retention_count if settings else DEFAULT_KEEP)
         events = make_backup(
             run.target, conn, directory, keep=keep, lock_timeout_seconds=lock_timeout_seconds
         )
-        for event in narrate(run, narrator, events):
-            match event:
-                case BackupMade(backup):
-                    run.interrupted_note = f"{backup.path} was made and is complete"
-                case Finished(report):
-                    run.data = report
-    run.show(run.data, render_backup)
+        with run.narrator() as narrator, closing(events):
+            for event in narrate(run, narrator, events):
+                match event:
+                    case BackupMade(backup):
+                        run.interrupted_note = f"{backup.path} was made and is complete"
+                    case Finished(result):
+                        report = result
+    run.show(report, render_backup)
 
 
 def _list(run: Run, option: Path | None) -> None:
@@ -131,7 +133,6 @@ def read_dump(run: Run, path: Path) -> DumpContents:
     """Read a dump to its end, with narration. Raises as `read_contents` does."""
     from aperture_db.cli.dump_events import narrate
     from aperture_db.dumps.contents import read_contents
-    from aperture_db.dumps.events import Phase
 
     with run.narrator() as narrator:
         narrator.step(f"reading {path.name}")

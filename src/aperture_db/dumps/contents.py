@@ -24,7 +24,7 @@ from aperture_db.dumps.script import (
 from aperture_db.dumps.seal import Seal
 
 MIGRATIONS_TABLE = "aperture_migrations"
-MIGRATION_NAME = re.compile(rb"\d{4}\w*\.sql")
+INSERTED_NAME = re.compile(rb"'([^']+\.sql)'")
 DATA = "TABLE DATA"
 EXTENSION_STATEMENT = re.compile(
     r'CREATE EXTENSION IF NOT EXISTS ("?)(?P<name>[^"]+?)\1 WITH SCHEMA ("?)(?P<schema>[^"]+?)\3;'
@@ -145,7 +145,7 @@ class _Survey:
         self._entries: dict[Entry, None] = {}
         self._row_counts: dict[tuple[str, str], int | None] = {}
         self._extensions: list[DumpedExtension] = []
-        self._migration_rows = b""
+        self._migrations: set[str] = set()
 
     def take(self, part: Part) -> Iterator[Event]:
         entry = part.entry
@@ -162,25 +162,25 @@ class _Survey:
                     self._extensions.append(DumpedExtension(found["name"], found["schema"]))
             case Statement(text=text, head=head) if entry.kind == DATA and head[0] == b"INSERT":
                 self._row_counts[entry.schema, entry.name] = None
-                self._note_migrations(entry, text)
+                if entry.name == MIGRATIONS_TABLE:
+                    self._migrations |= {name.decode() for name in INSERTED_NAME.findall(text)}
 
     def _count_rows(self, data: CopyData) -> None:
+        is_record = data.entry.name == MIGRATIONS_TABLE
+        rows = bytearray()
         count = 0
         for block in data.blocks:
             count += block.count(b"\n")
-            self._note_migrations(data.entry, block)
+            if is_record:
+                rows += block
         self._row_counts[data.entry.schema, data.entry.name] = count
-
-    def _note_migrations(self, entry: Entry, rows: bytes) -> None:
-        if entry.name == MIGRATIONS_TABLE:
-            self._migration_rows += rows
+        self._migrations |= set(_column(data.text, bytes(rows), "name"))
 
     def contents(
         self, path: Path, format_: Format, reader: ScriptReader, *, is_sealed: bool
     ) -> DumpContents:
         name = read_name(path.name)
         tables = [entry for entry in self._entries if entry.kind == "TABLE"]
-        migrations = {found.decode() for found in MIGRATION_NAME.findall(self._migration_rows)}
         return DumpContents(
             path=path,
             size_bytes=path.stat().st_size,
@@ -190,7 +190,7 @@ class _Survey:
             dumped_from=reader.dumped_from,
             dumped_by=reader.dumped_by,
             tables=tuple(self._table(entry) for entry in tables),
-            migrations=tuple(sorted(migrations)),
+            migrations=tuple(sorted(self._migrations)),
             extensions=tuple(self._extensions),
             entries=tuple(self._entries),
             script_bytes=reader.bytes_read,
@@ -199,3 +199,13 @@ class _Survey:
     def _table(self, entry: Entry) -> DumpedTable:
         key = (entry.schema, entry.name)
         return DumpedTable(*key, key in self._row_counts, self._row_counts.get(key))
+
+
+def _column(copy_statement: bytes, rows: bytes, name: str) -> Iterator[str]:
+    """The values of one column of a COPY, whose names and values hold nothing to unescape."""
+    listed = re.search(rb"\(([^)]*)\)", copy_statement)
+    names = [each.strip() for each in listed[1].decode().split(",")] if listed else []
+    if name in names:
+        index = names.index(name)
+        for row in rows.decode(errors="replace").splitlines():
+            yield row.split("\t")[index]

@@ -76,7 +76,7 @@ def _list_notes(backups: BackupList) -> Iterator[str]:
     if any(backup.purpose in safety for backup in backups.backups):
         yield "What restore and purge saved (aperture_before_…) is never removed automatically."
     if any(backup.state is State.UNCHECKED for backup in backups.backups):
-        yield 'A file that is "not checked" can be read in full with: aperture-db backup --verify FILE'
+        yield "A file that is not checked is read in full by: aperture-db backup --verify FILE"
 
 
 def render_contents(contents: DumpContents) -> RenderableType:

@@ -1,0 +1,148 @@
+"""`aperture-db restore`."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aperture_db.cli.backup import read_dump
+from aperture_db.cli.command import command
+from aperture_db.cli.confirm import ConfirmOption, require_confirmation
+from aperture_db.cli.durations import parse_duration
+from aperture_db.cli.run import Run
+from aperture_db.errors import ApertureDbError
+from aperture_db.render.format import plural
+from aperture_db.restore.others import Others
+
+if TYPE_CHECKING:
+    from aperture_db.connection import Connection
+    from aperture_db.restore.apply import Options
+    from aperture_db.restore.plan import RestorePlan
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+
+    @command(app, "restore", panel="Danger")
+    def restore(
+        run: Run,
+        file: Annotated[
+            Path, typer.Argument(metavar="FILE", help="A dump: .dump, .sql or .sql.gz.")
+        ],
+        dry_run: Annotated[
+            bool,
+            typer.Option("--dry-run", help="Read the dump, say what would happen, and stop."),
+        ] = False,
+        confirm: ConfirmOption = None,
+        terminate: Annotated[
+            bool,
+            typer.Option("--terminate-sessions", help="End the other sessions of the database."),
+        ] = False,
+        directory: Annotated[
+            Path | None,
+            typer.Option(
+                "--dir",
+                metavar="DIR",
+                help="Where the backup of what is replaced goes; else where backups are, "
+                "else beside FILE.",
+            ),
+        ] = None,
+        safety_backup: Annotated[
+            bool,
+            typer.Option(
+                "--safety-backup/--no-safety-backup",
+                help="Back up what is replaced. Without it nothing can undo the restore.",
+            ),
+        ] = True,
+        others: Annotated[
+            Others | None,
+            typer.Option(
+                help="What to do with tables that may be a newer Aperture's.",
+            ),
+        ] = None,
+        lock_timeout: Annotated[
+            float,
+            typer.Option(
+                parser=parse_duration, metavar="TIME", help="Wait this long for a locked table."
+            ),
+        ] = "10s",  # type: ignore[assignment]
+    ) -> None:
+        """Replace what the database holds by a dump.
+
+        The dump is read to its end first, and what is replaced is backed up. Everything happens
+        in one transaction and is compared with the dump: a failure leaves the database as it was.
+        """
+        from aperture_db.dumps.fitness import require_restorable
+        from aperture_db.render.restore import render_plan
+        from aperture_db.restore.apply import Options
+        from aperture_db.restore.plan import plan
+
+        contents = read_dump(run, file)
+        require_restorable(contents)
+        with run.connect() as conn:
+            planned = plan(conn, contents, others=others, lock_timeout_seconds=lock_timeout)
+            run.data = planned
+            for warning in planned.warnings:
+                run.warn(warning)
+            if dry_run:
+                run.show(planned, render_plan)
+                return
+            run.err.print(render_plan(planned), soft_wrap=True)
+            save_to = _safety_directory(conn, planned, directory) if safety_backup else None
+            _require_consent(run, planned, confirm, save_to, terminate=terminate)
+            _apply(run, conn, planned, Options(lock_timeout, save_to))
+
+
+def _safety_directory(conn: Connection, planned: RestorePlan, option: Path | None) -> Path | None:
+    """None where there is nothing to save and no place for it either."""
+    from aperture_db.restore.directory import safety_directory
+
+    try:
+        return safety_directory(conn, option, planned.contents.path)
+    except ApertureDbError:
+        if planned.is_database_empty:
+            return None
+        raise
+
+
+def _require_consent(
+    run: Run, planned: RestorePlan, given: str | None, save_to: Path | None, *, terminate: bool
+) -> None:
+    """Raise BusyError for sessions that may not be ended, NotConfirmedError without the phrase."""
+    from aperture_db.render.restore import describe_session
+    from aperture_db.restore.sessions import refuse_sessions
+
+    if planned.sessions and not terminate:
+        details = tuple(describe_session(session) for session in planned.sessions)
+        raise refuse_sessions(planned.sessions, details)
+    tables = plural(len(planned.replaced_tables), "table")
+    rows = plural(planned.replaced_row_count, "row")
+    question = f"This replaces {tables} with {rows} in {run.target}."
+    if planned.sessions:
+        question += f" It ends {plural(len(planned.sessions), 'session')} first."
+    question += (
+        f" What is replaced is backed up to {save_to}."
+        if save_to
+        else " There will be no backup of it: this cannot be undone."
+    )
+    require_confirmation(run, given, question)
+
+
+def _apply(run: Run, conn: Connection, planned: RestorePlan, options: Options) -> None:
+    from aperture_db.cli.dump_events import narrate
+    from aperture_db.render.restore import render_report
+    from aperture_db.restore.apply import Restored, SafetyBackupMade, apply
+
+    run.interrupted_note = "nothing was restored, the database is as it was"
+    events = apply(run.target, conn, planned, options)
+    with run.narrator() as narrator, closing(events):
+        for event in narrate(run, narrator, events):
+            match event:
+                case SafetyBackupMade(backup):
+                    narrator.line(f"What is replaced is in {backup.path}")
+                case Restored(result):
+                    report = result
+    run.show(report, render_report)

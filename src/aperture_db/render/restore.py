@@ -1,0 +1,80 @@
+"""The views of `restore`: what it would do, and what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from aperture_db.render.format import format_bytes, format_seconds, format_time, plural
+from aperture_db.render.table import make_table
+from aperture_db.restore.apply import RestoreReport
+from aperture_db.restore.plan import RestorePlan
+from aperture_db.restore.sessions import OtherSession
+
+NONE = "none"
+
+
+def render_plan(plan: RestorePlan) -> RenderableType:
+    """The dump beside the database, then what stays, what is left out and who is connected."""
+    contents = plan.contents
+    table = make_table("", "now", "after the restore")
+    table.add_row("made", "", format_time(contents.made_at) if contents.made_at else "unknown")
+    table.add_row("tables", f"{len(plan.replaced_tables):,}", f"{len(plan.tables):,}")
+    table.add_row("rows", f"{plan.replaced_row_count:,}", f"{contents.row_count:,}")
+    table.add_row(
+        "migration", _migration(plan.current_migration), _migration(contents.last_migration)
+    )
+    table.add_row("PostgreSQL", plan.server.version, f"dumped from {contents.dumped_from}")
+    size = f"{contents.path} ({format_bytes(contents.size_bytes)})"
+    return Group(Text(f"Dump: {size}"), Text(), table, *map(Text, _remarks(plan)))
+
+
+def _remarks(plan: RestorePlan) -> Iterator[str]:
+    if plan.kept:
+        yield f"Not Aperture's, and not in the dump, so they stay: {', '.join(plan.kept)}"
+    if plan.left_out:
+        yield f"In the dump, but not restored: {', '.join(plan.left_out)}"
+    if plan.create_extensions:
+        yield f"Extensions to be installed: {', '.join(plan.create_extensions)}"
+    for session in plan.sessions:
+        yield f"Connected: {describe_session(session)}"
+
+
+def describe_session(session: OtherSession) -> str:
+    """One line about another session; what the role may not see is left out."""
+    parts = [f"pid {session.pid}", session.application, session.state]
+    parts += [f"user {session.user}" if session.user else ""]
+    parts += [f"from {session.client}" if session.client else ""]
+    if session.age_seconds is not None:
+        parts.append(f"connected for {format_seconds(session.age_seconds)}")
+    return ", ".join(filter(None, parts))
+
+
+def _migration(name: str | None) -> str:
+    return name.removesuffix(".sql") if name else NONE
+
+
+def render_report(report: RestoreReport) -> RenderableType:
+    """What is there now, what to run next, and last the command that undoes it."""
+    return Group(*map(Text, _report_lines(report)))
+
+
+def _report_lines(report: RestoreReport) -> Iterator[str]:
+    yield f"Restored {report.path}"
+    tables = plural(report.table_count, "table")
+    yield (
+        f"{tables} with {plural(report.row_count, 'row')}, compared with the dump, "
+        f"in {format_seconds(report.duration_seconds)}."
+    )
+    if report.is_behind:
+        yield (
+            f"The database is at migration {_migration(report.last_migration)} now and was at "
+            f"{_migration(report.previous_migration)}; before you start Aperture, run: "
+            "aperture-db migrate"
+        )
+    if report.undo_command:
+        yield f"To undo this: {report.undo_command}"
+    else:
+        yield "This can't be undone: there is no backup of what was replaced."

@@ -1,0 +1,151 @@
+"""What is in the database, and what of it gives way to a dump."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from psycopg.rows import class_row
+
+from aperture_db import library, sql
+from aperture_db.connection import Connection
+from aperture_db.dumps.contents import DumpContents
+from aperture_db.dumps.script import Entry
+
+# The tool's own schema goes with the dump that has it; any other schema than this and those of
+# Aperture's tables is somebody else's.
+TOOL_SCHEMA = "aperture_db"
+RELATION_KINDS = {"TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE", "SEQUENCE"}
+ROUTINE_KINDS = {"FUNCTION", "PROCEDURE", "AGGREGATE"}
+TYPE_KINDS = {"TYPE", "DOMAIN"}
+# Views first, so that no table takes one along unasked; what tables use comes after them.
+DROP_ORDER = ("VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE", "TABLE", "SEQUENCE", "ROUTINE", "TYPE")
+
+
+@dataclass(frozen=True)
+class DatabaseObject:
+    """A table, view, sequence, function or type that no extension owns."""
+
+    class_oid: int
+    oid: int
+    kind: str
+    """TABLE, VIEW, FUNCTION, …"""
+    schema: str
+    name: str
+    identity: str
+    """Quoted, with its schema and the arguments of a function: ready for a statement."""
+    owner: str
+    may_drop: bool
+    is_visible: bool
+    """Found by its bare name, as Aperture finds its tables."""
+    is_table: bool
+    """It holds rows of its own, or in its partitions."""
+
+    @property
+    def drop_kind(self) -> str:
+        """The word for DROP."""
+        return "ROUTINE" if self.kind in ROUTINE_KINDS else self.kind
+
+    def __str__(self) -> str:
+        shown = self.name if self.schema == "public" else f"{self.schema}.{self.name}"
+        return shown if self.is_table else f"{self.kind.lower()} {shown}"
+
+
+@dataclass(frozen=True)
+class Division:
+    """The objects of the database, divided for one dump."""
+
+    replaced: tuple[DatabaseObject, ...]
+    """Aperture's, and others that the dump has too."""
+    kept: tuple[DatabaseObject, ...]
+    """Those that are neither."""
+    left_out_schemas: tuple[str, ...]
+    """Schemas of the dump that are in the database already and not Aperture's."""
+
+    @property
+    def replaced_tables(self) -> tuple[DatabaseObject, ...]:
+        return tuple(each for each in self.replaced if each.is_table)
+
+    @property
+    def owner(self) -> str | None:
+        """Who owns what is replaced: the owner of the record of migrations, else of the most."""
+        for each in self.replaced:
+            if each.name == "aperture_migrations":
+                return each.owner
+        owners = Counter(each.owner for each in self.replaced)
+        return owners.most_common(1)[0][0] if owners else None
+
+
+def read_objects(conn: Connection) -> tuple[DatabaseObject, ...]:
+    """Everything in the schemas that are not PostgreSQL's."""
+    with conn.cursor(row_factory=class_row(DatabaseObject)) as cursor:
+        return tuple(cursor.execute(sql.load("restore/objects"), {}))
+
+
+def divide(
+    objects: Iterable[DatabaseObject], contents: DumpContents, schemas: Iterable[str]
+) -> Division:
+    """Decide about each object; `schemas` are those of the database."""
+    own = own_schemas(contents.entries)
+    dumped = {_key(entry) for entry in contents.entries if entry.schema in own}
+    replaced: list[DatabaseObject] = []
+    kept: list[DatabaseObject] = []
+    for each in objects:
+        in_dump = (_family(each.kind), each.schema, each.name) in dumped
+        (replaced if in_dump or _is_aperture(each) else kept).append(each)
+    in_dump_schemas = {entry.schema for entry in contents.entries if entry.schema}
+    left_out = sorted((in_dump_schemas - own) & set(schemas))
+    return Division(tuple(replaced), tuple(kept), tuple(left_out))
+
+
+def own_schemas(entries: Sequence[Entry]) -> set[str]:
+    """The schemas of the dump that hold Aperture's tables, and the tool's own."""
+    tables = {entry.schema for entry in entries if entry.kind == "TABLE" and _group(entry)}
+    return tables | {TOOL_SCHEMA}
+
+
+def _group(entry: Entry) -> library.Group | None:
+    return library.group_of(entry.name)
+
+
+def _is_aperture(each: DatabaseObject) -> bool:
+    if not each.is_visible:
+        return False
+    if each.kind in ROUTINE_KINDS:
+        return each.name in library.FUNCTIONS
+    return each.kind in RELATION_KINDS and library.group_of(each.name) is not None
+
+
+def _key(entry: Entry) -> tuple[str, str, str]:
+    """A function's name carries its arguments in a dump."""
+    name = entry.name.partition("(")[0] if entry.kind in ROUTINE_KINDS else entry.name
+    return (_family(entry.kind), entry.schema, name)
+
+
+def _family(kind: str) -> str:
+    """Kinds that share one space of names."""
+    if kind in RELATION_KINDS:
+        return "relation"
+    return "routine" if kind in ROUTINE_KINDS else "type" if kind in TYPE_KINDS else ""
+
+
+def find_dependents(conn: Connection, objects: Sequence[DatabaseObject]) -> tuple[str, ...]:
+    """What else would go if these were dropped with CASCADE, as the server describes it."""
+    parameters = {
+        "class_oids": [each.class_oid for each in objects],
+        "oids": [each.oid for each in objects],
+    }
+    rows = conn.execute(sql.load("restore/dependents"), parameters)
+    return tuple(row[0] for row in rows)
+
+
+def drop_statements(objects: Sequence[DatabaseObject]) -> tuple[str, ...]:
+    """DROP statements in an order in which each works. CASCADE reaches nothing but these, as
+    `find_dependents` has made sure of."""
+    statements = []
+    for kind in DROP_ORDER:
+        identities = [each.identity for each in objects if each.drop_kind == kind]
+        if identities:
+            statements.append(f"DROP {kind} IF EXISTS {', '.join(identities)} CASCADE")
+    return tuple(statements)
