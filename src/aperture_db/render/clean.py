@@ -1,0 +1,106 @@
+"""The views of `clean`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from aperture_db.clean.report import CleanReport, CleanResult, KindReport, Way
+from aperture_db.render.format import format_bytes, format_count, format_seconds, plural
+from aperture_db.render.table import NOTHING, make_table
+
+NOTHING_TO_DELETE = "Nothing to delete."
+
+
+def render_clean(report: CleanReport) -> RenderableType:
+    """Every kind with its rows and bytes, what to know, and how to delete."""
+    how = "Nothing was deleted. To delete: aperture-db clean --apply KIND …"
+    return Group(*render_listing(report), "", Text(how if report.rows else NOTHING_TO_DELETE))
+
+
+def render_plan(report: CleanReport) -> RenderableType:
+    """The same for what is about to be deleted."""
+    return Group(*render_listing(report))
+
+
+def render_listing(report: CleanReport) -> Iterator[RenderableType]:
+    table = make_table("kind", "rows", "size", "what it is", right=("rows", "size"))
+    for kind in report.kinds:
+        style = "" if kind.rows else "muted"
+        rows = NOTHING if kind.rows is None else format_count(kind.rows)
+        table.add_row(kind.kind, rows, _size(kind), kind.description, style=style)
+    if len(report.kinds) > 1:
+        marked = "" if report.is_size_exact else "~"
+        total = marked + format_bytes(report.size_bytes)
+        table.add_row("in all", format_count(report.rows), total, "", style="heading")
+    yield table
+    yield from _remarks(report)
+    yield from _explained_sizes(report)
+
+
+def _size(kind: KindReport) -> str:
+    if kind.size_bytes is None or not kind.rows:
+        return NOTHING
+    marked = "" if kind.is_size_exact else "~"
+    return marked + format_bytes(kind.size_bytes)
+
+
+def _remarks(report: CleanReport) -> Iterator[Text]:
+    for kind in report.kinds:
+        if kind.unknown:
+            yield Text(f"\n{kind.kind}: {kind.unknown}", style="skipped")
+        if kind.grant:
+            yield Text(f"as the owner or a superuser run: {kind.grant}", style="skipped")
+        if kind.note:
+            yield Text(f"\n{kind.kind}: {kind.note}", style="warning")
+
+
+def _explained_sizes(report: CleanReport) -> Iterator[RenderableType]:
+    ways = {part.way for kind in report.kinds for part in kind.tables}
+    if ways:
+        yield ""
+    if Way.TRUNCATE in ways:
+        yield Text("Exact sizes are of tables that are emptied: the disk gets them back at once.")
+    if Way.DELETE in ways:
+        yield Text(
+            "Sizes with ~ are the rows' share of their tables: VACUUM makes them reusable, "
+            "VACUUM FULL gives them back."
+        )
+
+
+def render_cleaned(result: CleanResult) -> RenderableType:
+    """What went, per kind and table, and what makes its space usable."""
+    return Group(*_cleaned_parts(result))
+
+
+def _cleaned_parts(result: CleanResult) -> Iterator[RenderableType]:
+    table = make_table(
+        "kind", "table", "deleted", "given back", "reusable",
+        right=("deleted", "given back", "reusable"),
+    )  # fmt: skip
+    for kind in result.kinds:
+        for cleaned in kind.tables:
+            table.add_row(
+                kind.kind,
+                cleaned.table,
+                format_count(cleaned.rows),
+                format_bytes(cleaned.freed_bytes) if cleaned.freed_bytes else NOTHING,
+                f"~{format_bytes(cleaned.reusable_bytes)}" if cleaned.reusable_bytes else NOTHING,
+            )
+    if table.row_count:
+        yield table
+        yield ""
+    if not result.rows:
+        yield Text(NOTHING_TO_DELETE)
+        return
+    seconds = format_seconds(result.duration_seconds)
+    freed = format_bytes(result.freed_bytes)
+    yield Text(
+        f"Deleted {plural(result.rows, 'row')} in {seconds}; {freed} given back to the disk."
+    )
+    if result.next_steps:
+        yield Text("To make the rest reusable:")
+    for step in result.next_steps:
+        yield Text(f"  {step}")

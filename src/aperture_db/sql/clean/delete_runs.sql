@@ -1,0 +1,2 @@
+-- Recommendation runs. Privilege: SELECT and DELETE on recommendation_runs.
+DELETE FROM recommendation_runs WHERE id = ANY (%(runs)s)

@@ -1,0 +1,3 @@
+-- All rows of a table that nothing reads. Privilege: SELECT on the table.
+SELECT {columns}
+FROM {table} AS doomed
