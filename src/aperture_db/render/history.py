@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.text import Text
 
 from aperture_db.history import Growth, History, Unit
 from aperture_db.render.format import format_bytes, format_count, format_time, plural
+from aperture_db.render.stats import SHOWN_COUNTS
 from aperture_db.render.table import NOTHING, make_table
 
 CHART_WIDTH = 16
@@ -16,6 +18,7 @@ BARS = "▁▂▃▄▅▆▇█"
 # For terminals without the block characters.
 ASCII_BARS = "_.-~=+*#"
 HEADERS = {Unit.BYTES: "Size", Unit.ROWS: "Rows"}
+WHOLES = ("database", "tables", "indexes")
 NUMBERS = ("First", "Last", "Change", "Per day")
 
 
@@ -40,7 +43,11 @@ def render_history(history: History) -> RenderableType:
         )
     ]
     for unit in Unit:
-        growth = [item for item in history.growth if item.unit is unit]
+        growth = [
+            item
+            for item in history.growth
+            if item.unit is unit and (unit is Unit.BYTES or item.metric in SHOWN_COUNTS)
+        ]
         parts += ["", _table(unit, growth)]
     return Group(*parts)
 
@@ -49,7 +56,7 @@ def _table(unit: Unit, growth: Sequence[Growth]) -> RenderableType:
     table = make_table(HEADERS[unit], *NUMBERS, "Trend", right=NUMBERS)
     for item in growth:
         table.add_row(
-            item.metric.replace("_", " "),
+            _label(item),
             _number(item.first, item),
             _number(item.last, item),
             _signed(item.change, item),
@@ -57,6 +64,12 @@ def _table(unit: Unit, growth: Sequence[Growth]) -> RenderableType:
             Sparkline(item.values),
         )
     return table
+
+
+def _label(growth: Growth) -> str:
+    """Kinds of data are parts of the tables and indexes above them."""
+    is_part = growth.unit is Unit.BYTES and growth.metric not in WHOLES
+    return f"{'  ' if is_part else ''}{growth.metric.replace('_', ' ')}"
 
 
 def _number(number: int, growth: Growth) -> str:
@@ -79,6 +92,9 @@ class Sparkline:
         parts = min(len(values), CHART_WIDTH)
         ends = [len(values) * (part + 1) // parts - 1 for part in range(parts)]
         self.values = [values[end] for end in ends]
+
+    def __rich_measure__(self, _console: Console, _options: ConsoleOptions) -> Measurement:
+        return Measurement(len(self.values), len(self.values))
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         bars = ASCII_BARS if options.ascii_only else BARS

@@ -176,8 +176,8 @@ def _candidates(overview: Overview) -> str:
     if overview.recommendation_candidates.rows is None:
         return ""
     return (
-        f"in the newest runs; {format_rows(overview.recommendation_candidates)} "
-        f"candidates of {format_rows(overview.recommendation_runs)} runs kept"
+        f"newest runs; {format_rows(overview.recommendation_candidates)} candidates "
+        f"in {format_rows(overview.recommendation_runs)} runs"
     )
 
 

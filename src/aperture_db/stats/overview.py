@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from psycopg import sql
@@ -103,12 +103,14 @@ def _read(conn: Connection, inventory: Inventory, *, estimate: bool) -> StatsRep
     reading = _count(conn, inventory, tables, estimate=estimate)
     embeddings = _embeddings(conn, reading, estimate=estimate)
     facts = state_facts(reading.database, inventory, reading.answers)
-    overview = _overview(reading)
     coverage: tuple[Coverage, ...] = ()
     hints: list[Hint] = []
     if not is_aperture:
         hints.append(hint_about_database(facts, len(inventory.tables)))
+        # A table named movies is then not Aperture's.
+        overview = _overview(replace(reading, inventory=Inventory((), {})))
     else:
+        overview = _overview(reading)
         results: dict[str, JobResult] = {}
         if not estimate:
             if "job_runs" in inventory.readable:

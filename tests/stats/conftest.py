@@ -1,0 +1,30 @@
+"""Connections for reading, and rows to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+
+from aperture_db.connection import Connection, connect
+from aperture_db.settings import resolve_target
+
+Open = Callable[[str], Connection]
+
+
+@pytest.fixture
+def reader() -> Iterator[Open]:
+    """Opens connections as `stats` does: autocommit, read-only transactions."""
+    with ExitStack() as connections:
+        yield lambda conninfo: connections.enter_context(
+            connect(resolve_target(conninfo, None), read_only=True)
+        )
+
+
+@pytest.fixture
+def writer() -> Iterator[Open]:
+    """Opens autocommit connections that may write."""
+    with ExitStack() as connections:
+        yield lambda conninfo: connections.enter_context(psycopg.connect(conninfo, autocommit=True))
