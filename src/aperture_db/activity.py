@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -53,6 +54,22 @@ def find_advisory_holders(conn: Connection, lock_key: int) -> tuple[Session, ...
     """The sessions that hold the advisory lock `lock_key` of this database."""
     cursor = conn.cursor(row_factory=class_row(Session))
     return tuple(cursor.execute(sql.load("activity/advisory_holders"), {"lock_key": lock_key}))
+
+
+def find_lock_holders(
+    conn: Connection, oids: Sequence[int], modes: Sequence[str]
+) -> tuple[Session, ...]:
+    """The sessions that hold one of the lock `modes` (as pg_locks names them) on one of the
+    tables, then those that queue for one."""
+    cursor = conn.cursor(row_factory=class_row(Session))
+    parameters = {"oids": list(oids), "modes": list(modes)}
+    return tuple(cursor.execute(sql.load("activity/lock_holders"), parameters))
+
+
+def find_other_sessions(conn: Connection) -> tuple[Session, ...]:
+    """The other sessions of clients in this database."""
+    cursor = conn.cursor(row_factory=class_row(Session))
+    return tuple(cursor.execute(sql.load("activity/sessions")))
 
 
 class BlockerWatch:

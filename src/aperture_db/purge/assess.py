@@ -1,0 +1,167 @@
+"""Counts what a selection concerns, and finds what forbids it, before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from aperture_db import catalog
+from aperture_db.catalog import Table
+from aperture_db.connection import Connection, set_local
+from aperture_db.errors import ApertureDbError
+from aperture_db.grants import quote_identifier
+from aperture_db.library import group_of
+from aperture_db.purge.counting import Counted, count_effects, count_obstacle
+from aperture_db.purge.possessions import Possessions
+from aperture_db.purge.report import Deletion, Update, Way
+from aperture_db.purge.selection import TRUE, Selection, TableEffect
+from aperture_db.purge.ways import Ways, choose_ways, read_key_definitions
+
+# Conditions look into other tables; without room for a hash of their ids they would read those
+# tables once per row.
+WORK_MEMORY = "256MB"
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Exact numbers for a selection, and the way that each table goes."""
+
+    counts: Mapping[int, Counted]
+    ways: Ways
+    deletions: tuple[Deletion, ...]
+    updates: tuple[Update, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(deletion.rows for deletion in self.deletions)
+
+    @property
+    def updated_rows(self) -> int:
+        return sum(update.rows for update in self.updates)
+
+
+def assess(conn: Connection, selection: Selection, role: str) -> Assessment:
+    """Count everything within the open transaction.
+
+    Raises ApertureDbError when the role lacks a privilege, or when rows that are out of scope
+    refer to rows that go by a foreign key that forbids it.
+    """
+    _require(conn, _missing_to_read(selection), role)
+    set_local(conn, work_mem=WORK_MEMORY)
+    for obstacle in selection.obstacles:
+        if rows := count_obstacle(conn, obstacle):
+            referenced = selection.tables[obstacle.key.referenced_oid].name
+            raise ApertureDbError(
+                f"{referenced} can't be purged: {rows:,} rows of {obstacle.table.name} refer to it",
+                why=f"the foreign key {obstacle.key.name} is ON DELETE {obstacle.key.on_delete}, "
+                "and that table is not Aperture's",
+                next_step=f"delete those rows, or make that foreign key ON DELETE CASCADE: "
+                f'ALTER TABLE "{obstacle.table.name}" DROP CONSTRAINT "{obstacle.key.name}", '
+                "ADD …;",
+                code="rows_in_the_way",
+            )
+    counts = count_effects(conn, selection.effects)
+    ways = choose_ways(selection, counts, read_key_definitions(conn))
+    _require(conn, _missing_to_write(selection, ways), role)
+    return Assessment(
+        counts,
+        ways,
+        tuple(_deletions(conn, selection, counts, ways)),
+        tuple(_updates(selection, counts)),
+    )
+
+
+def assess_rebuild(conn: Connection, possessions: Possessions) -> Assessment:
+    """Count what a rebuild drops: every row of Aperture's tables."""
+    selection = whole_selection(possessions)
+    counts = count_effects(conn, selection.effects)
+    deletions = _deletions(conn, selection, counts, Ways((), (), ()))
+    return Assessment(
+        counts,
+        Ways((), (), ()),
+        tuple(replace(deletion, way=Way.REBUILD) for deletion in deletions),
+        (),
+    )
+
+
+def whole_selection(possessions: Possessions) -> Selection:
+    """All rows of all of Aperture's tables."""
+    effects = tuple(TableEffect(table, TRUE, True, ()) for table in possessions.tables)
+    every = (*possessions.tables, *possessions.others)
+    return Selection(effects, (), {}, {table.oid: table for table in every})
+
+
+def shown_name(table: Table) -> str:
+    """The bare name where that finds the table."""
+    return table.name if table.is_visible else f"{table.schema}.{table.name}"
+
+
+def _deletions(
+    conn: Connection, selection: Selection, counts: Mapping[int, Counted], ways: Ways
+) -> Iterator[Deletion]:
+    losing = [effect.table for effect in selection.effects if effect.going is not None]
+    sizes = catalog.read_sizes(conn, losing)
+    truncated = {table.oid for table in ways.truncated}
+    for table in losing:
+        yield Deletion(
+            table=shown_name(table),
+            group=group_of(table.name) if table.is_visible else None,
+            rows=counts[table.oid].going,
+            rows_before=counts[table.oid].total,
+            size_bytes=sizes[table.oid].total_bytes if table.oid in sizes else 0,
+            way=Way.TRUNCATE if table.oid in truncated else Way.DELETE,
+        )
+
+
+def _updates(selection: Selection, counts: Mapping[int, Counted]) -> Iterator[Update]:
+    for effect in selection.effects:
+        counted = counts[effect.table.oid].changed
+        for change, rows in zip(effect.changes, counted, strict=True):
+            values = set(change.columns.values())
+            yield Update(
+                table=shown_name(effect.table),
+                columns=tuple(change.columns),
+                value=", ".join(sorted(values)),
+                rows=rows,
+                effect=change.effect,
+            )
+
+
+def _missing_to_read(selection: Selection) -> Iterator[tuple[str, Table]]:
+    for effect in selection.effects:
+        if not effect.table.may_select:
+            yield "SELECT", effect.table
+
+
+def _missing_to_write(selection: Selection, ways: Ways) -> Iterator[tuple[str, Table]]:
+    for effect in ways.deleted:
+        if not effect.table.may_delete:
+            yield "DELETE", effect.table
+    for effect in selection.effects:
+        if effect.changes and not effect.table.may_update:
+            yield "UPDATE", effect.table
+
+
+def _require(conn: Connection, missing: Iterator[tuple[str, Table]], role: str) -> None:
+    """Raise ApertureDbError that names every missing privilege and how to grant it."""
+    tables: dict[str, list[Table]] = {}
+    for privilege, table in missing:
+        tables.setdefault(privilege, []).append(table)
+    if not tables:
+        return
+    grants = [_grant(conn, privilege, each, role) for privilege, each in tables.items()]
+    named = "; ".join(
+        f"{privilege} on {', '.join(map(shown_name, each))}" for privilege, each in tables.items()
+    )
+    raise ApertureDbError(
+        f"role {role} may not do this purge, nothing was changed",
+        why=f"it lacks {named}",
+        next_step="connect as the owner of Aperture's tables, which is faster, too; "
+        "or as the owner run: " + " ".join(grants),
+        code="no_privilege",
+    )
+
+
+def _grant(conn: Connection, privilege: str, tables: list[Table], role: str) -> str:
+    names = ", ".join(table.identifier.as_string(conn) for table in tables)
+    return f"GRANT {privilege} ON TABLE {names} TO {quote_identifier(role)};"

@@ -1,0 +1,220 @@
+"""Carries a plan out: lock, count again, act, verify and commit, all in one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import psycopg
+
+from aperture_db import catalog
+from aperture_db import sql as queries
+from aperture_db.connection import Connection, connect, set_local
+from aperture_db.driver_errors import translate_query_error
+from aperture_db.errors import ApertureDbError
+from aperture_db.migrations.preconditions import connection_check_interval
+from aperture_db.purge.assess import Assessment
+from aperture_db.purge.events import Committed, Committing, Doing, Event, Purged
+from aperture_db.purge.footprints import not_as_planned
+from aperture_db.purge.locks import CONFLICTS, LockRefusedError, describe_refusal
+from aperture_db.purge.report import (
+    PurgeOutcome,
+    PurgePlan,
+    TableOutcome,
+    UpdateOutcome,
+)
+from aperture_db.purge.shrink import Shrinking
+from aperture_db.settings import Target
+
+FIRST_VERSION_WITH_TRANSACTION_TIMEOUT = 170000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What ends a purge before it has changed anything."""
+
+    lock_timeout_seconds: float
+    expected_rows: int | None = None
+    """The rows that must go; another number is an error."""
+
+
+class Work(Protocol):
+    """What happens inside the transaction, in the order of these methods."""
+
+    def lock(self, conn: Connection, timeout_seconds: float) -> None: ...
+
+    def assess(self, conn: Connection) -> Assessment: ...
+
+    def act(self, conn: Connection) -> Iterator[Doing]: ...
+
+    def verify(self, conn: Connection, *, counters_work: bool) -> None: ...
+
+
+def execute(
+    conn: Connection, target: Target, shown: PurgePlan, work: Work, limits: Limits
+) -> Iterator[Event]:
+    """Do `work`, which must be what the plan has shown; the last event is Purged.
+
+    Takes ACCESS EXCLUSIVE locks on every table that loses rows, until the commit. Any error,
+    interruption or death of this process before the commit leaves everything as it was. Raises
+    BusyError, naming the holder, when a lock is not obtained in time.
+    """
+    started = time.monotonic()
+    size_before = _size(conn)
+    interval = connection_check_interval(conn)
+    progress = _Progress()
+    with _explained(conn, target, limits, progress), conn.transaction():
+        _set_limits(conn, interval)
+        yield Doing("waiting for locks")
+        work.lock(conn, limits.lock_timeout_seconds)
+        counters_work = _begin(conn, progress)
+        yield Doing("counting")
+        assessment = work.assess(conn)
+        require_expected(assessment.rows, limits.expected_rows)
+        _require_shown(assessment, shown)
+        yield from work.act(conn)
+        yield Doing("verifying")
+        work.verify(conn, counters_work=counters_work)
+        progress.is_committing = True
+        yield Committing()
+    yield Committed()
+    shrinking = Shrinking(assessment)
+    yield from shrinking.run(conn)
+    yield Purged(_outcome(conn, shown, assessment, shrinking, started, size_before))
+
+
+def require_expected(rows: int, expected_rows: int | None) -> None:
+    """Raise ApertureDbError when --expect-rows is another number than `rows`."""
+    if expected_rows is not None and rows != expected_rows:
+        raise ApertureDbError(
+            f"{rows:,} rows would go instead of {expected_rows:,}, so nothing was changed",
+            why="--expect-rows names another number than there is now",
+            next_step="look at the plan with --dry-run, and run again with its number",
+            code="unexpected_rows",
+        )
+
+
+@dataclass
+class _Progress:
+    """How far the transaction is, for telling what an error means."""
+
+    transaction_id: str | None = None
+    is_committing: bool = False
+
+
+def _set_limits(conn: Connection, connection_check_interval: str) -> None:
+    """Only the locks are waited for within bounds. The server is to look every second whether
+    this process is still there."""
+    settings = {
+        "statement_timeout": "0",
+        "idle_in_transaction_session_timeout": "0",
+        "client_connection_check_interval": connection_check_interval,
+    }
+    if conn.info.server_version >= FIRST_VERSION_WITH_TRANSACTION_TIMEOUT:
+        settings["transaction_timeout"] = "0"
+    set_local(conn, **settings)
+
+
+def _begin(conn: Connection, progress: _Progress) -> bool:
+    """Note the transaction's id; returns whether the server counts writes."""
+    # Deferred checks would keep TRUNCATE and ALTER TABLE from working.
+    conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    row = conn.execute(queries.load("purge/begin")).fetchone()
+    assert row is not None
+    counters_work, progress.transaction_id = row
+    return bool(counters_work)
+
+
+def _require_shown(assessment: Assessment, shown: PurgePlan) -> None:
+    """What is deleted must have been shown before; numbers may differ, tables may not."""
+    now = {deletion.table for deletion in assessment.deletions if deletion.rows}
+    now |= {update.table for update in assessment.updates if update.rows}
+    was = {deletion.table for deletion in shown.deletions}
+    was |= {update.table for update in shown.updates}
+    if added := now - was:
+        raise not_as_planned(f"the plan did not show {', '.join(sorted(added))}")
+
+
+@contextmanager
+def _explained(
+    conn: Connection, target: Target, limits: Limits, progress: _Progress
+) -> Iterator[None]:
+    """Say with every error what it means for the data."""
+    try:
+        yield
+    except LockRefusedError as refusal:
+        raise describe_refusal(
+            conn, [refusal.lock.table], CONFLICTS[refusal.lock.mode], limits.lock_timeout_seconds
+        ) from refusal
+    except psycopg.Error as error:
+        cause = translate_query_error(error, target, writes=True)
+        if progress.is_committing and conn.broken:
+            raise _describe_lost_commit(target, progress.transaction_id) from error
+        cause.why = f"{cause.what}: {cause.why}"
+        cause.what = "the purge failed and was rolled back, nothing was changed"
+        raise cause from error
+
+
+def _describe_lost_commit(target: Target, transaction_id: str | None) -> ApertureDbError:
+    """The error for a connection that ended between COMMIT and its answer: ask the server."""
+    try:
+        with connect(target) as conn:
+            parameters = {"xid": transaction_id}
+            row = conn.execute(queries.load("purge/committed"), parameters).fetchone()
+        status = str(row[0]) if row else ""
+    except (psycopg.Error, ApertureDbError):
+        status = ""
+    happened = {
+        "committed": "the server says that it was committed: everything of the plan is done",
+        "aborted": "the server says that it was rolled back: nothing was changed",
+    }
+    return ApertureDbError(
+        "the connection was lost while the purge was being committed",
+        why=happened.get(status, "whether it was committed could not be asked"),
+        next_step="see what is there now with --dry-run",
+        code="connection_lost",
+    )
+
+
+def _outcome(
+    conn: Connection,
+    shown: PurgePlan,
+    assessment: Assessment,
+    shrinking: Shrinking,
+    started: float,
+    size_before: int | None,
+) -> PurgeOutcome:
+    planned = {deletion.table: deletion.rows for deletion in shown.deletions}
+    planned_updates = {(update.table, update.columns): update.rows for update in shown.updates}
+    return PurgeOutcome(
+        deleted=tuple(
+            TableOutcome(deletion.table, deletion.rows, planned.get(deletion.table, 0))
+            for deletion in assessment.deletions
+        ),
+        updated=tuple(
+            UpdateOutcome(
+                update.table,
+                update.columns,
+                update.rows,
+                planned_updates.get((update.table, update.columns), 0),
+            )
+            for update in assessment.updates
+        ),
+        rows=assessment.rows,
+        updated_rows=assessment.updated_rows,
+        duration_seconds=time.monotonic() - started,
+        size_before_bytes=size_before,
+        size_after_bytes=_size(conn),
+        not_shrunk=tuple(shrinking.not_shrunk),
+    )
+
+
+def _size(conn: Connection) -> int | None:
+    """Of the database; None when it can't be asked any more."""
+    try:
+        return catalog.read_database(conn).size_bytes
+    except psycopg.Error:
+        return None

@@ -1,0 +1,49 @@
+"""Makes the plan of a purge: everything that is going to happen, counted. Reads only."""
+
+from __future__ import annotations
+
+from aperture_db import catalog
+from aperture_db.connection import Connection
+from aperture_db.library import read_active_model, read_embedding_tables
+from aperture_db.purge.assess import assess
+from aperture_db.purge.hazards import find_hazards
+from aperture_db.purge.jobs import jobs_after
+from aperture_db.purge.losses import find_losses
+from aperture_db.purge.report import PurgePlan
+from aperture_db.purge.scopes import Options, What, scope_of
+from aperture_db.purge.selection import select
+from aperture_db.purge.situation import Situation
+
+STOP_APERTURE = (
+    "Stop Aperture (docker stop aperture): a job that runs meanwhile works with ids that are gone."
+)
+START_APERTURE = "Start Aperture again (docker start aperture)."
+
+
+def plan(conn: Connection, what: What, options: Options) -> PurgePlan:
+    """Plan a purge of anything but everything, within one transaction.
+
+    Needs SELECT on the tables concerned, and looks for the privileges that the purge will need.
+    Waits behind ACCESS EXCLUSIVE locks: set lock_timeout first.
+    """
+    database = catalog.read_database(conn)
+    scope = scope_of(what, options)
+    selection = select(conn, scope)
+    assessment = assess(conn, selection, database.role)
+    tables = catalog.readable_tables(selection.tables.values())
+    model = read_active_model(conn, read_embedding_tables(conn), tables)
+    situation = Situation(conn, what, options, tables, selection, assessment.counts)
+    return PurgePlan(
+        what=what,
+        deletions=assessment.deletions,
+        updates=assessment.updates,
+        kept=scope.kept,
+        losses=tuple(find_losses(situation)),
+        warnings=tuple(find_hazards(situation)),
+        first=(STOP_APERTURE,),
+        then=(START_APERTURE,),
+        jobs=tuple(jobs_after(situation, model)),
+        rows=assessment.rows,
+        updated_rows=assessment.updated_rows,
+        planned_at=database.read_at,
+    )

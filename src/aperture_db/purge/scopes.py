@@ -1,0 +1,272 @@
+"""What each option takes, resets and keeps, by the names of Aperture's tables.
+
+Rows that foreign keys take along are not listed here: `selection` finds them in the catalog. A
+table or column that a version lacks is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from aperture_db.library import SYNC_MARKS, Media
+
+NULL = "NULL"
+NOT_SET_BY_USER = "is_user_set IS NOT TRUE"
+
+
+class What(StrEnum):
+    """The choices of --what."""
+
+    MOVIES = "movies"
+    SERIES = "series"
+    CONTENT = "content"
+    WATCH_HISTORY = "watch-history"
+    RATINGS = "ratings"
+    EVERYTHING = "everything"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an administrator can decide about a purge besides what it takes."""
+
+    include_locked: bool = False
+    """Reset taste profiles that users have locked, too."""
+    keep_recommendations: bool = False
+    """With watch-history: leave the recommendations that were made from it."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that go: all of a table, or those that meet every condition given."""
+
+    table: str
+    media: tuple[str, ...] = ()
+    """Values of `media_type`. Before a table had that column, all of its rows were of films."""
+    where: str | None = None
+    """A condition on the table's own columns."""
+
+
+@dataclass(frozen=True)
+class Reset:
+    """Columns that get another value in rows that stay."""
+
+    table: str
+    columns: Mapping[str, str]
+    """The new value, as SQL, by column."""
+    effect: str
+    """What that means, for the user."""
+    media: tuple[str, ...] = ()
+    where: str | None = None
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What one option does."""
+
+    rows: tuple[Rows, ...]
+    resets: tuple[Reset, ...]
+    kept: tuple[str, ...]
+    """What stays although one might expect otherwise, in words."""
+    embeddings: frozenset[Media] = frozenset()
+    """All embeddings of these go."""
+
+
+def scope_of(what: What, options: Options) -> Scope:
+    """What `what` does; `everything` is no scope, but a rebuild."""
+    match what:
+        case What.MOVIES:
+            return _content_scope((Media.MOVIE,), options)
+        case What.SERIES:
+            return _content_scope((Media.SERIES,), options)
+        case What.CONTENT:
+            return _content_scope((Media.MOVIE, Media.SERIES), options)
+        case What.WATCH_HISTORY:
+            return _watch_history_scope(options)
+        case What.RATINGS:
+            return _ratings_scope(options)
+        case What.EVERYTHING:
+            raise ValueError("everything is a rebuild")
+
+
+def _content_scope(media: tuple[Media, ...], options: Options) -> Scope:
+    """Films, series, or both with all that was made from them."""
+    films, series = Media.MOVIE in media, Media.SERIES in media
+    embeddings = {*media, Media.EPISODE} if series else set(media)
+    return Scope(
+        rows=(
+            *(_film_rows() if films else ()),
+            *(_series_rows() if series else ()),
+            *(_rows_of_both() if films and series else _rows_by_media(media[0])),
+            Rows("assistant_suggestions"),
+        ),
+        resets=tuple(_content_resets(media, options)),
+        kept=_kept_with_content(media),
+        embeddings=frozenset(embeddings),
+    )
+
+
+def _film_rows() -> tuple[Rows, ...]:
+    return (Rows("movies"), Rows("collections"), Rows("gap_analysis_runs"))
+
+
+def _series_rows() -> tuple[Rows, ...]:
+    return (Rows("series"), Rows("episodes"), Rows("user_watching_series"))
+
+
+def _rows_of_both() -> tuple[Rows, ...]:
+    return (
+        Rows("watch_history"),
+        Rows("user_ratings"),
+        *_recommendations(),
+        Rows("similarity_validation_cache"),
+        *_derived_taste(),
+    )
+
+
+def _rows_by_media(media: Media) -> tuple[Rows, ...]:
+    watched = "movie" if media is Media.MOVIE else "episode"
+    either_type = f"source_type = '{media}' OR target_type = '{media}'"
+    return (
+        Rows("watch_history", media=(watched,)),
+        Rows("user_ratings", where=f"{media}_id IS NOT NULL"),
+        Rows("recommendation_runs", media=(media,)),
+        Rows("discovery_runs", media=(media,)),
+        Rows("similarity_validation_cache", where=either_type),
+        Rows("user_franchise_preferences", media=(media,), where=NOT_SET_BY_USER),
+    )
+
+
+def _recommendations() -> tuple[Rows, ...]:
+    """Whole runs: a completed run without candidates would empty the users' libraries."""
+    return (Rows("recommendation_runs"), Rows("discovery_runs"))
+
+
+def _derived_taste() -> tuple[Rows, ...]:
+    return (
+        Rows("user_franchise_preferences", where=NOT_SET_BY_USER),
+        Rows("user_genre_weights", where=NOT_SET_BY_USER),
+    )
+
+
+def _content_resets(media: tuple[Media, ...], options: Options) -> Iterator[Reset]:
+    yield _history_marks("movie" if each is Media.MOVIE else "episode" for each in media)
+    yield from _taste_resets(media, options)
+    is_both = len(media) > 1
+    yield _franchise_counters(() if is_both else media)
+    types = ", ".join(f"'{each}'" for each in media)
+    yield Reset(
+        "graph_playlists",
+        {"source_item_id": NULL},
+        "the playlist stays, what it was made from is gone",
+        where=f"source_item_type IN ({types})",
+    )
+    if Media.MOVIE in media:
+        yield Reset(
+            "channels", {"example_movie_ids": "'{}'"}, "the channel stays, its example films go"
+        )
+
+
+def _watch_history_scope(options: Options) -> Scope:
+    made_from_it = (*_recommendations(), Rows("assistant_suggestions"))
+    media = (Media.MOVIE, Media.SERIES)
+    recommendations = (
+        ("recommendations and discoveries, although they name what was watched",)
+        if options.keep_recommendations
+        else ()
+    )
+    return Scope(
+        rows=(
+            Rows("watch_history"),
+            *_derived_taste(),
+            *(() if options.keep_recommendations else made_from_it),
+        ),
+        resets=(
+            _history_marks(("movie", "episode")),
+            *_taste_resets(media, options),
+            _franchise_counters(()),
+        ),
+        kept=(
+            "films, series, episodes and their embeddings",
+            "ratings",
+            *recommendations,
+            "franchise and genre preferences that users set themselves",
+            "users, settings, chats, channels, playlists, all configuration, job history",
+        ),
+    )
+
+
+def _ratings_scope(options: Options) -> Scope:
+    marks = [mark.column for mark in SYNC_MARKS if mark.table == "user_ratings"]
+    return Scope(
+        rows=(Rows("user_ratings"),),
+        resets=(
+            Reset("users", dict.fromkeys(marks, NULL), "shown as never synced with Trakt"),
+            Reset(
+                "user_taste_profiles",
+                {"auto_updated_at": NULL},
+                "computed anew by the next recommendations",
+                where=_unless_locked(options),
+            ),
+        ),
+        kept=(
+            "films, series, watch history, embeddings and recommendations",
+            "how each user wants disliked titles treated",
+            "users, settings, chats, channels, playlists, all configuration, job history",
+        ),
+    )
+
+
+def _history_marks(media_types: Iterator[str] | tuple[str, ...]) -> Reset:
+    wanted = set(media_types)
+    marks = [mark.column for mark in SYNC_MARKS if mark.media_type in wanted]
+    return Reset("users", dict.fromkeys(marks, NULL), "the next sync fetches the whole history")
+
+
+def _taste_resets(media: tuple[Media, ...], options: Options) -> Iterator[Reset]:
+    yield Reset(
+        "user_taste_profiles",
+        dict.fromkeys(("embedding", "embedding_model", "auto_updated_at"), NULL),
+        "computed anew by the next recommendations; settings stay",
+        media=() if len(media) > 1 else media,
+        where=_unless_locked(options),
+    )
+    prefixes = ["" if each is Media.MOVIE else "series_" for each in media]
+    names = ("embedding", "embedding_updated_at", "synopsis", "synopsis_updated_at")
+    yield Reset(
+        "user_preferences",
+        {f"{prefix}taste_{name}": NULL for prefix in prefixes for name in names},
+        "each user asks for a new synopsis; settings stay",
+    )
+
+
+def _franchise_counters(media: tuple[Media, ...]) -> Reset:
+    return Reset(
+        "user_franchise_preferences",
+        {"items_watched": "0", "total_engagement": "0"},
+        "counters of what users set themselves; the setting stays",
+        media=media,
+        where="is_user_set",
+    )
+
+
+def _unless_locked(options: Options) -> str | None:
+    return None if options.include_locked else "is_locked IS NOT TRUE"
+
+
+def _kept_with_content(media: tuple[Media, ...]) -> tuple[str, ...]:
+    others: tuple[str, ...] = ()
+    if Media.SERIES not in media:
+        others = ("series and episodes with all that belongs to them",)
+    elif Media.MOVIE not in media:
+        others = ("films with all that belongs to them, collections",)
+    genre_weights = "genre weights, which both share; " if len(media) == 1 else ""
+    return (
+        *others,
+        "users, their settings, interests, API keys and logins",
+        f"{genre_weights}franchise and genre preferences that users set themselves",
+        "chats, channels, playlists, virtual libraries, uploaded pictures",
+        "requests sent to Seerr, the discovery pool, caches of TMDb, studios and networks",
+        "all configuration, job history",
+    )

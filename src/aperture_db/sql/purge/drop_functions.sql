@@ -1,0 +1,2 @@
+-- Drop Aperture's functions. Privilege: owner of each.
+DROP FUNCTION {functions}

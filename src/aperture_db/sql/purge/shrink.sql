@@ -1,0 +1,3 @@
+-- Give the space of deleted rows back, without waiting for a lock.
+-- Privilege: owner of the table.
+VACUUM ({options}) {table}

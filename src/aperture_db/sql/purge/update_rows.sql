@@ -1,0 +1,2 @@
+-- Give columns another value. Privilege: UPDATE and SELECT on the table.
+UPDATE {table} SET {assignments} WHERE {condition}
