@@ -13,7 +13,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -48,10 +48,17 @@ class Cluster:
         return self.data.parent / f"{self.data.name}.log"
 
     def create(
-        self, password: str, *, user: str = "aperture", settings: Mapping[str, str] | None = None
+        self,
+        password: str,
+        *,
+        user: str = "aperture",
+        settings: Mapping[str, str] | None = None,
+        inherited: Sequence[int] = (),
     ) -> None:
         """Make the data directory with one superuser who logs in by password (SCRAM), over
-        loopback TCP only. `settings` are lines of postgresql.conf, values unquoted."""
+        loopback TCP only. `settings` are lines of postgresql.conf, values unquoted. initdb gets
+        the `inherited` descriptors: a lock then holds until it has ended, even if this process
+        is killed."""
         self.data.mkdir(parents=True, mode=0o700)
         give_to_server_account(self.data)
         with tempfile.NamedTemporaryFile("w", dir=self.data.parent, suffix=".pw") as password_file:
@@ -66,6 +73,7 @@ class Cluster:
                 "--auth=scram-sha-256",
                 "--encoding=UTF8",
                 "--no-locale",
+                inherited=inherited,
             )
         self.configure({"listen_addresses": BIND_ADDRESS, "unix_socket_directories": ""})
         self.configure(settings or {})
@@ -108,7 +116,9 @@ class Cluster:
     def running_port(self) -> int | None:
         """The port that a running server listens on; after a crash, that it listened on."""
         try:
-            return int(self._pid_file.read_text().splitlines()[PID_FILE_PORT_LINE])
+            lines = self._pid_file.read_text().splitlines()
+            # initdb's own process, which listens nowhere, writes its pid as a negative number.
+            return int(lines[PID_FILE_PORT_LINE]) if int(lines[0]) > 0 else None
         except (FileNotFoundError, IndexError, ValueError):
             return None
 
@@ -116,9 +126,11 @@ class Cluster:
     def _pid_file(self) -> Path:
         return self.data / "postmaster.pid"
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str, inherited: Sequence[int] = ()) -> None:
         logged = self.log.stat().st_size if self.log.exists() else 0
-        done = run_as_server_account([self.programs / program, *arguments], self.programs)
+        done = run_as_server_account(
+            [self.programs / program, *arguments], self.programs, inherited=inherited
+        )
         if done.returncode != 0:
             raise ApertureDbError(
                 f"the embedded server's {program} failed",

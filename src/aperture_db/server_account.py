@@ -56,11 +56,15 @@ def give_to_server_account(path: Path) -> None:
 
 
 def run_as_server_account(
-    command: Sequence[str | Path], programs: Path, home: Path | None = None
+    command: Sequence[str | Path],
+    programs: Path,
+    home: Path | None = None,
+    inherited: Sequence[int] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run a program of the server; its output, errors included, is in `stdout`.
 
-    `programs` is the directory of the server's programs, `home` the HOME they see.
+    `programs` is the directory of the server's programs, `home` the HOME they see, `inherited`
+    are file descriptors that the program gets too.
     """
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -82,6 +86,7 @@ def run_as_server_account(
             user=account.pw_uid if account else None,
             group=account.pw_gid if account else None,
             extra_groups=[] if account else None,
+            pass_fds=inherited,
             check=False,
         )
         output.seek(0)

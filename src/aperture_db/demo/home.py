@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pathlib import Path
 from aperture_db.embedded import Cluster, server_programs, state_directory
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.server_account import make_enterable_directory
+
+DELETE_TRIES, DELETE_PAUSE_SECONDS = 20, 0.1
 
 
 class DemoState(StrEnum):
@@ -85,7 +88,7 @@ class DemoHome:
         self.write_state(DemoState.UNFINISHED)
         for entry in self.directory.iterdir():
             if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
+                _delete_tree(entry)
             elif entry != self._state_file:
                 entry.unlink()
         shutil.rmtree(self.directory)
@@ -125,6 +128,16 @@ class Lock:
 
     def wait(self) -> None:
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+
+
+def _delete_tree(path: Path) -> None:
+    """Delete a directory in which a dying process may still make files."""
+    for _attempt in range(DELETE_TRIES - 1):
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(DELETE_PAUSE_SECONDS)
+    shutil.rmtree(path)
 
 
 def find_home() -> DemoHome:

@@ -43,7 +43,7 @@ def start() -> Iterator[Step | Ready]:
     home = find_home()
     with _exclusive(home) as lock:
         yield from _wait_for(lock)
-        yield from _start(home)
+        yield from _start(home, lock)
 
 
 def stop() -> Iterator[Step | Stopped]:
@@ -63,7 +63,7 @@ def reset() -> Iterator[Step | Ready]:
             yield Step("Deleting the demo")
             _stop(home)
             home.delete()
-        yield from _start(home)
+        yield from _start(home, lock)
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def _wait_for(lock: Lock) -> Iterator[Step]:
         lock.wait()
 
 
-def _start(home: DemoHome) -> Iterator[Step | Ready]:
+def _start(home: DemoHome, lock: Lock) -> Iterator[Step | Ready]:
     state = home.read_state()
     if state is DemoState.COMPLETE and home.has_current_data() and home.url_file.exists():
         yield from _start_complete(home)
@@ -87,7 +87,7 @@ def _start(home: DemoHome) -> Iterator[Step | Ready]:
         yield Step("Deleting an unfinished or outdated demo")
         _stop(home)
         home.delete()
-    yield from _create(home)
+    yield from _create(home, lock)
 
 
 def _start_complete(home: DemoHome) -> Iterator[Step | Ready]:
@@ -111,14 +111,14 @@ def _start_complete(home: DemoHome) -> Iterator[Step | Ready]:
     yield Ready(origin, target, home.url_file, home.directory)
 
 
-def _create(home: DemoHome) -> Iterator[Step | Ready]:
+def _create(home: DemoHome, lock: Lock) -> Iterator[Step | Ready]:
     yield Step("Preparing PostgreSQL")
     cluster = home.cluster()
     try:
         home.make_directory()
         yield Step("Creating a database server")
         password = new_password()
-        cluster.create(password, settings=SERVER_SETTINGS)
+        cluster.create(password, settings=SERVER_SETTINGS, inherited=[lock.descriptor])
         cluster = _start_on_free_port(cluster)
         url = make_url(password, cluster.port, DATABASE)
         write_private(home.url_file, f"{url}\n")
