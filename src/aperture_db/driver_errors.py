@@ -28,6 +28,11 @@ BAD_SETTING = re.compile(
     r"invalid \S+ value|invalid (?:connection option|port number|integer value)|weak sslmode"
     r'|definition of service ".*" not found|service file ".*" not found|could not match \d+ '
 )
+# Who tells it, and where: the user reads the target above.
+LIBPQ_PREFIXES = re.compile(
+    r"^(?:connection (?:failed|is bad): |connection to server .*? failed: "
+    r"|consuming input failed: |(?:FATAL|ERROR):\s+)*"
+)
 PGPASS_FILE = re.compile(r'password retrieved from file "(.*)"')
 
 
@@ -207,4 +212,4 @@ def _first_sentence(message: str) -> str:
     """The telling line of libpq's message. What follows it are explanations, and the same again
     for every address that was tried."""
     line = next(filter(None, map(str.strip, message.splitlines())), "no reason was given")
-    return re.sub(r"^.*?(?:failed|is bad): (?:FATAL:\s*)?", "", line) or line
+    return LIBPQ_PREFIXES.sub("", line) or line

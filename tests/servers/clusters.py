@@ -49,11 +49,11 @@ def start_on_free_port(cluster: Cluster) -> Cluster:
     raise AssertionError("not reached")
 
 
-def superuser_conninfo(cluster: Cluster, password: str) -> str:
+def superuser_conninfo(cluster: Cluster, password: str, port: int | None = None) -> str:
     """Superuser access to the database `postgres`."""
     return make_conninfo(
         host=BIND_ADDRESS,
-        port=cluster.port,
+        port=port or cluster.port,
         user=SUPERUSER,
         password=password,
         dbname="postgres",

@@ -19,6 +19,7 @@ from tests.servers.pgbouncer import start_pgbouncer, through_port
 from tests.servers.roles import Rights, drop_role, make_role
 from tests.servers.shared import SharedServers
 from tests.servers.standby import ReplicatedDatabase, start_standby
+from tests.servers.starting import StartingServer, start_starting_server
 from tests.servers.tls import TlsServer, start_tls_server
 
 SERVERS = pytest.StashKey[SharedServers]()
@@ -140,6 +141,16 @@ def crowded_server(servers: SharedServers) -> Iterator[CrowdedServer]:
     answer = servers.get("crowded", lambda home: start_crowded_server(server_programs(), home))
     with servers.exclusive("crowd"), crowd(answer["conninfo"]) as crowded:
         yield crowded
+
+
+@pytest.fixture
+def starting_server(servers: SharedServers) -> Iterator[StartingServer]:
+    """A server of the test's own that is starting up until the test calls `.finish()`."""
+    home = servers.directory / f"starting_{secrets.token_hex(4)}"
+    home.mkdir()
+    server = start_starting_server(server_programs(), home)
+    yield server
+    server.finish()
 
 
 @pytest.fixture

@@ -12,8 +12,13 @@ from tests.servers.certificates import make_authority, make_server_certificate
 from tests.servers.clusters import create_cluster, start_on_free_port, superuser_conninfo
 
 HOST = "localhost"
-# The role tls_only is turned away without TLS.
-HBA = "hostnossl all tls_only all reject\n"
+# Without a password these roles get so far as to hear what is wrong with them: tls_only may
+# not come without TLS, stranger not at all, and ghost does not exist.
+HBA = """\
+hostnossl all tls_only all reject
+host all stranger all reject
+host all ghost all trust
+"""
 
 
 @dataclass(frozen=True)

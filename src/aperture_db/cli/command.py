@@ -40,7 +40,8 @@ CONNECTION_OPTIONS: dict[str, Any] = {
     "connect_timeout": Annotated[
         int,
         typer.Option(
-            min=1, metavar="SECONDS", rich_help_panel=CONNECTION_PANEL,
+            # libpq takes 1 for 2 as well.
+            min=2, metavar="SECONDS", rich_help_panel=CONNECTION_PANEL,
             help="Give up an attempt to connect after this time.",
         ),
     ],

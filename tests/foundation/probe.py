@@ -1,0 +1,49 @@
+"""The program with one more command, `probe`, which runs the statements it is given: the
+foundation under every command, without what a real command does.
+
+Run as `python -m tests.foundation.probe probe …`.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from aperture_db.cli.app import app
+from aperture_db.cli.command import command
+from aperture_db.cli.run import Run
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    values: list[object]
+
+
+@command(app, "probe", panel="Inspect")
+def probe(
+    run: Run,
+    sql: Annotated[list[str], typer.Option(help="A statement; its first value is shown.")] = [],  # noqa: B006
+    write: Annotated[bool, typer.Option("--write", help="Not in a read-only transaction.")] = False,
+    crash: Annotated[str, typer.Option(help="Raise an unexpected error with this text.")] = "",
+) -> None:
+    """Run statements in one transaction."""
+    run.interrupted_note = "the probe was rolled back"
+    values: list[object] = []
+    with run.connect(read_only=not write) as conn, conn.transaction():
+        for statement in sql or ["SELECT 1"]:
+            run.say(f"running: {statement}")
+            row = conn.execute(statement.encode()).fetchone()
+            values.append(row[0] if row else None)
+        if crash:
+            raise RuntimeError(crash)
+    run.show(ProbeReport(values), lambda report: "\n".join(map(str, report.values)))
+
+
+if __name__ == "__main__":
+    from aperture_db.cli import main
+
+    sys.argv[0] = "aperture-db"
+    main()
