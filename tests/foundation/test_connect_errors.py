@@ -129,8 +129,8 @@ def test_closed_at_once() -> None:
     assert error.code == "closed_at_once"
     assert told(error) == [
         (
-            "what listens on 127.0.0.1 port 5432 closed the connection: a server that is not up yet, "
-            "or something else than PostgreSQL"
+            "what listens on 127.0.0.1 port 5432 closed the connection: "
+            "a server that is not up yet, or something else than PostgreSQL"
         ),
         "try again with --wait 60, or correct host and port in --database-url",
     ]
