@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -41,7 +41,7 @@ def fill(
     now: datetime | None = None,
     seed: int = SEED,
     indexes_last: bool = False,
-) -> Iterator[TableFilled | VectorIndexBuilt]:
+) -> Generator[TableFilled | VectorIndexBuilt, None, None]:
     """Fill all tables in one transaction; an iterator left early leaves nothing behind.
 
     The same size, `now` and seed give the same rows. `indexes_last` drops the vector indexes of
