@@ -17,6 +17,7 @@ from aperture_db.cli import (
     clean,
     demo,
     migrate,
+    purge,
     restore,
     stats,
     vacuum,
@@ -55,7 +56,7 @@ def program(
     """Look after the PostgreSQL database of Aperture."""
 
 
-for module in (stats, check_extensions, clean, migrate, vacuum, backup, restore, demo):
+for module in (stats, check_extensions, clean, migrate, vacuum, backup, restore, purge, demo):
     module.register(app)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aperture_db import catalog
@@ -13,7 +13,7 @@ from aperture_db.grants import quote_identifier
 from aperture_db.library import group_of
 from aperture_db.purge.counting import Counted, count_effects, count_obstacle
 from aperture_db.purge.possessions import Possessions
-from aperture_db.purge.report import Deletion, Update, Way
+from aperture_db.purge.report import Deletion, MissingPrivilege, Update, Way
 from aperture_db.purge.selection import TRUE, Selection, TableEffect
 from aperture_db.purge.ways import Ways, choose_ways, read_key_definitions
 
@@ -30,6 +30,7 @@ class Assessment:
     ways: Ways
     deletions: tuple[Deletion, ...]
     updates: tuple[Update, ...]
+    missing: tuple[MissingPrivilege, ...]
 
     @property
     def rows(self) -> int:
@@ -43,10 +44,11 @@ class Assessment:
 def assess(conn: Connection, selection: Selection, role: str) -> Assessment:
     """Count everything within the open transaction.
 
-    Raises ApertureDbError when the role lacks a privilege, or when rows that are out of scope
+    Raises ApertureDbError when the role may not read a table, or when rows that are out of scope
     refer to rows that go by a foreign key that forbids it.
     """
-    _require(conn, _missing_to_read(selection), role)
+    to_read = [("SELECT", effect.table, effect.table.may_select) for effect in selection.effects]
+    require_privileges(_missing(conn, to_read, role), role)
     set_local(conn, work_mem=WORK_MEMORY)
     for obstacle in selection.obstacles:
         if rows := count_obstacle(conn, obstacle):
@@ -62,13 +64,26 @@ def assess(conn: Connection, selection: Selection, role: str) -> Assessment:
             )
     counts = count_effects(conn, selection.effects)
     ways = choose_ways(selection, counts, read_key_definitions(conn))
-    _require(conn, _missing_to_write(selection, ways), role)
     return Assessment(
         counts,
         ways,
         tuple(_deletions(conn, selection, counts, ways)),
         tuple(_updates(selection, counts)),
+        _missing(conn, _wanted_to_write(selection, ways), role),
     )
+
+
+def require_privileges(missing: Sequence[MissingPrivilege], role: str) -> None:
+    """Raise ApertureDbError that names every missing privilege and how to grant it."""
+    if missing:
+        named = "; ".join(f"{each.privilege} on {', '.join(each.tables)}" for each in missing)
+        raise ApertureDbError(
+            f"role {role} may not do this purge, nothing was changed",
+            why=f"it lacks {named}",
+            next_step="connect as the owner of Aperture's tables, which is faster, too; "
+            "or as the owner run: " + " ".join(each.grant for each in missing),
+            code="no_privilege",
+        )
 
 
 def assess_rebuild(conn: Connection, possessions: Possessions) -> Assessment:
@@ -80,6 +95,7 @@ def assess_rebuild(conn: Connection, possessions: Possessions) -> Assessment:
         counts,
         Ways((), (), ()),
         tuple(replace(deletion, way=Way.REBUILD) for deletion in deletions),
+        (),
         (),
     )
 
@@ -127,41 +143,29 @@ def _updates(selection: Selection, counts: Mapping[int, Counted]) -> Iterator[Up
             )
 
 
-def _missing_to_read(selection: Selection) -> Iterator[tuple[str, Table]]:
-    for effect in selection.effects:
-        if not effect.table.may_select:
-            yield "SELECT", effect.table
-
-
-def _missing_to_write(selection: Selection, ways: Ways) -> Iterator[tuple[str, Table]]:
-    for effect in ways.deleted:
-        if not effect.table.may_delete:
-            yield "DELETE", effect.table
-    for effect in selection.effects:
-        if effect.changes and not effect.table.may_update:
-            yield "UPDATE", effect.table
-
-
-def _require(conn: Connection, missing: Iterator[tuple[str, Table]], role: str) -> None:
-    """Raise ApertureDbError that names every missing privilege and how to grant it."""
+def _missing(
+    conn: Connection, wanted: Iterable[tuple[str, Table, bool]], role: str
+) -> tuple[MissingPrivilege, ...]:
+    """Of privileges on tables, those that are not there, by privilege."""
     tables: dict[str, list[Table]] = {}
-    for privilege, table in missing:
-        tables.setdefault(privilege, []).append(table)
-    if not tables:
-        return
-    grants = [_grant(conn, privilege, each, role) for privilege, each in tables.items()]
-    named = "; ".join(
-        f"{privilege} on {', '.join(map(shown_name, each))}" for privilege, each in tables.items()
-    )
-    raise ApertureDbError(
-        f"role {role} may not do this purge, nothing was changed",
-        why=f"it lacks {named}",
-        next_step="connect as the owner of Aperture's tables, which is faster, too; "
-        "or as the owner run: " + " ".join(grants),
-        code="no_privilege",
+    for privilege, table, is_there in wanted:
+        if not is_there:
+            tables.setdefault(privilege, []).append(table)
+    return tuple(
+        MissingPrivilege(
+            privilege,
+            tuple(map(shown_name, each)),
+            f"GRANT {privilege} ON TABLE "
+            f"{', '.join(table.identifier.as_string(conn) for table in each)} "
+            f"TO {quote_identifier(role)};",
+        )
+        for privilege, each in tables.items()
     )
 
 
-def _grant(conn: Connection, privilege: str, tables: list[Table], role: str) -> str:
-    names = ", ".join(table.identifier.as_string(conn) for table in tables)
-    return f"GRANT {privilege} ON TABLE {names} TO {quote_identifier(role)};"
+def _wanted_to_write(selection: Selection, ways: Ways) -> Iterator[tuple[str, Table, bool]]:
+    for effect in ways.deleted:
+        yield "DELETE", effect.table, effect.table.may_delete
+    for effect in selection.effects:
+        if effect.changes:
+            yield "UPDATE", effect.table, effect.table.may_update

@@ -8,8 +8,15 @@ from aperture_db.purge.report import PurgeOutcome
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A part of the work begins. Until Committing, an interruption undoes all of it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Doing:
-    """A step begins. Until Committing, an interruption undoes all of them."""
+    """A step of the phase begins."""
 
     text: str
     done: int = 0
@@ -33,4 +40,4 @@ class Purged:
     outcome: PurgeOutcome
 
 
-Event = Doing | Committing | Committed | Purged
+Event = Phase | Doing | Committing | Committed | Purged

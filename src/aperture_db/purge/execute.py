@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,7 +17,7 @@ from aperture_db.driver_errors import translate_query_error
 from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.preconditions import connection_check_interval
 from aperture_db.purge.assess import Assessment
-from aperture_db.purge.events import Committed, Committing, Doing, Event, Purged
+from aperture_db.purge.events import Committed, Committing, Doing, Event, Phase, Purged
 from aperture_db.purge.footprints import not_as_planned
 from aperture_db.purge.locks import CONFLICTS, LockRefusedError, describe_refusal
 from aperture_db.purge.report import (
@@ -55,7 +55,7 @@ class Work(Protocol):
 
 def execute(
     conn: Connection, target: Target, shown: PurgePlan, work: Work, limits: Limits
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Do `work`, which must be what the plan has shown; the last event is Purged.
 
     Takes ACCESS EXCLUSIVE locks on every table that loses rows, until the commit. Any error,
@@ -68,15 +68,16 @@ def execute(
     progress = _Progress()
     with _explained(conn, target, limits, progress), conn.transaction():
         _set_limits(conn, interval)
-        yield Doing("waiting for locks")
+        yield Phase("waiting for locks")
         work.lock(conn, limits.lock_timeout_seconds)
         counters_work = _begin(conn, progress)
-        yield Doing("counting")
+        yield Phase("counting again")
         assessment = work.assess(conn)
         require_expected(assessment.rows, limits.expected_rows)
         _require_shown(assessment, shown)
+        yield Phase("purging")
         yield from work.act(conn)
-        yield Doing("verifying")
+        yield Phase("verifying that nothing else changed")
         work.verify(conn, counters_work=counters_work)
         progress.is_committing = True
         yield Committing()
@@ -187,6 +188,7 @@ def _outcome(
     started: float,
     size_before: int | None,
 ) -> PurgeOutcome:
+    size_after = _size(conn)
     planned = {deletion.table: deletion.rows for deletion in shown.deletions}
     planned_updates = {(update.table, update.columns): update.rows for update in shown.updates}
     return PurgeOutcome(
@@ -207,7 +209,8 @@ def _outcome(
         updated_rows=assessment.updated_rows,
         duration_seconds=time.monotonic() - started,
         size_before_bytes=size_before,
-        size_after_bytes=_size(conn),
+        size_after_bytes=size_after,
+        freed_bytes=None if size_before is None or size_after is None else size_before - size_after,
         not_shrunk=tuple(shrinking.not_shrunk),
     )
 

@@ -9,8 +9,8 @@ from psycopg import sql
 from aperture_db.activity import find_other_sessions
 from aperture_db.library import Media
 from aperture_db.purge.report import Hazard
-from aperture_db.purge.scopes import What
 from aperture_db.purge.situation import Situation
+from aperture_db.purge.what import What
 
 RUN_TABLES = ("enrichment_runs", "recommendation_runs", "discovery_runs", "gap_analysis_runs")
 NAMED_SESSIONS = 3

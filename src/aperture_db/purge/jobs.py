@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from aperture_db.library import ActiveModel, Media
 from aperture_db.purge.report import Job
-from aperture_db.purge.scopes import What
 from aperture_db.purge.situation import Situation
+from aperture_db.purge.what import What
 
 # Their models run on the administrator's own machine.
 FREE_PROVIDERS = ("ollama", "openai-compatible")

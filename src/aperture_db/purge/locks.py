@@ -34,6 +34,8 @@ CONFLICTS = {
     Mode.ACCESS_EXCLUSIVE: ("AccessShareLock", "RowShareLock", *WRITERS),
     Mode.SHARE_ROW_EXCLUSIVE: WRITERS,
 }
+# What keeps a table from being read, and so a plan from being made.
+READ_CONFLICTS = ("AccessExclusiveLock",)
 # A deadlock is an end of the wait, too: the other session took the same locks in another order.
 BUSY_ERRORS = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 

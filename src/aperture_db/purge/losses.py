@@ -8,8 +8,8 @@ from psycopg import sql
 
 from aperture_db import sql as queries
 from aperture_db.purge.report import Loss
-from aperture_db.purge.scopes import What
 from aperture_db.purge.situation import Situation
+from aperture_db.purge.what import What
 
 WATCHING_SETTING = "watching_library_enabled"
 

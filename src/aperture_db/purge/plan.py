@@ -10,9 +10,10 @@ from aperture_db.purge.hazards import find_hazards
 from aperture_db.purge.jobs import jobs_after
 from aperture_db.purge.losses import find_losses
 from aperture_db.purge.report import PurgePlan
-from aperture_db.purge.scopes import Options, What, scope_of
+from aperture_db.purge.scopes import Options, scope_of
 from aperture_db.purge.selection import select
 from aperture_db.purge.situation import Situation
+from aperture_db.purge.what import What
 
 STOP_APERTURE = (
     "Stop Aperture (docker stop aperture): a job that runs meanwhile works with ids that are gone."
@@ -35,11 +36,13 @@ def plan(conn: Connection, what: What, options: Options) -> PurgePlan:
     situation = Situation(conn, what, options, tables, selection, assessment.counts)
     return PurgePlan(
         what=what,
+        options=options,
         deletions=assessment.deletions,
         updates=assessment.updates,
         kept=scope.kept,
         losses=tuple(find_losses(situation)),
         warnings=tuple(find_hazards(situation)),
+        missing_privileges=assessment.missing,
         first=(STOP_APERTURE,),
         then=(START_APERTURE,),
         jobs=tuple(jobs_after(situation, model)),

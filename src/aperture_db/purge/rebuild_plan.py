@@ -16,9 +16,14 @@ from aperture_db.purge.plan import START_APERTURE, STOP_APERTURE
 from aperture_db.purge.possessions import Possessions
 from aperture_db.purge.recorded import Rebuildable, require_rebuildable
 from aperture_db.purge.report import Hazard, Loss, PurgePlan
-from aperture_db.purge.scopes import Options, What
+from aperture_db.purge.scopes import Options
 from aperture_db.purge.situation import Situation
+from aperture_db.purge.what import What
 
+ADDITIONS = (
+    "Note what you have added to Aperture's tables yourself: indexes, triggers, policies and "
+    "columns go."
+)
 SETUP = "Finish the setup wizard at once: until then anybody can, without logging in."
 # What users and administrators made, by the table that holds it.
 POSSESSED = (
@@ -56,12 +61,14 @@ def plan_rebuild(conn: Connection, directory: MigrationDirectory, options: Optio
     model = read_active_model(conn, read_embedding_tables(conn), tables)
     return PurgePlan(
         what=what,
+        options=options,
         deletions=assessment.deletions,
         updates=(),
         kept=tuple(_kept(rebuildable)),
         losses=(*find_losses(situation), *_possessed(situation)),
         warnings=(*find_hazards(situation), *_consequences(situation)),
-        first=(STOP_APERTURE,),
+        missing_privileges=(),
+        first=(STOP_APERTURE, ADDITIONS),
         then=(START_APERTURE, SETUP),
         jobs=tuple(jobs_after(situation, model)),
         rows=assessment.rows,
@@ -105,7 +112,3 @@ def _consequences(situation: Situation) -> Iterator[Hazard]:
         table = situation.tables["backup_config"].identifier
         for (path,) in situation.ask("custom_backup_path", table=table):
             yield Hazard("backup_path", f"Backups go to /backups again instead of {path}.")
-    yield Hazard(
-        "additions",
-        "Indexes, triggers, policies and columns that were added to Aperture's tables by hand go.",
-    )

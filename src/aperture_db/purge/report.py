@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from aperture_db.library import Group
-from aperture_db.purge.scopes import What
+from aperture_db.purge.scopes import Options
+from aperture_db.purge.what import What
 
 
 class Way(StrEnum):
@@ -64,6 +65,16 @@ class Hazard:
 
 
 @dataclass(frozen=True)
+class MissingPrivilege:
+    """What the role would need for the purge and does not have."""
+
+    privilege: str
+    tables: tuple[str, ...]
+    grant: str
+    """The statement for the owner of the tables."""
+
+
+@dataclass(frozen=True)
 class Job:
     """A job of Aperture's to run afterwards."""
 
@@ -77,11 +88,14 @@ class PurgePlan:
     """Everything that a purge is going to do, counted exactly."""
 
     what: What
+    options: Options
     deletions: tuple[Deletion, ...]
     updates: tuple[Update, ...]
     kept: tuple[str, ...]
     losses: tuple[Loss, ...]
     warnings: tuple[Hazard, ...]
+    missing_privileges: tuple[MissingPrivilege, ...]
+    """The purge will be refused until these are granted."""
     first: tuple[str, ...]
     """What to do before."""
     then: tuple[str, ...]
@@ -124,14 +138,9 @@ class PurgeOutcome:
     size_before_bytes: int | None
     """Of the database; None where it could not be asked."""
     size_after_bytes: int | None
-    not_shrunk: tuple[str, ...] = ()
+    freed_bytes: int | None
+    not_shrunk: tuple[str, ...]
     """Tables whose space could not be given back."""
-
-    @property
-    def freed_bytes(self) -> int | None:
-        if self.size_before_bytes is None or self.size_after_bytes is None:
-            return None
-        return self.size_before_bytes - self.size_after_bytes
 
 
 @dataclass(frozen=True)
@@ -141,5 +150,5 @@ class PurgeReport:
     plan: PurgePlan
     is_dry_run: bool
     outcome: PurgeOutcome | None = None
-    backup: str | None = field(default=None)
+    backup: str | None = None
     """The file of the backup that was made before."""

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from aperture_db import sql as queries
 from aperture_db.connection import Connection
-from aperture_db.purge.assess import Assessment, assess
+from aperture_db.purge.assess import Assessment, assess, require_privileges
 from aperture_db.purge.counting import count_effects
 from aperture_db.purge.events import Doing
 from aperture_db.purge.footprints import (
@@ -46,6 +46,7 @@ class ScopedWork:
     def assess(self, conn: Connection) -> Assessment:
         self._footprints = read_footprints(conn)
         self._assessment = assess(conn, self._selection, self._role)
+        require_privileges(self._assessment.missing, self._role)
         return self._assessment
 
     def act(self, conn: Connection) -> Iterator[Doing]:

@@ -8,23 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from aperture_db.library import SYNC_MARKS, Media
+from aperture_db.purge.what import What
 
 NULL = "NULL"
 NOT_SET_BY_USER = "is_user_set IS NOT TRUE"
-
-
-class What(StrEnum):
-    """The choices of --what."""
-
-    MOVIES = "movies"
-    SERIES = "series"
-    CONTENT = "content"
-    WATCH_HISTORY = "watch-history"
-    RATINGS = "ratings"
-    EVERYTHING = "everything"
 
 
 @dataclass(frozen=True)
@@ -33,8 +22,8 @@ class Options:
 
     include_locked: bool = False
     """Reset taste profiles that users have locked, too."""
-    keep_recommendations: bool = False
-    """With watch-history: leave the recommendations that were made from it."""
+    keep_runs: bool = False
+    """With watch-history: leave the recommendation runs that were made from it."""
 
 
 @dataclass(frozen=True)
@@ -173,14 +162,14 @@ def _watch_history_scope(options: Options) -> Scope:
     media = (Media.MOVIE, Media.SERIES)
     recommendations = (
         ("recommendations and discoveries, although they name what was watched",)
-        if options.keep_recommendations
+        if options.keep_runs
         else ()
     )
     return Scope(
         rows=(
             Rows("watch_history"),
             *_derived_taste(),
-            *(() if options.keep_recommendations else made_from_it),
+            *(() if options.keep_runs else made_from_it),
         ),
         resets=(
             _history_marks(("movie", "episode")),

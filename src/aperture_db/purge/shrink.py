@@ -11,7 +11,7 @@ from aperture_db import sql as queries
 from aperture_db.catalog import Table
 from aperture_db.connection import Connection
 from aperture_db.purge.assess import Assessment, shown_name
-from aperture_db.purge.events import Doing
+from aperture_db.purge.events import Doing, Phase
 
 # Below this share of a table, what went is better left for new rows than rewritten away.
 REWRITE_SHARE = 0.1
@@ -26,11 +26,13 @@ class Shrinking:
         self.not_shrunk: list[str] = []
         """Tables whose space could not be given back."""
 
-    def run(self, conn: Connection) -> Iterator[Doing]:
-        for effect in self._assessment.ways.deleted:
-            counted = self._assessment.counts[effect.table.oid]
-            if not counted.going:
-                continue
+    def run(self, conn: Connection) -> Iterator[Phase | Doing]:
+        counts = self._assessment.counts
+        losing = [each for each in self._assessment.ways.deleted if counts[each.table.oid].going]
+        if losing:
+            yield Phase("giving the disk space back")
+        for effect in losing:
+            counted = counts[effect.table.oid]
             yield Doing(f"giving back the space of {effect.table.name}")
             rewrites = counted.going >= counted.total * REWRITE_SHARE
             if not _vacuum(conn, effect.table, rewrites=rewrites):

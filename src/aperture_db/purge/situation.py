@@ -12,8 +12,9 @@ from aperture_db.catalog import Table
 from aperture_db.connection import Connection
 from aperture_db.library import Media
 from aperture_db.purge.counting import Counted
-from aperture_db.purge.scopes import Options, What
+from aperture_db.purge.scopes import Options
 from aperture_db.purge.selection import Selection, TableEffect
+from aperture_db.purge.what import What
 
 MEDIA_OF = {
     What.MOVIES: (Media.MOVIE,),

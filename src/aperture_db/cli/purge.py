@@ -1,0 +1,202 @@
+"""`aperture-db purge`."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aperture_db.cli.command import command
+from aperture_db.cli.confirm import ConfirmOption, require_confirmation
+from aperture_db.cli.durations import parse_duration
+from aperture_db.cli.run import Run
+from aperture_db.errors import UsageError
+from aperture_db.purge.what import What
+
+if TYPE_CHECKING:
+    from aperture_db.purge.execute import Limits
+    from aperture_db.purge.report import PurgeOutcome, PurgeReport
+    from aperture_db.purge.scopes import Options
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+
+    @command(app, "purge", panel="Danger")
+    def purge(
+        run: Run,
+        what: Annotated[
+            What,
+            typer.Option("--what", metavar="WHAT", help=f"What goes: {', '.join(What)}."),
+        ],
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Show the plan and stop. Writes nothing.")
+        ] = False,
+        confirm: ConfirmOption = None,
+        expect_rows: Annotated[
+            int | None,
+            typer.Option(
+                min=0, metavar="N", help="Roll back unless exactly N rows go, as --dry-run counts."
+            ),
+        ] = None,
+        backup: Annotated[
+            bool, typer.Option("--backup/--no-backup", help="Back the database up before.")
+        ] = True,
+        directory: Annotated[
+            Path | None,
+            typer.Option(
+                "--dir",
+                metavar="DIR",
+                help="Where the backup goes; else what Aperture is set to, else /backups.",
+            ),
+        ] = None,
+        include_locked: Annotated[
+            bool,
+            typer.Option(
+                "--include-locked", help="Reset taste profiles that users have locked, too."
+            ),
+        ] = False,
+        keep_runs: Annotated[
+            bool,
+            typer.Option(
+                "--keep-runs",
+                help="With watch-history: leave the recommendation runs made from it.",
+            ),
+        ] = False,
+        lock_timeout: Annotated[
+            float,
+            typer.Option(
+                parser=parse_duration, metavar="TIME", help="Wait this long for locked tables."
+            ),
+        ] = "10s",  # type: ignore[assignment]
+    ) -> None:
+        """Delete a part of the library, or everything.
+
+        The plan shows every row that goes or changes, and what can't come back. All of it happens
+        in one transaction: a failure at any point leaves the database as it was.
+        """
+        from aperture_db.purge.execute import Limits, require_expected
+        from aperture_db.purge.scopes import Options
+        from aperture_db.render.purge import render_plan, render_purge
+
+        if keep_runs and what is not What.WATCH_HISTORY:
+            raise UsageError(
+                f"--keep-runs does not go with {what}",
+                why="recommendations name what goes",
+                next_step="leave it out, or use --what watch-history",
+            )
+        options = Options(include_locked, keep_runs)
+        report = _plan(run, what, options, lock_timeout, is_dry_run=dry_run)
+        plan = report.plan
+        if dry_run or not (plan.rows or plan.updated_rows):
+            run.show(report, render_purge)
+            require_expected(plan.rows, expect_rows)
+            return
+        is_asked = confirm is None and not run.options.json
+        if is_asked or not (run.options.quiet or run.options.json):
+            run.err.print(render_plan(plan), "")
+        require_expected(plan.rows, expect_rows)
+        save_to = _backup_directory(run, directory) if backup else None
+        require_confirmation(run, confirm, _question(run, report, save_to))
+        if save_to is not None:
+            report = replace(report, backup=str(_back_up(run, save_to, lock_timeout)))
+            run.data = report
+        outcome = _execute(run, report, options, Limits(lock_timeout, expect_rows))
+        run.show(replace(report, outcome=outcome), render_purge)
+
+
+def _plan(
+    run: Run, what: What, options: Options, lock_timeout: float, *, is_dry_run: bool
+) -> PurgeReport:
+    """Make the plan, keep it for the JSON object, and give its warnings where no table does."""
+    from aperture_db.purge.prepare import make_plan, require_doable
+    from aperture_db.purge.report import PurgeReport
+
+    with run.connect(read_only=True) as conn:
+        plan = make_plan(conn, what, options, lock_timeout)
+        if not is_dry_run:
+            require_doable(conn, plan)
+    report = PurgeReport(plan, is_dry_run)
+    run.data = report
+    if run.options.json or run.options.quiet:
+        for hazard in plan.warnings:
+            run.warn(hazard.text)
+    return report
+
+
+def _question(run: Run, report: PurgeReport, save_to: Path | None) -> str:
+    from aperture_db.render.format import plural
+
+    question = f"This deletes {plural(report.plan.rows, 'row')} from {run.target}"
+    if report.plan.updated_rows:
+        question += f" and changes {report.plan.updated_rows:,}"
+    question += "."
+    if save_to is not None:
+        return f"{question} A backup goes to {save_to} before."
+    return f"{question} No backup is made: it can't be undone."
+
+
+def _backup_directory(run: Run, option: Path | None) -> Path:
+    """Where the backup goes. Raises ApertureDbError when that is not there."""
+    from aperture_db.backup.directory import choose_directory, require_directory
+    from aperture_db.backup.settings import read_settings
+
+    with run.connect(read_only=True) as conn:
+        directory = choose_directory(option, read_settings(conn))
+    require_directory(directory)
+    return directory.path
+
+
+def _back_up(run: Run, directory: Path, lock_timeout: float) -> Path:
+    from aperture_db.backup.create import create
+    from aperture_db.cli.dump_events import narrate
+    from aperture_db.dumps.files import Purpose
+
+    with run.connect() as conn:
+        events = create(
+            run.target,
+            conn,
+            directory,
+            purpose=Purpose.BEFORE_PURGE,
+            lock_timeout_seconds=lock_timeout,
+        )
+        with run.narrator() as narrator:
+            for made in narrate(run, narrator, events):
+                path = made.backup.path
+            narrator.line(f"The backup is {path}")
+    return path
+
+
+def _execute(run: Run, report: PurgeReport, options: Options, limits: Limits) -> PurgeOutcome:
+    from aperture_db.purge import events
+    from aperture_db.purge.execute import execute
+    from aperture_db.purge.prepare import make_work
+
+    plan = report.plan
+    run.interrupted_note = "the purge was rolled back, nothing was changed"
+    with run.connect() as conn:
+        work = make_work(conn, plan.what, options)
+        going_on = execute(conn, run.target, plan, work, limits)
+        with run.narrator() as narrator, closing(going_on):
+            for event in going_on:
+                match event:
+                    case events.Phase(text):
+                        narrator.step(text)
+                        narrator.log(f"{text[0].upper()}{text[1:]}", "muted")
+                    case events.Doing(text, done, total):
+                        narrator.step(text, done, total)
+                    case events.Committing():
+                        narrator.step("committing")
+                        run.interrupted_note = (
+                            "the purge was being committed; see what is left with --dry-run"
+                        )
+                    case events.Committed():
+                        run.interrupted_note = (
+                            "the purge is done; the space of some tables is not given back yet"
+                        )
+                    case events.Purged(outcome):
+                        return outcome
+    raise AssertionError("a purge ends with its outcome")

@@ -1,0 +1,187 @@
+"""The views of `purge`: the plan, and what came of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from aperture_db.purge.report import Deletion, Job, PurgeOutcome, PurgePlan, PurgeReport, Way
+from aperture_db.render.format import format_bytes, format_count, format_seconds, plural
+from aperture_db.render.lists import Item
+from aperture_db.render.table import make_table
+
+NOTHING = "Nothing to purge: no row would go, and none would be changed."
+
+
+def render_purge(report: PurgeReport) -> RenderableType:
+    """The outcome, or the plan of a purge that has not happened."""
+    if report.outcome is not None:
+        return Group(*_outcome_parts(report, report.outcome))
+    return Group(*_dry_run_parts(report.plan))
+
+
+def render_plan(plan: PurgePlan) -> RenderableType:
+    """Everything that is going to happen, the most important last."""
+    return Group(*_plan_parts(plan))
+
+
+def _dry_run_parts(plan: PurgePlan) -> Iterator[RenderableType]:
+    if not plan.rows and not plan.updated_rows:
+        yield Text(NOTHING)
+        return
+    yield from _plan_parts(plan)
+    yield ""
+    yield Text("Nothing was changed. To purge exactly this:")
+    yield _pasteable(_command(plan))
+
+
+def _command(plan: PurgePlan) -> str:
+    words = ["aperture-db purge --what", plan.what, f"--expect-rows {plan.rows}"]
+    words += ["--include-locked"] if plan.options.include_locked else []
+    words += ["--keep-runs"] if plan.options.keep_runs else []
+    return " ".join(words)
+
+
+def _plan_parts(plan: PurgePlan) -> Iterator[RenderableType]:
+    yield Text(f"What goes ({plan.what})", style="heading")
+    yield _deletion_table(plan)
+    idle = sum(not deletion.rows for deletion in plan.deletions)
+    if idle:
+        yield Text(f"{plural(idle, 'table')} more without a row to lose.", style="muted")
+    updates = [update for update in plan.updates if update.rows]
+    if updates:
+        yield from _section("What is changed")
+        table = make_table("table", "rows", "how", right=("rows",))
+        for update in updates:
+            how = f"{', '.join(update.columns)} = {update.value}: {update.effect}"
+            table.add_row(update.table, format_count(update.rows), how)
+        yield table
+    yield from _bullets("What stays", plan.kept)
+    yield from _losses(plan)
+    yield from _bullets("Beware", [hazard.text for hazard in plan.warnings], style="warning")
+    yield from _bullets("Not allowed yet", _grants(plan), style="critical")
+    yield from _bullets("Before", plan.first)
+    yield from _jobs(plan)
+
+
+def _deletion_table(plan: PurgePlan) -> RenderableType:
+    table = make_table("table", "rows", "of", "size", right=("rows", "of", "size"))
+    size_bytes, is_exact = 0, True
+    for deletion in sorted(plan.deletions, key=lambda each: -each.rows):
+        share_bytes = _size_of(deletion)
+        size_bytes += share_bytes
+        if not deletion.rows:
+            continue
+        exact = deletion.way is not Way.DELETE
+        is_exact &= exact
+        table.add_row(
+            deletion.table,
+            format_count(deletion.rows),
+            format_count(deletion.rows_before),
+            _marked(share_bytes, is_exact=exact),
+        )
+    total = _marked(size_bytes, is_exact=is_exact)
+    table.add_row("in all", format_count(plan.rows), "", total, style="heading")
+    return table
+
+
+def _size_of(deletion: Deletion) -> int:
+    """The disk space that goes; of a shared table by the share of its rows."""
+    if deletion.way is not Way.DELETE:
+        return deletion.size_bytes
+    return deletion.size_bytes * deletion.rows // max(deletion.rows_before, 1)
+
+
+def _marked(size_bytes: int, *, is_exact: bool) -> str:
+    return ("" if is_exact else "~") + format_bytes(size_bytes)
+
+
+def _losses(plan: PurgePlan) -> Iterator[RenderableType]:
+    if not plan.losses:
+        return
+    yield from _section("What can't come back", "critical")
+    table = make_table("rows", "what", "why", right=("rows",))
+    for loss in plan.losses:
+        table.add_row(format_count(loss.rows), loss.what, loss.why)
+    yield table
+
+
+def _grants(plan: PurgePlan) -> Iterator[str]:
+    for missing in plan.missing_privileges:
+        yield f"{missing.privilege} on {', '.join(missing.tables)}; as the owner: {missing.grant}"
+
+
+def _jobs(plan: PurgePlan) -> Iterator[RenderableType]:
+    yield from _section("Afterwards, in this order")
+    steps: list[Text] = [Text(step) for step in plan.then]
+    steps += [_job_text(job) for job in plan.jobs]
+    width = len(f"{len(steps)}. ")
+    for number, step in enumerate(steps, start=1):
+        yield Item(f"{number}. ".rjust(width), step)
+
+
+def _job_text(job: Job) -> Text:
+    text = Text(job.name, style="muted" if job.is_optional else "")
+    remarks = [*(["optional"] if job.is_optional else []), *([job.note] if job.note else [])]
+    if remarks:
+        text.append(f" ({'; '.join(remarks)})", style="muted")
+    return text
+
+
+def _pasteable(command: str) -> Text:
+    """A command on a line of its own, which only the terminal itself may wrap."""
+    return Text(f"  {command}", no_wrap=True, overflow="ignore")
+
+
+def _bullets(title: str, lines: Iterable[str], style: str = "") -> Iterator[RenderableType]:
+    items = [Item("- ", Text(line, style=style)) for line in lines]
+    if items:
+        yield from _section(title, style or "heading")
+        yield from items
+
+
+def _section(title: str, style: str = "heading") -> Iterator[RenderableType]:
+    yield ""
+    yield Text(title, style=style)
+
+
+def _outcome_parts(report: PurgeReport, outcome: PurgeOutcome) -> Iterator[RenderableType]:
+    differs = any(table.rows != table.planned_rows for table in outcome.deleted)
+    columns = ("table", "deleted", "planned") if differs else ("table", "deleted")
+    table = make_table(*columns, right=("deleted", "planned"))
+    for deleted in sorted(outcome.deleted, key=lambda each: -each.rows):
+        if deleted.rows or deleted.planned_rows:
+            counts = (deleted.rows, deleted.planned_rows)[: len(columns) - 1]
+            table.add_row(deleted.table, *map(format_count, counts))
+    if table.row_count:
+        yield table
+        yield ""
+    yield Text(_summary(outcome))
+    if outcome.not_shrunk:
+        names = ", ".join(outcome.not_shrunk)
+        yield Text(
+            f"The space of {names} is free for new rows, but not given back; as the owner run: "
+            f"VACUUM FULL {names};",
+            style="warning",
+        )
+    yield from _jobs(report.plan)
+    yield ""
+    if report.backup:
+        yield Text("To undo this:")
+        yield _pasteable(f"aperture-db restore {shlex.quote(report.backup)}")
+    else:
+        yield Text("This can't be undone: no backup was made.")
+
+
+def _summary(outcome: PurgeOutcome) -> str:
+    seconds = format_seconds(outcome.duration_seconds)
+    changed = f" and changed {outcome.updated_rows:,}" if outcome.updated_rows else ""
+    text = f"Deleted {plural(outcome.rows, 'row')}{changed} in {seconds}."
+    before, after = outcome.size_before_bytes, outcome.size_after_bytes
+    if before is not None and after is not None and before > after:
+        freed = format_bytes(before - after)
+        text += f" {freed} given back: {format_bytes(before)} before, {format_bytes(after)} now."
+    return text
