@@ -56,16 +56,13 @@ class Growth:
     unit: Unit
     first: int
     last: int
+    change: int
     is_exact: bool
     """False when one of the two ends is an estimate."""
     per_day: float | None
     """Average change; None for samples of less than a day."""
     values: tuple[int, ...]
     """At every sample, the oldest first."""
-
-    @property
-    def change(self) -> int:
-        return self.last - self.first
 
 
 @dataclass(frozen=True)
@@ -146,6 +143,7 @@ def _growth(
         unit=unit,
         first=first,
         last=last,
+        change=last - first,
         is_exact=unit is Unit.BYTES or (first_sample.is_exact and last_sample.is_exact),
         per_day=(last - first) / days if days >= 1 else None,
         values=tuple(value for _, value in known),

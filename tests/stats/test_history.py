@@ -214,6 +214,6 @@ def test_history_command(sample_database: Callable[[], str], writer: Open) -> No
     assert len(data["samples"]) == 2
     [movies] = [item for item in data["growth"] if item["metric"] == "movies"]
     assert movies == {
-        "metric": "movies", "unit": "rows", "first": 60, "last": 0, "is_exact": True,
+        "metric": "movies", "unit": "rows", "first": 60, "last": 0, "change": -60, "is_exact": True,
         "per_day": None, "values": [60, 0],
     }  # fmt: skip

@@ -150,7 +150,7 @@ def _count_text(count: Count) -> Text:
 
 def _outside(all_rows: Count, in_libraries: Count) -> str:
     outside = (all_rows.rows or 0) - (in_libraries.rows or 0)
-    if in_libraries.rows is None or not outside:
+    if in_libraries.rows is None or outside <= 0:
         return ""
     return f"{format_count(outside)} of them outside the enabled libraries"
 
@@ -190,7 +190,9 @@ def _storage(storage: Storage) -> RenderableType:
     grid.add_row("  indexes", format_bytes(storage.index_bytes), "")
     if storage.embeddings_bytes:
         grid.add_row(
-            "  embeddings", format_bytes(storage.embeddings_bytes), "of both, for embeddings"
+            "  embeddings",
+            format_bytes(storage.embeddings_bytes),
+            "embedding tables and their indexes",
         )
         for label, size_bytes in (
             ("heap", storage.embeddings_heap_bytes),
@@ -231,7 +233,7 @@ def _active_model(embeddings: Embeddings) -> str:
 
 def _coverage(coverage: tuple[Coverage, ...]) -> RenderableType:
     table = make_table(
-        "  Of", "Here", "Expected", "Share", "Remark", right=("Here", "Expected", "Share")
+        "  ", "Here", "Expected", "Share", "Remark", right=("Here", "Expected", "Share")
     )
     for item in coverage:
         table.add_row(

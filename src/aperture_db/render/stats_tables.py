@@ -21,7 +21,10 @@ def render_tables(report: TablesReport) -> RenderableType:
         table.add_row(_name(stats), *_numbers(stats))
     total = report.total
     table.add_section()
-    table.add_row(plural(total.tables, "table"), *_numbers(total), style="heading")
+    rows, *sizes = _numbers(total)
+    if not total.is_complete:
+        rows.append("+")
+    table.add_row(plural(total.tables, "table"), rows, *sizes, style="heading")
     parts: list[RenderableType] = [render_facts(report.database), "", table]
     if report.hints:
         parts += ["", render_hints(report.hints)]

@@ -219,6 +219,8 @@ class TableTotals:
 
     tables: int
     count: Count
+    is_complete: bool
+    """False when rows of some table are unknown and so not in the sum."""
     heap_bytes: int
     index_bytes: int
     toast_bytes: int

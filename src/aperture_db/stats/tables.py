@@ -8,7 +8,7 @@ from functools import partial
 from aperture_db import library
 from aperture_db.catalog import Table, TableSize, read_database, read_sizes
 from aperture_db.connection import Connection
-from aperture_db.stats.counting import plan_counts, sum_counts
+from aperture_db.stats.counting import plan_counts
 from aperture_db.stats.facts import state_facts
 from aperture_db.stats.inventory import Inventory, read_past_locks
 from aperture_db.stats.obstacles import hints_about_obstacles
@@ -58,10 +58,15 @@ def _state(table: Table, count: Count, size: TableSize | None) -> TableStats:
 
 
 def _sum(tables: Sequence[TableStats]) -> TableTotals:
+    known = [table for table in tables if table.count.rows is not None]
     dead_rows = [table.dead_rows for table in tables if table.dead_rows is not None]
     return TableTotals(
         tables=len(tables),
-        count=sum_counts(table.count for table in tables),
+        count=Count(
+            sum(table.count.rows or 0 for table in tables),
+            exact=all(table.count.exact for table in known),
+        ),
+        is_complete=len(known) == len(tables),
         heap_bytes=sum(table.heap_bytes or 0 for table in tables),
         index_bytes=sum(table.index_bytes or 0 for table in tables),
         toast_bytes=sum(table.toast_bytes or 0 for table in tables),
