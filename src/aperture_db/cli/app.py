@@ -16,6 +16,7 @@ from aperture_db.cli import (
     check_extensions,
     clean,
     demo,
+    health,
     migrate,
     purge,
     restore,
@@ -56,7 +57,18 @@ def program(
     """Look after the PostgreSQL database of Aperture."""
 
 
-for module in (stats, check_extensions, clean, migrate, vacuum, backup, restore, purge, demo):
+for module in (
+    stats,
+    health,
+    check_extensions,
+    migrate,
+    vacuum,
+    clean,
+    backup,
+    restore,
+    purge,
+    demo,
+):
     module.register(app)
 
 
@@ -93,8 +105,17 @@ def _report_usage(error: typer.TyperException, arguments: list[str]) -> int:
         why="the command line can't be understood as given",
         next_step=f"{path} --help",
     )
-    run = Run(path.removeprefix(PROGRAM).strip(), CommonOptions(json="--json" in arguments))
+    run = Run(path.removeprefix(PROGRAM).strip(), CommonOptions(json=_wants_json(arguments)))
     return report(run, usage, exit_code_for(run.command, usage))
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """--json, or health's --format json, which is the same."""
+    named = zip(arguments, [*arguments[1:], ""], strict=True)
+    return any(
+        word in ("--json", "--format=json") or (word, following) == ("--format", "json")
+        for word, following in named
+    )
 
 
 def _command_names() -> set[str]:

@@ -10,16 +10,19 @@ from aperture_db.library.embeddings import (
     read_active_model,
     read_embedding_tables,
 )
+from aperture_db.library.flaws import DUPLICATE_INDEXES, UNINDEXED_FOREIGN_KEYS
 from aperture_db.library.jobs import DEAD_JOBS, KNOWN_JOBS
 from aperture_db.library.sync import SYNC_MARKS, SyncMark
 from aperture_db.library.tables import FUNCTIONS, TABLE_GROUPS, Group, group_of, is_aperture
 
 __all__ = [
     "DEAD_JOBS",
+    "DUPLICATE_INDEXES",
     "FUNCTIONS",
     "KNOWN_JOBS",
     "SYNC_MARKS",
     "TABLE_GROUPS",
+    "UNINDEXED_FOREIGN_KEYS",
     "ActiveModel",
     "EmbeddingTable",
     "Group",

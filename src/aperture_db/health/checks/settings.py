@@ -1,0 +1,202 @@
+"""Whether the server is set up for what the database holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aperture_db import extensions
+from aperture_db.grants import quote_identifier
+from aperture_db.health.check import Outcome, check
+from aperture_db.health.context import Context
+from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
+from aperture_db.hosting import MANAGED
+from aperture_db.render.format import format_bytes, plural
+
+MIB = 1 << 20
+DAY_SECONDS = 86_400
+ADVISED_WORK_MEM = 16 * MIB
+MAX_WORK_MEM = 64 * MIB
+# What an HNSW build wants, tried with pgvector 0.8: 1.15 times the index's size.
+HNSW_BUILD_FACTOR = 1.15
+DEFAULT_SHARED_BUFFERS = 128 * MIB
+# PostgreSQL's manual advises a quarter of the memory, which the server does not tell; this much
+# fits every machine that holds such a database.
+ADVISED_SHARED_BUFFERS = 512 * MIB
+LARGE_DATABASE = 1 << 30
+
+
+def set_parameter(context: Context, name: str, size_bytes: int) -> tuple[str, ...]:
+    """The statements that change a setting of memory which needs no restart."""
+    value = f"'{round(size_bytes / MIB)}MB'"
+    if _is_managed(context):
+        database = quote_identifier(context.identity().database)
+        return (f"ALTER DATABASE {database} SET {name} = {value};",)
+    return (f"ALTER SYSTEM SET {name} = {value};", "SELECT pg_reload_conf();")
+
+
+def _is_managed(context: Context) -> bool:
+    """Whether the server belongs to a service, which does not let anyone ALTER SYSTEM."""
+    if context.shared.place is None:
+        report = extensions.collect(context.conn, context.target.host)
+        context.shared.place = report.server.place
+    return context.shared.place in MANAGED
+
+
+@dataclass(frozen=True)
+class Spilled:
+    """A row of health/spilled.sql."""
+
+    temp_files: int
+    temp_bytes: int
+    work_mem_bytes: int
+    counted_seconds: float
+
+
+@check(
+    "work-mem",
+    Area.SETTINGS,
+    about="What sorts and hashes wrote to disk per day because work_mem was too small.",
+    source="pg_stat_database.temp_bytes since the statistics were reset",
+    thresholds=Thresholds(Unit.BYTES, warning=1 << 30),
+)
+def work_mem(context: Context) -> Outcome:
+    row = context.row("spilled", Spilled)
+    assert row is not None
+    # Less than a day counts as one: a fresh reset must not be extrapolated.
+    per_day = round(row.temp_bytes / max(row.counted_seconds / DAY_SECONDS, 1))
+    summary = format_bytes(row.work_mem_bytes)
+    status = context.judge(per_day)
+    if status is Status.OK:
+        return Outcome(summary, per_day)
+    reason = (
+        f"sorts and hashes write {format_bytes(per_day)} a day to {row.temp_files:,} temporary "
+        f"files, because they get {summary} of memory each"
+    )
+    wanted = min(max(row.work_mem_bytes * 2, ADVISED_WORK_MEM), MAX_WORK_MEM)
+    if wanted <= row.work_mem_bytes:
+        return Outcome(summary, per_day, (Finding(status, reason),))
+    advice = set_parameter(context, "work_mem", wanted)
+    return Outcome(summary, per_day, (Finding(status, reason, advice),))
+
+
+@dataclass(frozen=True)
+class LargestIndex:
+    """A row of health/largest_hnsw.sql."""
+
+    name: str
+    size_bytes: int
+    maintenance_work_mem_bytes: int
+
+
+@check(
+    "maintenance-work-mem",
+    Area.SETTINGS,
+    about="The memory that building the largest HNSW index anew wants, in percent of "
+    "maintenance_work_mem; more than 100 % is info.",
+    source=f"{HNSW_BUILD_FACTOR} times the index's size; a build that outgrows it takes several "
+    "times as long",
+    thresholds=Thresholds(Unit.PERCENT, warning=400),
+)
+def maintenance_work_mem(context: Context) -> Outcome:
+    index = context.row("largest_hnsw", LargestIndex)
+    if index is None:
+        return Outcome("no HNSW index", 0.0)
+    wanted = index.size_bytes * HNSW_BUILD_FACTOR
+    percent = round(wanted / index.maintenance_work_mem_bytes * 100, 1)
+    summary = format_bytes(index.maintenance_work_mem_bytes)
+    if percent <= 100:
+        return Outcome(summary, percent)
+    judged = context.judge(percent)
+    reason = (
+        f"building {index.name} anew wants {format_bytes(round(wanted))} of memory and gets "
+        f"{summary}"
+    )
+    # Rounded up to whole 64 MB.
+    advised = -(-round(wanted) // (64 * MIB)) * 64 * MIB
+    finding = Finding(
+        Status.INFO if judged is Status.OK else judged,
+        reason,
+        set_parameter(context, "maintenance_work_mem", advised),
+        object=index.name,
+    )
+    return Outcome(summary, percent, (finding,))
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """A row of health/shared_buffers.sql."""
+
+    shared_buffers_bytes: int
+    database_bytes: int | None
+    hit_blocks: int
+    read_blocks: int
+
+
+@check(
+    "shared-buffers",
+    Area.SETTINGS,
+    about="shared_buffers is not left at its default of 128 MB for a database of more than 1 GB.",
+    source="PostgreSQL's manual on shared_buffers",
+)
+def shared_buffers(context: Context) -> Outcome:
+    row = context.row("shared_buffers", Buffers)
+    assert row is not None
+    summary = format_bytes(row.shared_buffers_bytes)
+    is_small = row.shared_buffers_bytes <= DEFAULT_SHARED_BUFFERS
+    if not is_small or (row.database_bytes or 0) < LARGE_DATABASE:
+        return Outcome(summary, row.shared_buffers_bytes)
+    reason = f"{summary} for a database of {format_bytes(row.database_bytes or 0)}"
+    advice: tuple[str, ...]
+    if _is_managed(context):
+        advice = ("set shared_buffers in the service's console, or choose a larger instance",)
+    else:
+        advice = (
+            f"ALTER SYSTEM SET shared_buffers = '{ADVISED_SHARED_BUFFERS // MIB}MB';",
+            "restart the server, which makes shared_buffers take effect",
+        )
+    finding = Finding(Status.INFO, reason, advice)
+    return Outcome(summary, row.shared_buffers_bytes, (finding,))
+
+
+@dataclass(frozen=True)
+class Autovacuum:
+    """A row of health/autovacuum.sql."""
+
+    is_on: bool
+    is_counting: bool
+    excluded_tables: list[str]
+
+
+@check(
+    "autovacuum",
+    Area.SETTINGS,
+    about="autovacuum and track_counts are on, and no table is left out.",
+    source="pg_settings, storage parameters of the tables; Aperture never runs VACUUM itself",
+)
+def autovacuum(context: Context) -> Outcome:
+    row = context.row("autovacuum", Autovacuum)
+    assert row is not None
+    findings = []
+    for is_on, name in ((row.is_on, "autovacuum"), (row.is_counting, "track_counts")):
+        if not is_on:
+            reason = f"{name} is off: dead rows pile up, and transaction ids run out some day"
+            findings.append(Finding(Status.WARNING, reason, _switch_on(context, name), object=name))
+    findings += [
+        Finding(
+            Status.WARNING,
+            f"autovacuum is switched off for {table}",
+            (f"ALTER TABLE {table} RESET (autovacuum_enabled);",),
+            object=table,
+        )
+        for table in row.excluded_tables
+    ]
+    summary = "on" if row.is_on and row.is_counting else "off"
+    if row.excluded_tables:
+        summary += f", not for {plural(len(row.excluded_tables), 'table')}"
+    return Outcome(summary, summary, tuple(findings))
+
+
+def _switch_on(context: Context, name: str) -> tuple[str, ...]:
+    if _is_managed(context):
+        return (f"set {name} = on in the service's console",)
+    return (f"ALTER SYSTEM SET {name} = on;", "SELECT pg_reload_conf();")

@@ -1,0 +1,251 @@
+"""Runs the checks, each in a transaction of its own: none can end the run or hold it up."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import psycopg
+from psycopg import errors as pg
+
+from aperture_db.catalog import read_exclusive_locks
+from aperture_db.connection import Connection, set_local
+from aperture_db.errors import ApertureDbError, ConnectError
+from aperture_db.grants import grant_for
+from aperture_db.health.check import Check, NothingToCheckError, Outcome, SkippedError
+from aperture_db.health.context import Context, Shared
+from aperture_db.health.report import (
+    Area,
+    Cause,
+    Finding,
+    HealthReport,
+    Result,
+    Status,
+    decide,
+)
+from aperture_db.health.selection import Selection
+from aperture_db.settings import Target
+
+REACHABLE = "reachable"
+LOCK_TIMEOUT_SECONDS = 2.0
+# Beyond its timeout a check gets this long: then it is not the statement that hangs, but the
+# network or a pooler, and the connection is cut.
+GRACE_SECONDS = 5.0
+
+Connect = Callable[[], AbstractContextManager[Connection]]
+
+
+class Session:
+    """A connection that is opened again when a check lost it."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self._stack = ExitStack()
+        self._conn: Connection | None = None
+
+    def open(self) -> Connection:
+        """The live connection. Raises ConnectError."""
+        if self._conn is None or self._conn.closed:
+            self.close()
+            self._conn = self._stack.enter_context(self._connect())
+        return self._conn
+
+    def close(self) -> None:
+        self._conn = None
+        with suppress(ApertureDbError, psycopg.Error):
+            self._stack.close()
+
+
+def run_checks(
+    connect: Connect, target: Target, checks: Sequence[Check], selection: Selection
+) -> HealthReport:
+    """Run the selected checks and put the report together. Writes nothing.
+
+    `connect` opens a read-only connection and is called again when one was lost. That the server
+    can't be reached is a result of the check `reachable`; the others are left out then.
+    """
+    session = Session(connect)
+    started = time.monotonic()
+    try:
+        session.open()
+        shared = Shared(connect_seconds=time.monotonic() - started)
+        chosen = [check for check in checks if selection.includes(check.id)]
+        results, lost = _run_all(session, target, chosen, selection, shared)
+    except ConnectError as error:
+        results, lost = [], error
+    finally:
+        session.close()
+    if lost is not None:
+        others = [result for result in results if result.id != REACHABLE]
+        results = [unreachable(lost, time.monotonic() - started), *others]
+    return make_report(target, tuple(results), lost, strict=selection.strict)
+
+
+def make_report(
+    target: Target, results: tuple[Result, ...], error: ConnectError | None, *, strict: bool
+) -> HealthReport:
+    return HealthReport(
+        server=f"{target.host or 'local'}:{target.port}",
+        database=target.database,
+        checked_at=datetime.now(UTC),
+        verdict=decide(results, strict=strict),
+        counts={status: sum(r.status is status for r in results) for status in Status},
+        checks=results,
+        error=error,
+    )
+
+
+def unreachable(error: ConnectError, seconds: float) -> Result:
+    """The result of the check `reachable` where there is no connection."""
+    finding = Finding(Status.CRITICAL, f"{error.what}: {error.why}", (error.next_step,))
+    return Result(
+        REACHABLE, Area.CONNECTION, Status.CRITICAL, "no connection", None, None,
+        finding.reason, finding.advice, (finding,), None, seconds,
+    )  # fmt: skip
+
+
+def _run_all(
+    session: Session,
+    target: Target,
+    checks: Sequence[Check],
+    selection: Selection,
+    shared: Shared,
+) -> tuple[list[Result], ConnectError | None]:
+    """The results, and why there was no connection any more for the last of them."""
+    results: list[Result] = []
+    lost: ConnectError | None = None
+    for check in checks:
+        started = time.monotonic()
+        try:
+            conn = session.open() if lost is None else None
+        except ConnectError as error:
+            lost, conn = error, None
+        if conn is None:
+            why = lost.why if lost else ""
+            results.append(_skipped(check, Cause.UNREACHABLE, f"the connection was lost: {why}"))
+            continue
+        context = Context(conn, target, selection.thresholds(check), shared)
+        result = run_check(check, context, selection)
+        results.append(replace(result, duration_seconds=time.monotonic() - started))
+    return results, lost
+
+
+def run_check(check: Check, context: Context, selection: Selection) -> Result:
+    """One check in its own transaction, which ends with it."""
+    timeout = selection.timeout_seconds
+    try:
+        with (
+            cut_off_after(context.conn, timeout + GRACE_SECONDS) as is_cut_off,
+            context.conn.transaction(),
+        ):
+            set_local(
+                context.conn,
+                statement_timeout=f"{timeout * 1000:.0f}ms",
+                lock_timeout=f"{min(LOCK_TIMEOUT_SECONDS, timeout / 2) * 1000:.0f}ms",
+            )
+            outcome = check.look(context)
+    except SkippedError as skipped:
+        return _skipped(check, skipped.cause, skipped.reason, skipped.advice)
+    except NothingToCheckError as nothing:
+        return _judged(check, context, Outcome(str(nothing)), selection)
+    except psycopg.Error as error:
+        return _failed_statement(check, context, error, timeout, is_cut_off=is_cut_off.is_set())
+    except ApertureDbError as error:
+        return _skipped(check, Cause.FAILED, f"{error.what}: {error.why}", (error.next_step,))
+    except Exception as error:
+        reason = context.target.redact(f"{type(error).__name__}: {error}")
+        advice = (f"aperture-db health --only {check.id} -vv",)
+        return _skipped(check, Cause.FAILED, f"the check itself failed: {reason}", advice)
+    return _judged(check, context, outcome, selection)
+
+
+@contextmanager
+def cut_off_after(conn: Connection, seconds: float) -> Iterator[threading.Event]:
+    """Shut the connection's socket down when the block takes longer, which ends any wait for it.
+
+    Yields what is set when that happened.
+    """
+    happened = threading.Event()
+
+    def cut() -> None:
+        with suppress(OSError, psycopg.Error):
+            happened.set()
+            with socket.socket(fileno=os.dup(conn.fileno())) as duplicate:
+                duplicate.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield happened
+    finally:
+        timer.cancel()
+
+
+def _judged(check: Check, context: Context, outcome: Outcome, selection: Selection) -> Result:
+    """The result of what a check saw, without the findings that are ignored."""
+    kept = [f for f in outcome.findings if not selection.ignores(check.id, f.object)]
+    kept.sort(key=lambda finding: -finding.status.severity)
+    ignored = len(outcome.findings) - len(kept)
+    advice = dict.fromkeys(step for finding in kept for step in finding.advice)
+    return Result(
+        id=check.id,
+        area=check.area,
+        status=kept[0].status if kept else Status.OK,
+        summary=outcome.summary + (f" ({ignored} ignored)" if ignored else ""),
+        value=outcome.value,
+        thresholds=context.thresholds,
+        reason=kept[0].reason if kept else None,
+        advice=tuple(advice),
+        findings=tuple(kept),
+        skipped_because=None,
+        duration_seconds=0.0,
+    )
+
+
+def _skipped(check: Check, cause: Cause, reason: str, advice: tuple[str, ...] = ()) -> Result:
+    summary = "not known" if cause.is_trouble else "skipped"
+    return Result(
+        check.id, check.area, Status.SKIPPED, summary, None, check.thresholds, reason, advice,
+        (Finding(Status.SKIPPED, reason, advice),), cause, 0.0,
+    )  # fmt: skip
+
+
+def _failed_statement(
+    check: Check, context: Context, error: psycopg.Error, timeout: float, *, is_cut_off: bool
+) -> Result:
+    message = context.target.redact(error.diag.message_primary or str(error).strip())
+    if is_cut_off:
+        seconds = f"{timeout + GRACE_SECONDS:g}"
+        reason = f"no answer within {seconds} s, so the connection was cut"
+        return _skipped(check, Cause.TIMEOUT, reason, ("check the network and the pooler",))
+    match error:
+        case pg.InsufficientPrivilege():
+            grant = grant_for(message, context.target.user).rpartition("run: ")[2]
+            return _skipped(check, Cause.PRIVILEGE, message, (grant,))
+        case pg.LockNotAvailable():
+            return _locked(check, context)
+        case pg.QueryCanceled():
+            advice = f"aperture-db health --only {check.id} --timeout {timeout * 12:g}"
+            return _skipped(check, Cause.TIMEOUT, f"no result within {timeout:g} s", (advice,))
+        case _:
+            return _skipped(check, Cause.FAILED, message)
+
+
+def _locked(check: Check, context: Context) -> Result:
+    """Name who holds the lock: it is still held, since the check waited in vain for it."""
+    with suppress(psycopg.Error), context.conn.transaction():
+        for lock in read_exclusive_locks(context.conn):
+            if lock.is_held and lock.session:
+                reason = f"a table is locked by {lock.session}"
+                return _skipped(
+                    check, Cause.LOCKED, reason,
+                    (f"SELECT pg_terminate_backend({lock.session.pid});",),
+                )  # fmt: skip
+    return _skipped(check, Cause.LOCKED, "a table is locked")

@@ -1,0 +1,72 @@
+"""What a check needs before it can look."""
+
+from __future__ import annotations
+
+from aperture_db import library
+from aperture_db.catalog import Table, visible_tables
+from aperture_db.grants import quote_identifier
+from aperture_db.health.check import NothingToCheckError, SkippedError
+from aperture_db.health.context import Context
+from aperture_db.health.report import Cause
+
+
+def need_other_sessions(context: Context) -> None:
+    """Raise SkippedError without the privilege to see other users' sessions."""
+    if not context.identity().may_see_sessions:
+        role = context.identity().role
+        raise SkippedError(
+            Cause.PRIVILEGE,
+            f"role {role} sees only its own sessions; a superuser can let it see all",
+            (f"GRANT pg_monitor TO {quote_identifier(role)};",),
+        )
+
+
+def need_primary(context: Context, what: str) -> None:
+    """Raise SkippedError on a standby: `what` is known to its primary only."""
+    if context.identity().is_standby:
+        raise SkippedError(
+            Cause.STANDBY,
+            f"a standby does not know {what}; check the primary too",
+            ("connect to the primary server",),
+        )
+
+
+def need_aperture(context: Context) -> dict[str, Table]:
+    """Aperture's tables by name; raises NothingToCheckError in any other database."""
+    visible = visible_tables(context.tables())
+    if not library.is_aperture(visible):
+        raise NothingToCheckError("not a database of Aperture")
+    return visible
+
+
+def need_tables(context: Context, *names: str) -> dict[str, Table]:
+    """Aperture's tables, these of them readable.
+
+    Raises NothingToCheckError where the first is missing in this version, and SkippedError where
+    one may not be read. Others may be missing.
+    """
+    visible = need_aperture(context)
+    if names[0] not in visible:
+        raise NothingToCheckError("not in this version")
+    refuse_unreadable(context, [visible[name] for name in names if name in visible])
+    return visible
+
+
+def refuse_unreadable(context: Context, tables: list[Table]) -> None:
+    """Raise SkippedError where one of the tables may not be read."""
+    denied = [table for table in tables if not table.may_select]
+    if not denied:
+        return
+    role = context.identity().role
+    user = quote_identifier(role)
+    closed = sorted({table.schema for table in denied if not table.may_enter_schema})
+    names = ", ".join(f"{quote_identifier(t.schema)}.{quote_identifier(t.name)}" for t in denied)
+    raise SkippedError(
+        Cause.PRIVILEGE,
+        f"role {role} may not read {', '.join(table.name for table in denied)}; "
+        "the tables' owner can let it",
+        (
+            *(f"GRANT USAGE ON SCHEMA {quote_identifier(name)} TO {user};" for name in closed),
+            f"GRANT SELECT ON {names} TO {user};",
+        ),
+    )

@@ -1,0 +1,134 @@
+"""The view of `health` for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from aperture_db.health.report import Area, HealthReport, Result, Status, Verdict
+from aperture_db.render.format import plural
+
+INDENT = "  "
+UNKNOWN = "unknown"
+
+
+def render_health(report: HealthReport, *, verbose: bool = False) -> RenderableType:
+    """All checks by area, then what is wrong and what to do, then a line that sums up.
+
+    `verbose` adds the reasons and the advice of what is only good to know.
+    """
+    return Group(*_parts(report, verbose=verbose))
+
+
+def _parts(report: HealthReport, *, verbose: bool) -> Iterator[RenderableType]:
+    yield _table(report)
+    if report.problems:
+        yield ""
+        yield render_problems(report)
+    skipped = [c for c in report.with_status(Status.SKIPPED) if not c.is_unknown]
+    if skipped:
+        yield ""
+        yield from _skipped(skipped)
+    notes = report.with_status(Status.INFO)
+    if notes and verbose:
+        yield ""
+        yield from _notes(notes)
+    yield ""
+    yield _summary(report)
+    if notes and not verbose:
+        yield Text("What the notes (info) mean: aperture-db health -v", style="muted")
+
+
+def _table(report: HealthReport) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for area in Area:
+        checks = [check for check in report.checks if check.area is area]
+        if checks:
+            table.add_row(Text(area.capitalize(), style="heading"))
+        for check in checks:
+            table.add_row(_status(check), check.id, check.summary)
+    return table
+
+
+def _status(check: Result) -> Text:
+    word = UNKNOWN if check.is_unknown else check.status.value
+    return Text(f"{INDENT}{word}", style=_style(check))
+
+
+def _style(check: Result) -> str:
+    return "warning" if check.is_unknown else check.status.value
+
+
+def render_problems(report: HealthReport) -> RenderableType:
+    """Every problem with its reasons, and under each what to do."""
+    return Group(*_problem_lines(report.problems))
+
+
+def _problem_lines(problems: Iterable[Result]) -> Iterator[RenderableType]:
+    for number, check in enumerate(problems):
+        if number:
+            yield ""
+        word = UNKNOWN if check.is_unknown else check.status.value
+        yield Text.assemble((word, _style(check)), f"  {check.id}")
+        for finding in check.findings:
+            if finding.status in (check.status, Status.WARNING, Status.CRITICAL):
+                yield _indented(finding.reason, 1)
+                yield from _advice(finding.advice, 2)
+
+
+def _indented(text: str, level: int, style: str = "") -> RenderableType:
+    return Padding(Text(text, style=style), (0, 0, 0, len(INDENT) * level), expand=False)
+
+
+def _advice(steps: Iterable[str], level: int) -> Iterator[RenderableType]:
+    """Wrapped between words where a terminal is too narrow, which SQL survives; commands are
+    short."""
+    for step in steps:
+        yield _indented(step, level, "info")
+
+
+def _skipped(checks: Iterable[Result]) -> Iterator[RenderableType]:
+    """Those skipped for the same reason together."""
+    grouped: dict[tuple[str | None, tuple[str, ...]], list[str]] = {}
+    for check in checks:
+        grouped.setdefault((check.reason, check.advice), []).append(check.id)
+    for (reason, advice), ids in grouped.items():
+        yield Text.assemble(("skipped", "skipped"), f"  {', '.join(ids)}")
+        yield _indented(reason or "", 1)
+        yield from _advice(advice, 2)
+
+
+def _notes(checks: Iterable[Result]) -> Iterator[RenderableType]:
+    for number, check in enumerate(checks):
+        if number:
+            yield ""
+        yield Text.assemble(("info", "info"), f"  {check.id}")
+        for finding in check.findings:
+            yield _indented(finding.reason, 1)
+        yield from _advice(check.advice, 2)
+
+
+def _summary(report: HealthReport) -> Text:
+    counts = report.counts
+    unknown = sum(check.is_unknown for check in report.checks)
+    parts = [
+        f"{counts[Status.CRITICAL]} critical" if counts[Status.CRITICAL] else "",
+        plural(counts[Status.WARNING], "warning") if counts[Status.WARNING] else "",
+        f"{unknown} unknown" if unknown else "",
+        f"{counts[Status.OK]} ok",
+        f"{counts[Status.INFO]} info" if counts[Status.INFO] else "",
+        f"{counts[Status.SKIPPED] - unknown} skipped" if counts[Status.SKIPPED] > unknown else "",
+    ]
+    words, style = {
+        Verdict.OK: ("Healthy", "ok"),
+        Verdict.WARNING: ("Needs attention", "warning"),
+        Verdict.CRITICAL: ("Not healthy", "critical"),
+        Verdict.UNKNOWN: ("Not fully known", "warning"),
+    }[report.verdict]
+    counted = ", ".join(filter(None, parts))
+    where = f"{report.database} on {report.server}"
+    return Text.assemble((words, style), f": {counted} ({where})")

@@ -1,0 +1,2 @@
+-- The shortest round trip. Privilege: none.
+SELECT 1
