@@ -153,7 +153,10 @@ def _content_resets(media: tuple[Media, ...], options: Options) -> Iterator[Rese
     )
     if Media.MOVIE in media:
         yield Reset(
-            "channels", {"example_movie_ids": "'{}'"}, "the channel stays, its example films go"
+            "channels",
+            {"example_movie_ids": "'{}'"},
+            "the channel stays, its example films go",
+            where="example_movie_ids IS NOT NULL",
         )
 
 
