@@ -61,8 +61,7 @@ def reset() -> Iterator[Step | Ready]:
         yield from _wait_for(lock)
         if home.read_state() is not DemoState.ABSENT:
             yield Step("Deleting the demo")
-            _stop(home)
-            home.delete()
+            _delete(home)
         yield from _start(home, lock)
 
 
@@ -85,8 +84,7 @@ def _start(home: DemoHome, lock: Lock) -> Iterator[Step | Ready]:
         return
     if state is not DemoState.ABSENT:
         yield Step("Deleting an unfinished or outdated demo")
-        _stop(home)
-        home.delete()
+        _delete(home)
     yield from _create(home, lock)
 
 
@@ -128,8 +126,7 @@ def _create(home: DemoHome, lock: Lock) -> Iterator[Step | Ready]:
         home.write_state(DemoState.COMPLETE)
     except BaseException:
         # An interruption too: nothing half made may stay behind, least of all a server.
-        _stop(home)
-        home.delete()
+        _delete(home)
         raise
     yield Ready(Origin.CREATED, target, home.url_file, home.directory)
 
@@ -151,13 +148,23 @@ def _start_on_free_port(cluster: Cluster) -> Cluster:
 
 def _stop(home: DemoHome) -> bool:
     """Whether there was a server to stop."""
+    cluster = _running_cluster(home)
+    if cluster:
+        cluster.stop()
+    return cluster is not None
+
+
+def _delete(home: DemoHome) -> None:
+    if cluster := _running_cluster(home):
+        cluster.stop(gently=False)
+    home.delete()
+
+
+def _running_cluster(home: DemoHome) -> Cluster | None:
     if home.read_state() is DemoState.ABSENT or not home.data.exists():
-        return False
+        return None
     cluster = home.cluster()
-    if not cluster.is_running():
-        return False
-    cluster.stop()
-    return True
+    return cluster if cluster.is_running() else None
 
 
 def _target(home: DemoHome, url: str) -> Target:
