@@ -35,9 +35,12 @@ def _directions(report: DemoReport) -> list[Text]:
         lines.append(Text())
     else:
         lines.append(Text("  This shell points at it."))
-    lines.append(
-        Text("  Stop it: aperture-db demo stop. Start over: aperture-db demo reset.", style="muted")
-    )
+    lines += [
+        Text("  Then try: aperture-db health"),
+        Text(
+            "  Stop it: aperture-db demo stop. Start over: aperture-db demo reset.", style="muted"
+        ),
+    ]
     return lines
 
 
