@@ -37,7 +37,7 @@ WatchOption = Annotated[
 def spell_out_interval(arguments: list[str]) -> list[str]:
     """Give a `--watch` that stands alone its value: Typer knows no options with an optional one."""
     spelled: list[str] = []
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
         alone = word == "--watch" and not _is_duration(following)
         spelled.append(f"--watch={DEFAULT_INTERVAL}" if alone else word)
     return spelled
