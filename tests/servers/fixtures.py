@@ -23,7 +23,11 @@ from tests.servers.starting import StartingServer, start_starting_server
 from tests.servers.tls import TlsServer, start_tls_server
 
 SERVERS = pytest.StashKey[SharedServers]()
-MAIN_SETTINGS = {"max_connections": "200", "shared_preload_libraries": "pg_stat_statements"}
+MAIN_SETTINGS = {
+    "max_connections": "200",
+    "max_prepared_transactions": "10",
+    "shared_preload_libraries": "pg_stat_statements",
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:

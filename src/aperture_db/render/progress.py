@@ -8,12 +8,29 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Column
+from rich.text import Text
 
 from aperture_db.render.format import format_seconds
 
 HEARTBEAT_SECONDS = 30.0
+
+
+class DoneColumn(MofNCompleteColumn):
+    """3/27, or 42 % where the whole is 1.0; never 100 % before the end."""
+
+    def render(self, task: Task) -> Text:
+        if isinstance(task.total, float):
+            return Text(format_share(task.completed), style="progress.download")
+        return super().render(task)
 
 
 class Narrator:
@@ -29,6 +46,7 @@ class Narrator:
         self._silent = silent
         self._started = time.monotonic()
         self._step = ""
+        self._share = ""
         self._stopped = threading.Event()
         self._heart: threading.Thread | None = None
         self._bar: Progress | None = None
@@ -39,7 +57,7 @@ class Narrator:
                     table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
                 ),
                 BarColumn(bar_width=24),
-                MofNCompleteColumn(),
+                DoneColumn(),
                 TimeElapsedColumn(),
                 console=console,
                 transient=True,
@@ -74,8 +92,12 @@ class Narrator:
         return time.monotonic() - self._started
 
     def step(self, text: str, done: float | None = None, total: float | None = None) -> None:
-        """Name the current step, and how much of the whole is done."""
+        """Name the current step, and how much of the whole is done; a share of 1.0 is told in
+        percent."""
         self._step = text
+        self._share = (
+            f", {format_share(done)}" if done is not None and isinstance(total, float) else ""
+        )
         if self._bar:
             self._bar.update(self._task, description=text, completed=done, total=total)
 
@@ -98,4 +120,10 @@ class Narrator:
 
     def _beat(self) -> None:
         while not self._stopped.wait(HEARTBEAT_SECONDS):
-            self.line(f"… {self._step or 'working'}, {format_seconds(self.elapsed_seconds)} so far")
+            duration = format_seconds(self.elapsed_seconds)
+            self.line(f"… {self._step or 'working'}{self._share}, {duration} so far")
+
+
+def format_share(share: float) -> str:
+    """Whole percent, rounded down: 0.999 is 99 %."""
+    return f"{int(share * 100)} %"

@@ -1,0 +1,116 @@
+"""Turns the events of a VACUUM into progress and into its report."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from aperture_db.errors import ApertureDbError
+from aperture_db.render.format import plural
+from aperture_db.render.vacuum import describe_result
+from aperture_db.vacuum import events
+from aperture_db.vacuum.report import (
+    Outcome,
+    SnapshotHolder,
+    TableResult,
+    VacuumPlan,
+    VacuumReport,
+)
+
+if TYPE_CHECKING:
+    from aperture_db.cli.run import Run
+    from aperture_db.render.progress import Narrator
+
+MAX_NAMES = 8
+
+
+class VacuumLog:
+    """What was done so far. Keeps the run's note on interruption and its data current."""
+
+    def __init__(self, run: Run, plan: VacuumPlan) -> None:
+        self._run = run
+        self._plan = plan
+        self._results: list[TableResult] = []
+        self._holders: dict[str, SnapshotHolder] = {}
+        self._unremovable_rows = 0
+        self._fraction = 0.0
+        self._started = time.monotonic()
+
+    def tell(self, narrator: Narrator, event: events.Event) -> None:
+        """Narrate one event."""
+        match event:
+            case events.TableStarted(table):
+                self._note(table.name)
+                narrator.step(table.name, self._fraction, 1.0)
+            case events.Progress(table_name, step, fraction):
+                self._fraction = fraction
+                narrator.step(f"{table_name}: {step}", fraction, 1.0)
+            case events.ServerNotice(table_name, text):
+                narrator.line(f"{table_name}: {text}", "warning")
+            case events.LeftBehind(index, statement):
+                self._run.warn(f"the invalid index {index} was left behind; drop it: {statement}")
+            case events.TableFinished(result, holders):
+                self._finish(narrator, result, holders)
+
+    def _finish(
+        self, narrator: Narrator, result: TableResult, holders: tuple[SnapshotHolder, ...]
+    ) -> None:
+        self._results.append(result)
+        for holder in holders:
+            self._holders.setdefault(f"{holder.kind} {holder.pid or holder.name}", holder)
+        if holders:
+            self._unremovable_rows += result.after.dead_rows or 0
+        self._run.data = self.report
+        if result.is_problem:
+            narrator.line(describe_result(result), "warning")
+        elif self._run.options.verbose:
+            narrator.line(describe_result(result))
+        elif result.before.dead_rows:
+            narrator.log(describe_result(result))
+
+    def _note(self, name: str) -> None:
+        done = [result.name for result in self._results if result.outcome is Outcome.DONE]
+        waiting = [table.name for table in self._plan.tables[len(self._results) + 1 :]]
+        note = f"{len(done)} of {plural(len(self._plan.tables), 'table')} done; stopped at {name}"
+        self._run.interrupted_note = f"{note}; not begun: {_listed(waiting)}"
+
+    @property
+    def report(self) -> VacuumReport:
+        """What was done up to now."""
+        return VacuumReport(
+            mode=self._plan.mode,
+            results=tuple(self._results),
+            remaining=tuple(t.name for t in self._plan.tables[len(self._results) :]),
+            unremovable_rows=self._unremovable_rows,
+            snapshot_holders=tuple(self._holders.values()),
+            duration_seconds=time.monotonic() - self._started,
+        )
+
+
+def _listed(names: list[str]) -> str:
+    """All names, or the first few and how many more."""
+    shown = ", ".join(names[:MAX_NAMES]) or "none"
+    return shown if len(names) <= MAX_NAMES else f"{shown} and {len(names) - MAX_NAMES} more"
+
+
+def tell_old_snapshots(run: Run, report: VacuumReport) -> None:
+    """Warn of who keeps dead rows alive."""
+    for holder in report.snapshot_holders:
+        run.warn(
+            f"{plural(report.unremovable_rows, 'dead row')} can't be removed yet: {holder} still "
+            f"sees them; to end that: {holder.advice}"
+        )
+
+
+def error_of(report: VacuumReport) -> ApertureDbError:
+    """The error that names every table that was not done. There must be at least one."""
+    first, *others = report.problems
+    names = _listed([result.name for result in report.problems])
+    return ApertureDbError(
+        f"{plural(len(report.problems), 'table')} of {len(report.results)} could not be done: "
+        f"{names}",
+        why=f"{first.name}: {first.reason}",
+        details=tuple(f"{result.name}: {result.reason}" for result in others),
+        next_step="\n".join(dict.fromkeys(result.advice for result in report.problems)),
+        code="tables_skipped",
+    )

@@ -1,0 +1,185 @@
+"""The views of `vacuum`: what it would do, and what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from aperture_db.render.format import (
+    format_bytes,
+    format_count,
+    format_percent,
+    format_seconds,
+    plural,
+)
+from aperture_db.render.table import NOTHING, make_table
+from aperture_db.vacuum.report import (
+    Mode,
+    Outcome,
+    PlannedTable,
+    TableResult,
+    VacuumPlan,
+    VacuumReport,
+)
+
+# Tables without dead rows that took less go into the last line only.
+NOTABLE_SECONDS = 1.0
+STYLES = {
+    Outcome.DONE: "",
+    Outcome.SKIPPED: "warning",
+    Outcome.FAILED: "critical",
+    Outcome.GONE: "muted",
+}
+DEEDS = {
+    Mode.VACUUM: "vacuumed and analyzed",
+    Mode.REINDEX_HNSW: "vacuumed and analyzed",
+    Mode.FULL: "rewritten and analyzed",
+    Mode.ANALYZE: "analyzed",
+}
+
+
+def render_plan(plan: VacuumPlan) -> RenderableType:
+    """What would be done to which table, the quick ones first."""
+    table = make_table(
+        "table", "dead rows", "share", "size", "what", right=("dead rows", "share", "size")
+    )
+    for planned in plan.tables:
+        table.add_row(
+            planned.name,
+            _count(planned.before.dead_rows),
+            format_percent(planned.dead_share) if planned.before.dead_rows else "",
+            _bytes(planned.before.total_bytes),
+            _what(planned, plan.mode),
+        )
+    total = sum(planned.before.total_bytes or 0 for planned in plan.tables)
+    count = plural(len(plan.tables), "table")
+    summary = Text(f"{count}, {format_bytes(total)}, would be {DEEDS[plan.mode]}.")
+    return Group(table, Text(), summary, *map(Text, _offers(plan)))
+
+
+def _offers(plan: VacuumPlan) -> Iterator[str]:
+    yield from (offer_of(table) for table in plan.tables if table.name in plan.offers)
+
+
+def offer_of(table: PlannedTable) -> str:
+    """The faster way for a table with an HNSW index and many dead rows."""
+    return (
+        f"{table.name}: {format_percent(table.dead_share)} of its rows are dead, and VACUUM is "
+        "slow on its HNSW index. Faster: "
+        f"aperture-db vacuum --reindex-hnsw --table {table.name}"
+    )
+
+
+def _what(table: PlannedTable, mode: Mode) -> Text:
+    if not table.may_vacuum:
+        return Text(f"would be skipped: it belongs to {table.owner}", style="warning")
+    if table.held_by:
+        return Text(f"would wait: held by pid {table.held_by[0].pid}", style="warning")
+    deeds = {
+        Mode.VACUUM: "vacuum, analyze",
+        Mode.REINDEX_HNSW: "vacuum, analyze",
+        Mode.FULL: "rewrite, analyze",
+        Mode.ANALYZE: "analyze",
+    }
+    if table.rebuilds:
+        return Text(f"rebuild {', '.join(i.name for i in table.rebuilds)}, {deeds[mode]}")
+    return Text(deeds[mode])
+
+
+def render_report(report: VacuumReport) -> RenderableType:
+    """Before and after of every table with something to tell, and the sum."""
+    told = [result for result in report.results if _is_notable(result)]
+    parts: list[RenderableType] = []
+    if told:
+        parts = [_table_of(told, report), Text()]
+    return Group(*parts, Text(summarize(report)))
+
+
+def _table_of(results: Sequence[TableResult], report: VacuumReport) -> RenderableType:
+    columns = ("dead rows\nbefore", "dead rows\nafter", "size\nbefore", "size\nafter", "\ntime")
+    table = make_table("\ntable", *columns, right=columns)
+    for result in results:
+        done = result.outcome is Outcome.DONE
+        table.add_row(
+            Text(result.name, style=STYLES[result.outcome]),
+            _count(result.before.dead_rows),
+            _count(result.after.dead_rows) if done else result.outcome.value,
+            _bytes(result.before.total_bytes),
+            _bytes(result.after.total_bytes) if done else "",
+            format_seconds(result.duration_seconds),
+        )
+    others = len(report.results) - len(results)
+    if others or len(results) > 1:
+        table.add_section()
+        before, after = _sums(report)
+        table.add_row(
+            Text(f"all {len(report.results)} tables", style="heading"),
+            _count(before[0]),
+            _count(after[0]),
+            _bytes(before[1]),
+            _bytes(after[1]),
+            format_seconds(report.duration_seconds),
+        )
+    return table
+
+
+def _is_notable(result: TableResult) -> bool:
+    return (
+        result.outcome is not Outcome.DONE
+        or bool(result.before.dead_rows or result.after.dead_rows)
+        or result.duration_seconds >= NOTABLE_SECONDS
+        or (result.after.total_bytes or 0) < (result.before.total_bytes or 0)
+    )
+
+
+def _sums(report: VacuumReport) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Dead rows and bytes before and after, over the tables where both are known."""
+    before = [result.before for result in report.results]
+    after = [result.after for result in report.results]
+    sized = [
+        (first.total_bytes, second.total_bytes)
+        for first, second in zip(before, after, strict=True)
+        if first.total_bytes is not None and second.total_bytes is not None
+    ]
+    return (
+        (sum(f.dead_rows or 0 for f in before), sum(first for first, _ in sized)),
+        (sum(f.dead_rows or 0 for f in after), sum(second for _, second in sized)),
+    )
+
+
+def summarize(report: VacuumReport) -> str:
+    """One line: how many tables, dead rows removed, space given back, duration."""
+    done = [result for result in report.results if result.outcome is Outcome.DONE]
+    (dead_before, bytes_before), (dead_after, bytes_after) = _sums(report)
+    parts = [f"{plural(len(done), 'table')} {DEEDS[report.mode]}"]
+    if rebuilt := sum(len(result.rebuilt_indexes) for result in done):
+        parts.append(f"{plural(rebuilt, 'HNSW index', 'HNSW indexes')} rebuilt")
+    if report.mode is not Mode.ANALYZE:
+        parts.append(f"{plural(max(0, dead_before - dead_after), 'dead row')} removed")
+        if bytes_before > bytes_after:
+            parts.append(f"{format_bytes(bytes_before - bytes_after)} given back")
+    if report.problems:
+        parts.append(f"{len(report.problems)} not done")
+    return f"{', '.join(parts)}, in {format_seconds(report.duration_seconds)}."
+
+
+def describe_result(result: TableResult) -> str:
+    """One line about one finished table, for a log."""
+    duration = format_seconds(result.duration_seconds)
+    if result.outcome is not Outcome.DONE:
+        return f"{result.name}: {result.outcome}, {result.reason}"
+    parts = [*(f"rebuilt {name}" for name in result.rebuilt_indexes)]
+    if result.before.dead_rows is not None and result.after.dead_rows is not None:
+        parts.append(f"dead rows {result.before.dead_rows:,} to {result.after.dead_rows:,}")
+    parts.append(f"{_bytes(result.before.total_bytes)} to {_bytes(result.after.total_bytes)}")
+    return f"{result.name}: {', '.join(parts)}, {duration}"
+
+
+def _count(count: int | None) -> str:
+    return NOTHING if count is None else format_count(count)
+
+
+def _bytes(size_bytes: int | None) -> str:
+    return NOTHING if size_bytes is None else format_bytes(size_bytes)

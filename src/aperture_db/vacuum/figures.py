@@ -1,0 +1,92 @@
+"""Figures of tables before and after, and who stands in the way. Nothing here waits for long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import errors as pg
+from psycopg.rows import class_row
+
+from aperture_db import sql
+from aperture_db.activity import Session
+from aperture_db.catalog import Table, TableSize, read_sizes
+from aperture_db.connection import Connection, set_local
+from aperture_db.vacuum.report import Index, SnapshotHolder
+
+SIZE_LOCK_TIMEOUT = "200ms"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the server keeps about one table."""
+
+    oid: int
+    toast_oid: int
+    toast_pages: int
+    live_rows: int
+    dead_rows: int | None
+    """None on a standby."""
+    vacuumed_at: datetime | None
+    analyzed_at: datetime | None
+    may_vacuum: bool
+    read_at: datetime
+    """By the server's clock."""
+
+
+def read_statistics(conn: Connection, oids: Iterable[int]) -> dict[int, Statistics]:
+    """By oid; a table that was dropped is missing."""
+    with conn.cursor(row_factory=class_row(Statistics)) as cursor:
+        rows = cursor.execute(sql.load("vacuum/statistics"), {"oids": list(oids)})
+        return {row.oid: row for row in rows}
+
+
+def read_indexes(
+    conn: Connection, oids: Iterable[int], measured: Iterable[int] = ()
+) -> dict[int, tuple[Index, ...]]:
+    """By the table's oid, each in the order in which VACUUM works on them.
+
+    For the tables in `measured` their size is taken, which waits behind ACCESS EXCLUSIVE locks.
+    """
+    indexes: dict[int, tuple[Index, ...]] = {}
+    parameters = {"oids": list(oids), "measured": list(measured)}
+    with conn.cursor(row_factory=class_row(Index)) as cursor:
+        for index in cursor.execute(sql.load("vacuum/indexes"), parameters):
+            indexes[index.table_oid] = (*indexes.get(index.table_oid, ()), index)
+    return indexes
+
+
+def read_size(conn: Connection, table: Table) -> TableSize | None:
+    """The table's size; None where somebody has locked it or it is gone."""
+    try:
+        with conn.transaction():
+            set_local(conn, lock_timeout=SIZE_LOCK_TIMEOUT)
+            return read_sizes(conn, [table]).get(table.oid)
+    except pg.LockNotAvailable:
+        return None
+
+
+def find_lock_holders(
+    conn: Connection, oids: Iterable[int], *, is_full: bool
+) -> dict[int, tuple[Session, ...]]:
+    """The sessions that keep VACUUM, or VACUUM FULL, from tables; by the table's oid."""
+    holders: dict[int, tuple[Session, ...]] = {}
+    parameters = {"oids": list(oids), "is_full": is_full}
+    for oid, *session in conn.execute(sql.load("vacuum/lock_holders"), parameters):
+        holders[oid] = (*holders.get(oid, ()), Session(*session))
+    return holders
+
+
+def find_session(conn: Connection, pid: int) -> Session | None:
+    with conn.cursor(row_factory=class_row(Session)) as cursor:
+        return cursor.execute(sql.load("vacuum/session"), {"pid": pid}).fetchone()
+
+
+def find_snapshot_holders(
+    conn: Connection, since: datetime, *, is_full: bool = False
+) -> tuple[SnapshotHolder, ...]:
+    """What has kept rows alive since before `since`, the oldest first, three at most."""
+    parameters = {"since": since, "is_full": is_full}
+    with conn.cursor(row_factory=class_row(SnapshotHolder)) as cursor:
+        return tuple(cursor.execute(sql.load("vacuum/snapshot_holders"), parameters))

@@ -1,0 +1,106 @@
+"""Tables with an HNSW index: the faster way is offered, and works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+
+from tests.cli import finish, start_cli
+from tests.program import run_inside
+from tests.vacuum.filling import fill_embeddings, fill_movies
+from tests.vacuum.test_vacuum import results
+from tests.waiting import wait_until
+
+INDEX = "idx_embeddings_256_hnsw"
+INDEX_FILE = f"SELECT oid, pg_relation_filenode(oid) FROM pg_class WHERE relname = '{INDEX}'"
+INVALID = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
+
+
+def test_the_faster_way_is_offered(embedded_database: str) -> None:
+    planned = run_inside("vacuum", "--dry-run", database=embedded_database)
+    offer = "aperture-db vacuum --reindex-hnsw --table embeddings_256"
+    assert offer in planned.out
+    done = run_inside("vacuum", "--table", "embeddings_256", database=embedded_database)
+    assert done.code == 0
+    assert "25.0 % of its rows are dead" in done.err
+    assert offer in done.err
+    again = run_inside("vacuum", "--dry-run", database=embedded_database)
+    assert offer not in again.out
+
+
+def test_reindex_rebuilds_where_rows_are_dead(embedded_database: str) -> None:
+    with psycopg.connect(embedded_database, autocommit=True) as conn:
+        before = conn.execute(INDEX_FILE).fetchone()
+        outcome = run_inside("vacuum", "--reindex-hnsw", "--json", database=embedded_database)
+        assert conn.execute(INDEX_FILE).fetchone() != before
+        assert conn.execute(INVALID).fetchone() == (0,)
+    assert outcome.code == 0
+    table = results(outcome)["embeddings_256"]
+    assert table["rebuilt_indexes"] == [INDEX]
+    assert (table["before"]["dead_rows"], table["after"]["dead_rows"]) == (100, 0)
+    assert results(outcome)["embeddings_384"]["rebuilt_indexes"] == []
+
+
+def test_reindex_of_a_named_table_rebuilds_in_any_case(embedded_database: str) -> None:
+    outcome = run_inside(
+        "vacuum", "--reindex-hnsw", "--table", "embeddings_384", "--json",
+        database=embedded_database,
+    )  # fmt: skip
+    assert outcome.code == 0
+    assert results(outcome)["embeddings_384"]["rebuilt_indexes"] == ["idx_embeddings_384_hnsw"]
+
+
+def test_reindex_through_a_pooler_says_to_connect_directly(
+    embedded_database: str, pgbouncer_conninfo: Callable[[str], str]
+) -> None:
+    pooled = pgbouncer_conninfo(embedded_database)
+    outcome = run_inside("vacuum", "--reindex-hnsw", database=pooled)
+    assert outcome.code == 2
+    assert "does not work through a connection pooler" in outcome.err
+
+
+def test_a_rebuild_that_waits_in_vain_leaves_no_index(embedded_database: str) -> None:
+    with psycopg.connect(embedded_database) as holder:
+        # A snapshot that REINDEX CONCURRENTLY has to wait for.
+        holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        holder.execute("SELECT count(*) FROM movies")
+        outcome = run_inside(
+            "vacuum", "--reindex-hnsw", "--table", "embeddings_256", "--lock-timeout", "300ms",
+            database=embedded_database,
+        )  # fmt: skip
+        assert outcome.code == 1
+        assert f"pid {holder.info.backend_pid}" in outcome.err
+        with psycopg.connect(embedded_database) as conn:
+            assert conn.execute(INVALID).fetchone() == (0,)
+
+
+def test_an_interrupted_rebuild_leaves_no_index(embedded_database: str) -> None:
+    with (
+        psycopg.connect(embedded_database) as holder,
+        psycopg.connect(embedded_database, autocommit=True) as conn,
+    ):
+        holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        holder.execute("SELECT count(*) FROM movies")
+        process = start_cli(
+            "vacuum", "--reindex-hnsw", "--table", "embeddings_256", "--lock-timeout", "60s",
+            conninfo=embedded_database,
+        )  # fmt: skip
+        wait_until(lambda: conn.execute(INVALID).fetchone() == (1,), "the new index is being built")
+        process.terminate()
+        outcome = finish(process)
+        assert outcome.code == 143
+        assert "stopped at embeddings_256" in outcome.err
+        assert conn.execute(INVALID).fetchone() == (0,)
+
+
+def test_a_small_maintenance_work_mem_is_told(aperture_database: Callable[[], str]) -> None:
+    database = aperture_database()
+    with psycopg.connect(database, autocommit=True) as conn:
+        conn.execute(f"ALTER DATABASE {conn.info.dbname} SET maintenance_work_mem = '1MB'")
+        fill_movies(conn, 400)
+        fill_embeddings(conn, models=4)
+    outcome = run_inside("vacuum", "--reindex-hnsw", "--table", "embeddings_256", database=database)
+    assert outcome.code == 0
+    assert "maintenance_work_mem is 1 MB" in outcome.err
+    assert "ALTER SYSTEM SET maintenance_work_mem = '2MB'" in outcome.err
