@@ -28,9 +28,11 @@ class BackupSettings:
 
 
 def read_settings(conn: Connection) -> BackupSettings | None:
-    """None where the table or its row is not there. Needs SELECT on backup_config."""
-    exists = conn.execute("SELECT to_regclass('backup_config') IS NOT NULL").fetchone()
-    if exists != (True,):
+    """None where the table or its row is not there, or may not be read."""
+    readable = conn.execute(
+        "SELECT has_table_privilege(to_regclass('backup_config'), 'SELECT')"
+    ).fetchone()
+    if readable != (True,):
         return None
     with conn.cursor(row_factory=class_row(BackupSettings)) as cursor:
         return cursor.execute(sql.load("backup/settings")).fetchone()

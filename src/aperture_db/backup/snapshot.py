@@ -30,9 +30,10 @@ class Snapshot:
     """Exact, by schema and name."""
 
 
-class _DumpedTable(NamedTuple):
+class _Relation(NamedTuple):
     schema: str
     name: str
+    is_sequence: bool
     may_select: bool
 
 
@@ -72,17 +73,11 @@ def allow_long_transaction(conn: Connection) -> None:
 def _count_rows(
     conn: Connection, target: Target, watch: BlockerWatch
 ) -> dict[tuple[str, str], int]:
-    with conn.cursor(row_factory=args_row(_DumpedTable)) as cursor:
-        tables = cursor.execute(sql.load("backup/dumped_tables")).fetchall()
-    for table in tables:
-        if not table.may_select:
-            message = f"permission denied for table {table.name}"
-            raise ApertureDbError(
-                "not every table may be read, so a backup would not be whole",
-                why=message,
-                next_step=grant_for(message, target.user),
-                code="no_privilege",
-            )
+    with conn.cursor(row_factory=args_row(_Relation)) as cursor:
+        relations = cursor.execute(sql.load("backup/dumped_relations")).fetchall()
+    if unreadable := [relation for relation in relations if not relation.may_select]:
+        raise _unreadable(unreadable, target)
+    tables = [relation for relation in relations if not relation.is_sequence]
     if not tables:
         return {}
     # Without ONLY the rows of a table's children would count twice.
@@ -97,6 +92,21 @@ def _count_rows(
     except psycopg.errors.LockNotAvailable as error:
         raise locked(error, watch.stop()) from error
     return {(schema, name): count for schema, name, count in rows}
+
+
+def _unreadable(relations: list[_Relation], target: Target) -> ApertureDbError:
+    """pg_dump 18 writes a wrong value for a sequence it may not read, and calls it a success."""
+    messages = {
+        relation.is_sequence: f"permission denied for "
+        f"{'sequence' if relation.is_sequence else 'table'} {relation.name}"
+        for relation in reversed(relations)
+    }
+    return ApertureDbError(
+        "not everything may be read, so a backup would not be whole",
+        why=messages.get(False) or messages[True],
+        next_step="\n".join(grant_for(message, target.user) for message in messages.values()),
+        code="no_privilege",
+    )
 
 
 def locked(error: psycopg.Error, holders: tuple[Session, ...]) -> BusyError:

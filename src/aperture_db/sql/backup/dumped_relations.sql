@@ -1,12 +1,17 @@
--- The tables whose rows pg_dump will write: every ordinary table that belongs to no extension.
+-- What pg_dump will read: every ordinary table and every sequence that belongs to no extension.
 -- Privilege: none.
 SELECT
     n.nspname AS schema,
     c.relname AS name,
-    has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS may_select
+    c.relkind = 'S' AS is_sequence,
+    has_schema_privilege(n.oid, 'USAGE')
+        AND CASE c.relkind
+            WHEN 'S' THEN has_sequence_privilege(c.oid, 'SELECT')
+            ELSE has_table_privilege(c.oid, 'SELECT')
+        END AS may_select
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r'
+WHERE c.relkind IN ('r', 'S')
     AND c.relpersistence <> 't'
     AND n.nspname <> 'information_schema'
     AND n.nspname !~ '^pg_'

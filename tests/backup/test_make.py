@@ -1,0 +1,247 @@
+"""`aperture-db backup` makes what Aperture's page lists, records it, and removes the old ones."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from aperture_db.backup.listing import ListedBackup, State
+from aperture_db.backup.retention import choose_expired
+from aperture_db.dumps.files import Purpose, make_name
+from aperture_db.dumps.programs import newest_programs
+from tests.cli import Outcome
+from tests.dump_files import execute, make_dump, read_rows, run_pg_dump
+from tests.program import run_inside
+from tests.servers.roles import Rights
+
+NewDatabase = Callable[[], str]
+# What Aperture's page takes for a backup, and what it takes for a valid one.
+LISTED = re.compile(r"aperture_backup_.*\.(dump|sql|sql\.gz)")
+NAMED = re.compile(r"aperture_backup_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\.dump")
+
+
+def backup(conninfo: str, *options: str) -> Outcome:
+    return run_inside("backup", *options, database=conninfo)
+
+
+def test_name_mode_and_record(sample_database: NewDatabase, tmp_path: Path) -> None:
+    conninfo = sample_database()
+    before = datetime.now(UTC).replace(microsecond=0)
+
+    outcome = backup(conninfo, "--dir", str(tmp_path))
+
+    assert outcome.code == 0, outcome.err
+    (file,) = tmp_path.iterdir()
+    assert NAMED.fullmatch(file.name)
+    assert str(file) in outcome.out
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_bytes().startswith(b"PGDMP")
+    made_at = datetime.strptime(file.name[16:35], "%Y-%m-%d_%H-%M-%S").replace(tzinfo=UTC)
+    assert timedelta(0) <= made_at - before < timedelta(minutes=2)
+    with psycopg.connect(conninfo) as conn:
+        record = conn.execute(
+            "SELECT last_backup_at, last_backup_filename, last_backup_size_bytes FROM backup_config"
+        ).fetchone()
+    assert record == (made_at, file.name, file.stat().st_size)
+
+
+def test_the_json_object(aperture_database: NewDatabase, tmp_path: Path) -> None:
+    conninfo = aperture_database()
+    rows = read_rows(conninfo)
+
+    data = backup(conninfo, "--dir", str(tmp_path), "--json").envelope["data"]
+
+    assert data["backup"]["path"] == str(next(tmp_path.iterdir()))
+    assert data["backup"]["table_count"] == len(rows)
+    assert data["backup"]["row_count"] == sum(count for count, _ in rows.values())
+    assert data["backup"]["last_migration"].startswith("0114_")
+    assert data["pruned"] == []
+    assert data["is_recorded"] is True
+
+
+def test_quiet_says_nothing(aperture_database: NewDatabase, tmp_path: Path) -> None:
+    outcome = backup(aperture_database(), "--dir", str(tmp_path), "-q")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+
+
+def test_the_directory_of_apertures_settings(
+    aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    conninfo = aperture_database()
+    execute(conninfo, f"UPDATE backup_config SET backup_path = '{tmp_path}', retention_count = 2")
+    for _ in range(3):
+        assert backup(conninfo).code == 0
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("number", ["0001", "0030"])
+def test_before_apertures_settings(
+    number: str, database_at: Callable[[str], str], tmp_path: Path
+) -> None:
+    outcome = backup(database_at(number), "--dir", str(tmp_path), "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.envelope["data"]["is_recorded"] is False
+
+
+def test_an_empty_database(new_database: NewDatabase, tmp_path: Path) -> None:
+    outcome = backup(new_database(), "--dir", str(tmp_path))
+    assert outcome.code == 0, outcome.err
+    assert "0 tables" in outcome.out
+
+
+def test_a_read_only_role(
+    aperture_database: NewDatabase,
+    limited_role: Callable[[str, Rights], str],
+    tmp_path: Path,
+) -> None:
+    """It may back up; only Aperture's page can't be told."""
+    database = aperture_database()
+    conninfo = limited_role(database, "read")
+    role = conninfo_to_dict(conninfo)["user"]
+    refused = backup(conninfo, "--dir", str(tmp_path))
+    assert refused.code == 1
+    assert "permission denied for sequence" in refused.err
+    assert f'GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO "{role}";' in refused.err
+    assert not list(tmp_path.iterdir())
+    execute(database, f'GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO "{role}"')
+
+    outcome = backup(conninfo, "--dir", str(tmp_path))
+
+    assert outcome.code == 0, outcome.err
+    assert "backup_config was not updated" in outcome.err
+
+
+@pytest.mark.parametrize("rights", ["none", "read"])
+def test_a_table_that_may_not_be_read(
+    rights: Rights,
+    aperture_database: NewDatabase,
+    limited_role: Callable[[str, Rights], str],
+    tmp_path: Path,
+) -> None:
+    database = aperture_database()
+    conninfo = limited_role(database, rights)
+    execute(database, f'REVOKE SELECT ON users FROM "{conninfo_to_dict(conninfo)["user"]}"')
+
+    outcome = backup(conninfo, "--dir", str(tmp_path))
+
+    assert outcome.code == 1
+    assert "permission denied for table" in outcome.err
+    assert "GRANT SELECT" in outcome.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_pg_restore_reads_it_as_it_is(sample_database: NewDatabase, tmp_path: Path) -> None:
+    """Aperture's page restores with pg_restore: the checksum behind the archive does not
+    bother it, from a file or through a pipe."""
+    path = make_dump(sample_database(), tmp_path).path
+    pg_restore = str(newest_programs().pg_restore)
+    command = [pg_restore, "--file=-"]
+    from_file = subprocess.run([*command, str(path)], capture_output=True, check=True)
+    with path.open("rb") as file:
+        cat = subprocess.Popen(["/bin/cat"], stdin=file, stdout=subprocess.PIPE)
+        piped = subprocess.run(command, stdin=cat.stdout, capture_output=True, check=True)
+        cat.communicate()
+    assert from_file.stderr == piped.stderr == b""
+    assert b"\\unrestrict" in from_file.stdout or b"dump complete" in from_file.stdout
+    assert len(from_file.stdout) == len(piped.stdout)
+
+
+def test_retention_removes_only_its_own(sample_database: NewDatabase, tmp_path: Path) -> None:
+    conninfo = sample_database()
+    source = make_dump(conninfo, tmp_path).path
+    ours = [
+        tmp_path / make_name(Purpose.BACKUP, datetime(2024, 1, day, tzinfo=UTC))
+        for day in range(1, 6)
+    ]
+    for file in ours:
+        file.write_bytes(source.read_bytes())
+    kept = {
+        # Aperture's own, one of ours that somebody renamed, one cut short, and what restore saved.
+        "aperture_backup_2023-01-01_00-00-00.dump": run_pg_dump(
+            conninfo, tmp_path / "x", "-F", "c"
+        ).read_bytes(),
+        "aperture_backup_2023-01-02_00-00-00.sql.gz": b"\x1f\x8b",
+        "aperture_backup_2023-01-03_00-00-00_keep.dump": source.read_bytes(),
+        "aperture_backup_2023-01-04_00-00-00.dump": source.read_bytes()[:-1],
+        "aperture_before_restore_2023-01-05_00-00-00.dump": source.read_bytes(),
+        "notes.txt": b"",
+    }
+    (tmp_path / "x").unlink()
+    source.unlink()
+    for name, content in kept.items():
+        (tmp_path / name).write_bytes(content)
+
+    outcome = backup(conninfo, "--dir", str(tmp_path), "--keep", "3", "--json")
+
+    assert outcome.code == 0, outcome.err
+    data = outcome.envelope["data"]
+    assert sorted(data["pruned"]) == [str(file) for file in ours[:3]]
+    left = {file.name for file in tmp_path.iterdir()}
+    assert left == {*kept, ours[3].name, ours[4].name, Path(data["backup"]["path"]).name}
+
+
+def test_keep_one_keeps_the_new_one_whatever_the_clock_said(
+    aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    conninfo = aperture_database()
+    future = tmp_path / make_name(Purpose.BACKUP, datetime(2999, 1, 1, tzinfo=UTC))
+    make_dump(conninfo, tmp_path).path.rename(future)
+
+    outcome = backup(conninfo, "--dir", str(tmp_path), "--keep", "1", "--json")
+
+    made = Path(outcome.envelope["data"]["backup"]["path"])
+    assert list(tmp_path.iterdir()) == [made]
+
+
+def test_keep_zero_is_refused(aperture_database: NewDatabase, tmp_path: Path) -> None:
+    outcome = backup(aperture_database(), "--dir", str(tmp_path), "--keep", "0")
+    assert outcome.code == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_backups_of_one_second_get_different_names(
+    aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    conninfo = aperture_database()
+    paths = {make_dump(conninfo, tmp_path).path for _ in range(4)}
+    assert len(paths) == 4
+    assert all(NAMED.fullmatch(path.name) and LISTED.fullmatch(path.name) for path in paths)
+
+
+def test_a_directory_without_hard_links(
+    aperture_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAT and some network shares have none; there the file is renamed."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = make_dump(aperture_database(), tmp_path).path
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_choose_expired_counts_only_whole_ones_of_ours() -> None:
+    def listed(day: int, state: State = State.COMPLETE, *, own: bool = True) -> ListedBackup:
+        made_at = datetime(2024, 1, day, tzinfo=UTC)
+        return ListedBackup(Path(f"/{day}"), Purpose.BACKUP, made_at, 1, state, has_own_name=own)
+
+    backups = [
+        listed(1),
+        listed(2),
+        listed(3, State.DAMAGED),
+        listed(4, own=False),
+        listed(5),
+        listed(6),
+    ]
+    expired = choose_expired(backups, 3, Path("/6"))
+    assert [each.path.name for each in expired] == ["1"]
