@@ -53,8 +53,9 @@ def render_plan(plan: VacuumPlan) -> RenderableType:
             _bytes(planned.before.total_bytes),
             _what(planned, plan.mode),
         )
-    total = sum(planned.before.total_bytes or 0 for planned in plan.tables)
-    count = plural(len(plan.tables), "table")
+    doable = [planned for planned in plan.tables if planned.may_vacuum]
+    total = sum(planned.before.total_bytes or 0 for planned in doable)
+    count = plural(len(doable), "table")
     summary = Text(f"{count}, {format_bytes(total)}, would be {DEEDS[plan.mode]}.")
     return Group(table, Text(), summary, *map(Text, _offers(plan)))
 

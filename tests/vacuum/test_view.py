@@ -1,0 +1,64 @@
+"""What vacuum prints, from results made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from aperture_db.activity import Session
+from aperture_db.render.vacuum import render_plan, render_report
+from aperture_db.vacuum.report import (
+    Figures,
+    Mode,
+    Outcome,
+    TableResult,
+    VacuumPlan,
+    VacuumReport,
+)
+from tests.snapshot import rendered
+from tests.vacuum.test_progress import planned
+
+Snapshot = Callable[[str, str], None]
+
+DONE = TableResult(
+    "embeddings_768",
+    Outcome.DONE,
+    Figures(3000, 69_000_000),
+    Figures(0, 62_000_000),
+    2.71,
+    rebuilt_indexes=("idx_embeddings_768_hnsw",),
+)
+CLEAN = TableResult("users", Outcome.DONE, Figures(0, 65_536), Figures(0, 65_536), 0.01)
+HELD = TableResult(
+    "similarity_validation_cache",
+    Outcome.SKIPPED,
+    Figures(12, None),
+    Figures(12, None),
+    10.0,
+    reason="held by pid 4711, psql, user jane",
+    advice="aperture-db vacuum --table similarity_validation_cache",
+)
+
+
+def test_done(snapshot: Snapshot) -> None:
+    report = VacuumReport(Mode.REINDEX_HNSW, (CLEAN, DONE), (), 0, (), 2.84)
+    snapshot("vacuum/done", rendered(render_report(report)))
+
+
+def test_skipped(snapshot: Snapshot) -> None:
+    report = VacuumReport(Mode.VACUUM, (CLEAN, HELD), (), 0, (), 10.2)
+    snapshot("vacuum/skipped", rendered(render_report(report)))
+
+
+def test_nothing_to_tell(snapshot: Snapshot) -> None:
+    report = VacuumReport(Mode.ANALYZE, (CLEAN,), (), 0, (), 0.02)
+    snapshot("vacuum/nothing_to_tell", rendered(render_report(report)))
+
+
+def test_plan(snapshot: Snapshot) -> None:
+    foreign = replace(planned(), name="movies", owner="jane", may_vacuum=False)
+    held = replace(
+        planned(), name="users", held_by=(Session(4711, "psql", "jane", "active", 12.0),)
+    )
+    plan = VacuumPlan(Mode.VACUUM, (foreign, held, planned()), ("embeddings_768",))
+    snapshot("vacuum/plan", rendered(render_plan(plan)))
