@@ -33,10 +33,15 @@ class Server:
     programs: Path
 
     @contextmanager
-    def new_database(self) -> Iterator[str]:
+    def new_database(self, template: str = "template1") -> Iterator[str]:
+        """A database for the block, by default an empty one."""
         name = f"bench_{secrets.token_hex(4)}"
         with psycopg.connect(self.conninfo, autocommit=True) as admin:
-            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            admin.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                    sql.Identifier(name), sql.Identifier(template)
+                )
+            )
             yield make_conninfo(self.conninfo, dbname=name)
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
