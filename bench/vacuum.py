@@ -1,5 +1,5 @@
-"""`vacuum --reindex-hnsw` against plain `vacuum`, where a quarter of the rows of a table with an HNSW
-index is dead.
+"""`vacuum --reindex-hnsw` against plain `vacuum`, on a table with an HNSW index of which a quarter
+of the rows is dead.
 
     python -m bench.vacuum [ROWS [ROUNDS]]
 
