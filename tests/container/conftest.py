@@ -1,7 +1,9 @@
-"""A small set of migrations, so that a test of the entry point need not apply all."""
+"""Small sets of migrations, and directories that other accounts can enter."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,11 @@ def migrations(directory: Path, *files: str) -> dict[str, str]:
     for number, text in enumerate(files, start=1):
         (directory / f"{number:04}_file.sql").write_text(text)
     return {"APERTURE_MIGRATIONS_DIR": str(directory)}
+
+
+@pytest.fixture
+def public_directory() -> Iterator[Path]:
+    """An empty directory outside of pytest's own, which only their maker may enter."""
+    with tempfile.TemporaryDirectory(prefix="aperture-db-test-") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -72,13 +73,10 @@ def test_a_refused_file_ends_with_the_code_of_migrate(
 
 
 def test_migrating_waits_for_a_server_that_comes_later(
-    tmp_path_factory: pytest.TempPathFactory, one_migration: dict[str, str]
+    public_directory: Path, one_migration: dict[str, str]
 ) -> None:
-    home = tmp_path_factory.mktemp("late")
-    for directory in (home, *home.parents[:3]):
-        directory.chmod(0o755)
-    cluster, password = create_cluster(server_programs(), home)
-    cluster = type(cluster)(cluster.programs, cluster.data, free_port())
+    cluster, password = create_cluster(server_programs(), public_directory)
+    cluster = replace(cluster, port=free_port())
     process = start_entrypoint(
         "echo",
         "ran",

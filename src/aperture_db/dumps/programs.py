@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from aperture_db.embedded import state_directory
-from aperture_db.errors import ClientProgramError
+from aperture_db.errors import ClientProgramError, UsageError
 
 # Where packages put the programs of one major version, so that several can be installed.
 VERSIONED_DIRECTORIES = (
@@ -122,8 +122,9 @@ def _directories(path: str) -> Iterator[Path]:
     for pattern in VERSIONED_DIRECTORIES:
         yield from Path("/").glob(pattern.removeprefix("/"))
     yield from (Path(entry) for entry in path.split(os.pathsep) if entry)
-    # The demo server's programs serve as well, where they have been unpacked.
-    with suppress(OSError, RuntimeError):
+    # The demo server's programs serve as well, where they have been unpacked. An account without
+    # a home has none.
+    with suppress(OSError, UsageError):
         yield from (state_directory() / "postgresql").glob("*/bin")
 
 
