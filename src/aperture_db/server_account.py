@@ -69,6 +69,8 @@ def run_as_server_account(
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home or programs),
+        # pg0 leaves files behind in it.
+        **({"TMPDIR": str(home)} if home else {}),
         "LC_ALL": "C",
         # The bundled ICU lies beside the programs and is not on their run path.
         "LD_LIBRARY_PATH": str(programs.parent / "lib"),
