@@ -28,4 +28,4 @@ ln -s /opt/aperture-db/bin/aperture-db /usr/local/bin/aperture-db
 aperture-db --version
 command -v pg_dump >/dev/null || echo "aperture-db backup will not work in this image: it has no \
 pg_dump. Build with --build-arg POSTGRESQL_CLIENTS=16, or whatever version the server has." >&2
-python3 "$source/docker/collect_added.py" "$scratch/before" "$into"
+python3 "$source/docker/collect_added.py" "$scratch/before" / "$into"

@@ -1,7 +1,7 @@
-"""Copies what was added to a file system since a moment: `collect_added.py MARKER DIRECTORY`.
+"""Copies what was added to a file system since a moment: `collect_added.py MARKER ROOT DIRECTORY`.
 
 MARKER is a file made at that moment. What is new or changed since then is laid below DIRECTORY as
-it lies below /, with the owners, modes and links that it has.
+it lies below ROOT, with the owners, modes and links that it has.
 """
 
 from __future__ import annotations
@@ -60,5 +60,5 @@ def copy_owner(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    marker, destination = map(Path, sys.argv[1:])
-    collect(Path("/"), marker.lstat().st_ctime_ns, destination)
+    marker, system, destination = map(Path, sys.argv[1:])
+    collect(system, marker.lstat().st_ctime_ns, destination)
