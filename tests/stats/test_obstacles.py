@@ -79,6 +79,7 @@ def test_the_grants_are_enough(
     report = collect(reader(role))
     assert report.database.is_aperture
     assert report.overview.users.unknown is Unknown.NO_PRIVILEGE
+    assert report.overview.embeddings.unknown is Unknown.NO_PRIVILEGE
     [hint] = [hint for hint in report.hints if hint.id == "no_privilege"]
     assert "GRANT USAGE ON SCHEMA" in hint.next
     admin.execute(hint.next.partition("run: ")[2])
@@ -187,9 +188,11 @@ def test_table_that_somebody_waits_to_lock(
                 lambda: user.execute(waits, [backend_pid(waiter)]).fetchone() == (1,),
                 "TRUNCATE waits for the reader",
             )
-            report = collect(reader(conninfo))
-            waiter.cancel_safe()
-            thread.join()
+            try:
+                report = collect(reader(conninfo))
+            finally:
+                waiter.cancel_safe()
+                thread.join()
     [hint] = [hint for hint in report.hints if hint.message == "movies can't be read now"]
     assert "waits for ACCESS EXCLUSIVE" in hint.cause
 

@@ -163,7 +163,7 @@ def _enabled(overview: Overview) -> str:
 
 def _embedding_states(embeddings: Embeddings) -> str:
     parts = []
-    for state in EmbeddingState:
+    for state in (EmbeddingState.ACTIVE, EmbeddingState.STALE, EmbeddingState.LEGACY):
         counts = [item.count for item in embeddings.sets if item.state is state]
         rows = sum(count.rows or 0 for count in counts)
         if rows:

@@ -21,9 +21,10 @@ class Plan:
     """By oid."""
 
     def counts(self, answers: Answers) -> dict[int, Count]:
-        """By oid, once the tables have been counted."""
+        """By oid, once the tables have been counted, whole or by some detail."""
         counted = {
-            table.oid: Count(answers[row_source(table.oid)][None]) for table in self.to_count
+            table.oid: Count(sum(answers.get(row_source(table.oid), {}).values()))
+            for table in self.to_count
         }
         return {**self.known, **counted}
 

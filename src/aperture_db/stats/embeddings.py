@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from aperture_db.library import ActiveModel, EmbeddingTable
-from aperture_db.stats.questions import Answers
+from aperture_db.stats.questions import Answers, row_source
 from aperture_db.stats.report import Count, Embeddings, EmbeddingSet, EmbeddingState
 
 ModelCounts: TypeAlias = Mapping[str | None, Count]
@@ -61,11 +61,11 @@ def _state(table: EmbeddingTable, model: str | None, active: ActiveModel | None)
     return EmbeddingState.STALE
 
 
-def counted_models(tables: Iterable[EmbeddingTable], answers: Answers) -> dict[int, ModelCounts]:
-    """Exact rows by model, for the tables that could be asked."""
+def counted_models(oids: Iterable[int], answers: Answers) -> dict[int, ModelCounts]:
+    """Exact rows by model of the tables that were counted so."""
     return {
-        table.oid: {str(model): Count(rows) for model, rows in answers.get(table.name, {}).items()}
-        for table in tables
+        oid: {model: Count(rows) for model, rows in answers.get(row_source(oid), {}).items()}
+        for oid in oids
     }
 
 

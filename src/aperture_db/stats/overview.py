@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -77,6 +77,8 @@ class Reading:
     sizes: Mapping[int, TableSize]
     embedding_tables: tuple[library.EmbeddingTable, ...]
     active: library.ActiveModel | None
+    by_model: Collection[int]
+    """Oids of the embedding tables whose rows were counted by model."""
     counts: Mapping[int, Count]
     """Rows of whole tables by oid."""
     answers: Answers
@@ -150,18 +152,21 @@ def _count(
         asked += questions.migration_questions(inventory)
         asked += questions.detail_questions(inventory)
         if not estimate:
-            asked += questions.model_questions(inventory, embedding_tables)
             asked += questions.library_questions(inventory)
             asked += questions.embedding_questions(inventory, embedding_tables, active)
     counted = [table for table in tables if table.name not in CONSULTED_TABLES]
     plan = plan_counts(inventory, counted, sizes, estimate=estimate)
-    answers = questions.ask(conn, [*asked, *questions.row_questions(plan.to_count)])
+    by_model = {table.oid for table in embedding_tables if table.name in inventory.readable} & {
+        table.oid for table in plan.to_count
+    }
+    answers = questions.ask(conn, [*asked, *questions.row_questions(plan.to_count, by_model)])
     return Reading(
         inventory,
         read_database(conn),
         sizes,
         tuple(embedding_tables),
         active,
+        by_model,
         plan.counts(answers),
         answers,
     )
@@ -169,10 +174,10 @@ def _count(
 
 def _embeddings(conn: Connection, reading: Reading, *, estimate: bool) -> Embeddings:
     tables = reading.embedding_tables
+    models = counted_models(reading.by_model, reading.answers)
     if estimate and tables:
-        models = estimated_models(tables, reading.counts, read_model_shares(conn, tables))
-    else:
-        models = counted_models(tables, reading.answers)
+        shares = read_model_shares(conn, tables)
+        models = estimated_models(tables, reading.counts, shares) | models
     return list_embeddings(
         tables,
         reading.counts,

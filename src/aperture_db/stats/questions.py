@@ -6,7 +6,7 @@ and may be read are asked, so an answer that is missing means that it can't be k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from psycopg import sql
@@ -33,9 +33,17 @@ def ask(conn: Connection, questions: Iterable[sql.Composed]) -> Answers:
     return answers
 
 
-def row_questions(tables: Iterable[Table]) -> Iterator[sql.Composed]:
-    """The rows of whole tables; the source is `oid:` and the table's oid."""
+def row_questions(
+    tables: Iterable[Table], by_model: Collection[int] = ()
+) -> Iterator[sql.Composed]:
+    """The rows of whole tables, and per model of the tables with an oid in `by_model`; the source
+    is `row_source` of the oid."""
     for table in tables:
+        if table.oid in by_model:
+            yield _query(
+                "embeddings_by_model", source=row_source(table.oid), table=table.identifier
+            )
+            continue
         yield _query("count_rows", source=row_source(table.oid), table=table.identifier)
 
 
@@ -63,15 +71,6 @@ def detail_questions(inventory: Inventory) -> Iterator[sql.Composed]:
             keys.append("media_type")
         run_of = sql.SQL(", ").join(map(sql.Identifier, keys))
         yield _query("recommendations_shown", run_of=run_of)
-
-
-def model_questions(
-    inventory: Inventory, tables: Iterable[EmbeddingTable]
-) -> Iterator[sql.Composed]:
-    """The embeddings of each table by model; the source is the table's name."""
-    for table in tables:
-        if table.name in inventory.readable:
-            yield _query("embeddings_by_model", source=table.name, table=table.identifier)
 
 
 def library_questions(inventory: Inventory) -> Iterator[sql.Composed]:
