@@ -24,6 +24,8 @@ APPLICATION_NAME = "aperture-db"
 CONNECT_TIMEOUT_SECONDS = 5
 MIN_SERVER_VERSION = 140000
 RETRY_SECONDS = 0.5
+# A pooler may hand out its processes in turn, and others may take one in between.
+POOLER_PROBES = 3
 
 # Notice a dead peer after about 30 + 3 x 10 seconds instead of the system's two hours.
 KEEPALIVES = {
@@ -139,16 +141,17 @@ def require_session(conn: Connection, target: Target, what: str) -> None:
     """Raise UsageError when a pooler lends server processes out for a transaction at a time.
 
     A pooler that lends one out for a whole session is as good as a direct connection; both look
-    alike from one connection. From two they differ: while the second one is in a transaction,
-    a session's process is nobody else's, but a transaction's goes to whoever asks.
+    alike from one connection. From two they differ: a session's process is nobody else's, but
+    what a transaction has used goes to whoever asks next.
     """
     if not is_pooled(conn):
         return
-    with connect(target) as other, other.transaction():
+    for _ in range(POOLER_PROBES):
         ours = _server_process(conn)
-        if _server_process(other) != ours and _server_process(conn) == ours:
-            return
-    require_direct(conn, what)
+        with connect(target) as other, other.transaction():
+            if _server_process(other) == ours or _server_process(conn) != ours:
+                require_direct(conn, what)
+                return
 
 
 def _server_process(conn: Connection) -> int:

@@ -21,6 +21,7 @@ from aperture_db.dumps.events import Event, Phase, Progress
 from aperture_db.dumps.failures import BrokenDumpError
 from aperture_db.dumps.files import Purpose
 from aperture_db.dumps.programs import ClientPrograms, programs_for_server
+from aperture_db.errors import UsageError
 from aperture_db.settings import Target
 
 LOCK_TIMEOUT_SECONDS = 60.0
@@ -144,7 +145,7 @@ def _read_back(
                 contents = event.contents
             else:
                 yield event
-    except BrokenDumpError as error:
+    except (BrokenDumpError, UsageError) as error:
         raise incomplete(error.why) from error
     assert contents is not None
     dumped = {(table.schema, table.name): table.row_count for table in contents.tables}

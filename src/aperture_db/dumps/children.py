@@ -32,7 +32,7 @@ class Child:
         may explain a failure."""
         assert self._process.stderr is not None
         for line in self._process.stderr:
-            yield line.decode(errors="replace").rstrip()
+            yield line.decode(errors="replace").rstrip("\r\n")
 
     def keep(self, line: str) -> None:
         """Remember a line for `complaint`."""
