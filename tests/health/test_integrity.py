@@ -1,0 +1,177 @@
+"""References to what is gone, constraints, collations and checksums."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from aperture_db.embedded import server_programs
+from tests.health.conftest import follow_advice, read_check, read_health
+from tests.health.test_queries import execute
+from tests.servers.clusters import create_cluster, start_on_free_port, superuser_conninfo
+from tests.servers.roles import Rights
+from tests.servers.shared import SharedServers
+
+GONE = uuid4()
+ORPHANS = {
+    "verdicts": "INSERT INTO similarity_validation_cache (source_id, target_id, source_type, "
+    f"target_type, is_valid) SELECT id, '{GONE}', 'movie', 'series', true FROM movies LIMIT 1",
+    "channel-examples": f"UPDATE channels SET example_movie_ids = '{{{GONE}}}' || "
+    "(SELECT array_agg(id) FROM (SELECT id FROM movies LIMIT 2) AS two) "
+    "WHERE id = (SELECT id FROM channels LIMIT 1)",
+    "graph-playlists": f"UPDATE graph_playlists SET source_item_id = '{GONE}' "
+    "WHERE id = (SELECT id FROM graph_playlists LIMIT 1)",
+    "movie-libraries": "UPDATE movies SET provider_library_id = 'gone' "
+    "WHERE id = (SELECT id FROM movies LIMIT 1)",
+    "series-libraries": "UPDATE series SET provider_library_id = 'gone' "
+    "WHERE id = (SELECT id FROM series LIMIT 1)",
+    "excluded-libraries": "UPDATE user_preferences SET settings = settings || "
+    """'{"excludedLibraryIds": ["gone"]}' """
+    "WHERE id = (SELECT id FROM user_preferences LIMIT 1)",
+    "collections": "UPDATE movies SET collection_id = 'gone' "
+    "WHERE id = (SELECT id FROM movies LIMIT 1)",
+    "images": "INSERT INTO media_images (entity_type, entity_id, image_type, file_path, mime_type) "
+    "VALUES ('library', '4711', 'Primary', '/gone.jpg', 'image/jpeg')",
+    "models": "INSERT INTO custom_ai_models (provider, function_type, model_id) "
+    "VALUES ('ollama', 'chat', 'forgotten')",
+}
+
+
+@pytest.mark.parametrize("name", ORPHANS)
+def test_orphans_of_every_kind(library: str, name: str) -> None:
+    follow_advice(library, read_check(library, "orphaned-rows"))
+    execute(library, "DELETE FROM custom_ai_models")
+    before = read_health(library)
+    assert before["orphaned-rows"]["status"] == "ok", before["orphaned-rows"]
+    execute(library, ORPHANS[name])
+    reading = read_health(library)
+    assert reading.changed_since(before) == {"orphaned-rows"}
+    check = reading["orphaned-rows"]
+    assert (check["status"], check["value"]) == ("info", 1)
+    assert [finding["object"] for finding in check["findings"]] == [name]
+    assert check["advice"]
+    strict = read_check(library, "orphaned-rows", "--warn", "orphaned-rows=1")
+    assert strict["status"] == "warning"
+    ignored = read_check(library, "orphaned-rows", "--ignore", f"orphaned-rows:{name}")
+    assert (ignored["status"], ignored["summary"]) == ("ok", "1 (1 ignored)")
+    if any(step.endswith(";") or step.startswith("aperture-db") for step in check["advice"]):
+        follow_advice(library, check)
+        assert read_health(library).changed_since(before) == set()
+
+
+def test_examples_that_are_there_stay(library: str) -> None:
+    execute(library, ORPHANS["channel-examples"])
+    kept = "SELECT example_movie_ids FROM channels ORDER BY id"
+    with psycopg.connect(library, autocommit=True) as conn:
+        before = [[e for e in (ids or []) if e != GONE] for (ids,) in conn.execute(kept)]
+        follow_advice(library, read_check(library, "orphaned-rows"))
+        assert [ids or [] for (ids,) in conn.execute(kept)] == before
+
+
+def test_a_constraint_that_was_never_checked(migrated: str) -> None:
+    before = read_health(migrated)
+    execute(
+        migrated, "ALTER TABLE users ADD CONSTRAINT \"Has name\" CHECK (username <> '') NOT VALID"
+    )
+    reading = read_health(migrated)
+    assert reading.changed_since(before) == {"constraints"}
+    assert reading["constraints"]["advice"] == ['ALTER TABLE users VALIDATE CONSTRAINT "Has name";']
+    follow_advice(migrated, reading["constraints"])
+    assert read_health(migrated).changed_since(before) == set()
+
+
+@pytest.fixture
+def with_icu(postgres15: str) -> Iterator[str]:
+    """A database whose default collation is one of ICU, which knows versions."""
+    name = f"test_{uuid4().hex}"
+    execute(
+        postgres15,
+        f"CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'",
+    )
+    yield make_conninfo(postgres15, dbname=name)
+    execute(postgres15, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.mark.parametrize(
+    ("name", "update"),
+    [
+        ("german", "UPDATE pg_collation SET collversion = '1.2' WHERE collname = 'german'"),
+        (
+            "the database's default",
+            "UPDATE pg_database SET datcollversion = '1.2' WHERE datname = current_database()",
+        ),
+    ],
+)
+def test_a_collation_that_has_changed(with_icu: str, name: str, update: str) -> None:
+    execute(
+        with_icu,
+        "CREATE COLLATION german (provider = icu, locale = 'de')",
+        "CREATE TABLE words (word text COLLATE german PRIMARY KEY)",
+    )
+    before = read_health(with_icu)
+    assert before["collation-version"]["status"] == "ok"
+    execute(with_icu, update)
+    reading = read_health(with_icu)
+    assert reading.changed_since(before) == {"collation-version"}
+    check = reading["collation-version"]
+    assert check["reason"].startswith(f"{name} collation was version 1.2 when the indexes were")
+    follow_advice(with_icu, check)
+    assert read_health(with_icu).changed_since(before) == set()
+
+
+@pytest.fixture
+def damaged_server(servers: SharedServers) -> str:
+    """A server with a page that was overwritten on the disk."""
+    return servers.get("damaged", start_damaged_server)["conninfo"]
+
+
+def start_damaged_server(home: Path) -> dict[str, str]:
+    cluster, password = create_cluster(server_programs(), home)
+    running = start_on_free_port(cluster)
+    conninfo = superuser_conninfo(running, password)
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        conn.execute("CREATE TABLE pages AS SELECT repeat('x', 100) FROM generate_series(1, 1000)")
+        row = conn.execute("SELECT pg_relation_filepath('pages')").fetchone()
+        assert row is not None
+    running.stop()
+    with (cluster.data / row[0]).open("r+b") as file:
+        file.seek(100)
+        file.write(b"damage")
+    conninfo = superuser_conninfo(start_on_free_port(cluster), password)
+    with (
+        psycopg.connect(conninfo, autocommit=True) as conn,
+        pytest.raises(psycopg.errors.DataCorrupted),
+    ):
+        conn.execute("SELECT count(*) FROM pages")
+    return {"conninfo": conninfo}
+
+
+def test_a_page_with_a_wrong_checksum_is_critical(damaged_server: str) -> None:
+    check = read_check(damaged_server, "checksums")
+    assert check["status"] == "critical"
+    assert check["reason"].startswith("1 pages of postgres failed their checksum, the last one at")
+
+
+def test_a_server_without_checksums_says_so(postgres15: str) -> None:
+    check = read_check(postgres15, "checksums")
+    assert (check["status"], check["summary"]) == ("info", "off")
+
+
+def test_tables_that_can_t_be_read_are_no_proof(
+    library: str, role_of: Callable[[str, Rights], str]
+) -> None:
+    reading = read_health(role_of(library, "none"))
+    blind = {name for name, check in reading.checks.items() if check["status"] == "skipped"}
+    assert {"orphaned-rows", "default-rows", "failed-jobs", "expired-sessions", "migrations"} <= (
+        blind
+    )
+    assert reading.code == 0
+    check = reading["failed-jobs"]
+    assert check["skipped_because"] == "privilege"
+    assert json.dumps(check["advice"]).count("GRANT SELECT ON") == 1

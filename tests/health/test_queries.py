@@ -1,0 +1,161 @@
+"""Slow statements, and indexes that are missing, broken or there twice."""
+
+from __future__ import annotations
+
+import threading
+
+import psycopg
+import pytest
+
+from tests.health.conftest import follow_advice, read_check, read_health
+from tests.health.test_sessions import idle_session
+from tests.waiting import wait_until
+
+
+def execute(conninfo: str, *statements: str) -> None:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        for statement in statements:
+            conn.execute(statement.encode())
+
+
+def test_slow_statements_are_named_without_their_values(migrated: str) -> None:
+    assert read_check(migrated, "slow-statements")["advice"] == [
+        "CREATE EXTENSION IF NOT EXISTS pg_stat_statements;"
+    ]
+    follow_advice(migrated, read_check(migrated, "slow-statements"))
+    before = read_health(migrated)
+    assert before["slow-statements"]["status"] == "ok"
+    for number in range(3):
+        execute(migrated, f"SELECT pg_sleep(0.02), 'secret {number}' FROM generate_series(1, 1)")
+    execute(migrated, *["CREATE ROLE ghost PASSWORD 'utility-secret'", "DROP ROLE ghost"] * 3)
+    limits = ("--warn", "slow-statements=20ms")
+    reading = read_health(migrated, *limits)
+    assert reading.changed_since(before) == {"slow-statements"}
+    check = reading["slow-statements"]
+    assert (
+        "on average of 3: SELECT pg_sleep($1), $2 FROM generate_series($3, $4)" in check["reason"]
+    )
+    assert "secret" not in str(check)
+    assert check["advice"][0].startswith("EXPLAIN (GENERIC_PLAN) SELECT pg_sleep($1)")
+    follow_advice(migrated, {"advice": check["advice"][1:]})
+    assert read_health(migrated, *limits).changed_since(before) == set()
+
+
+def test_an_extension_without_its_library_measures_nothing(standby_conninfo: str) -> None:
+    """That server does not load it."""
+    check = read_check(standby_conninfo, "slow-statements")
+    assert check["status"] == "info"
+    assert check["advice"] == [
+        "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements';",
+        "restart the server, which makes shared_preload_libraries take effect",
+        "CREATE EXTENSION IF NOT EXISTS pg_stat_statements;",
+    ]
+
+
+def test_an_index_of_a_cancelled_build_is_found(migrated: str) -> None:
+    before = read_health(migrated)
+    with idle_session(migrated, "LOCK TABLE movies IN ROW EXCLUSIVE MODE"):
+        builder = psycopg.connect(migrated, autocommit=True)
+        building = threading.Thread(target=_build_and_be_cancelled, args=[builder])
+        building.start()
+        with psycopg.connect(migrated, autocommit=True) as conn:
+            made = "SELECT to_regclass('half_made') IS NOT NULL"
+            wait_until(lambda: conn.execute(made).fetchone() == (True,), "the index is begun")
+            assert read_check(migrated, "invalid-indexes")["status"] == "ok"
+        builder.cancel_safe()
+        building.join()
+        builder.close()
+    reading = read_health(migrated)
+    assert reading.changed_since(before) == {"invalid-indexes"}
+    check = reading["invalid-indexes"]
+    assert "half_made on movies is not usable" in check["reason"]
+    assert check["advice"] == ["REINDEX INDEX CONCURRENTLY half_made;"]
+    follow_advice(migrated, check)
+    assert read_health(migrated).changed_since(before) == set()
+
+
+def _build_and_be_cancelled(conn: psycopg.Connection) -> None:
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        conn.execute("CREATE INDEX CONCURRENTLY half_made ON movies (runtime_minutes)")
+
+
+def test_a_copy_that_reindex_left_is_to_be_dropped(migrated: str) -> None:
+    execute(
+        migrated,
+        "CREATE INDEX idx_movies_year_ccnew ON movies (year)",
+        "UPDATE pg_index SET indisvalid = false "
+        "WHERE indexrelid = 'idx_movies_year_ccnew'::regclass",
+    )
+    check = read_check(migrated, "invalid-indexes")
+    assert check["advice"] == ["DROP INDEX CONCURRENTLY idx_movies_year_ccnew;"]
+    follow_advice(migrated, check)
+    assert read_check(migrated, "invalid-indexes")["status"] == "ok"
+
+
+LARGE_TABLE = (
+    "CREATE TABLE notes (id int, movie_id uuid REFERENCES movies (id) ON DELETE CASCADE)",
+    "INSERT INTO notes (id) SELECT generate_series(1, 10000)",
+)
+
+
+@pytest.mark.parametrize("analyze", [True, False])
+def test_a_foreign_key_without_an_index_on_a_large_table(migrated: str, analyze: bool) -> None:
+    before = read_health(migrated)
+    execute(migrated, *LARGE_TABLE, *["ANALYZE notes"] * analyze)
+    reading = read_health(migrated)
+    assert reading.changed_since(before) == {"foreign-key-indexes"}
+    check = reading["foreign-key-indexes"]
+    assert check["status"] == "warning"
+    assert check["advice"] == ['CREATE INDEX CONCURRENTLY ON "public"."notes" ("movie_id");']
+    assert [finding["object"] for finding in check["findings"]] == ["notes.notes_movie_id_fkey"]
+    follow_advice(migrated, check)
+    assert read_health(migrated).changed_since(before) == set()
+
+
+def test_aperture_s_own_missing_indexes_are_for_its_developers(library: str) -> None:
+    execute(library, "ANALYZE")
+    check = read_check(library, "foreign-key-indexes", "--warn", "foreign-key-indexes=1")
+    assert check["status"] == "info"
+    objects = {finding["object"] for finding in check["findings"]}
+    assert "recommendation_evidence.recommendation_evidence_similar_movie_id_fkey" in objects
+    assert check["advice"][0].startswith("report it to the developers of Aperture")
+
+
+def test_an_own_duplicate_index_can_go(migrated: str) -> None:
+    before = read_health(migrated)
+    execute(migrated, "CREATE INDEX one_more ON movies (tmdb_id)")
+    reading = read_health(migrated)
+    assert reading.changed_since(before) == {"duplicate-indexes"}
+    check = reading["duplicate-indexes"]
+    assert "one_more on movies is the same as idx_movies_tmdb_id" in check["reason"]
+    follow_advice(migrated, check)
+    assert read_health(migrated).changed_since(before) == set()
+
+
+def test_large_tables_read_from_end_to_end(migrated: str) -> None:
+    before = read_health(migrated)
+    execute(
+        migrated,
+        *LARGE_TABLE,
+        "CREATE INDEX ON notes (movie_id)",
+        "ANALYZE notes",
+        "DO $$ BEGIN FOR i IN 1..1000 LOOP PERFORM count(*) FROM notes; END LOOP; END $$",
+    )
+    reading = read_health(migrated)
+    assert reading.changed_since(before) == {"sequential-scans"}
+    reason = reading["sequential-scans"]["reason"]
+    assert "notes with 10,000 rows was read from end to end 1,0" in reason
+    assert "CREATE INDEX CONCURRENTLY" in reading["sequential-scans"]["advice"][0]
+
+
+def test_the_cache_hit_ratio_is_judged_once_enough_was_read(migrated: str) -> None:
+    assert read_check(migrated, "cache-hit-ratio")["status"] == "ok"
+    execute(
+        migrated,
+        "CREATE TABLE pages (filler text)",
+        "ALTER TABLE pages ALTER filler SET STORAGE PLAIN",
+        "INSERT INTO pages SELECT repeat('x', 8000) FROM generate_series(1, 12000)",
+    )
+    check = read_check(migrated, "cache-hit-ratio", "--warn", "cache-hit-ratio=100%")
+    assert check["status"] == "warning"
+    assert check["advice"][0] == "ALTER SYSTEM SET shared_buffers = '256MB';"
