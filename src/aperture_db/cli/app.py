@@ -25,6 +25,7 @@ from aperture_db.cli import (
 )
 from aperture_db.cli.command import exit_code_for, report
 from aperture_db.cli.run import CommonOptions, Run
+from aperture_db.cli.signals import EXIT_CODE_OUTPUT_CLOSED
 from aperture_db.cli.watch import spell_out_interval
 from aperture_db.errors import UsageError
 
@@ -86,6 +87,9 @@ def run_program(arguments: list[str]) -> int:
         return _report_usage(error, arguments)
     except typer.Abort:
         return 130
+    except SystemExit:
+        # Only rich raises it, where whoever read the help has gone.
+        return EXIT_CODE_OUTPUT_CLOSED
     return int(code or 0)
 
 

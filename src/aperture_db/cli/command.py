@@ -178,6 +178,9 @@ def report(run: Run, error: ApertureDbError | None, code: int) -> int:
             run.print_raw(text)
     except OutputClosedError:
         return EXIT_CODE_OUTPUT_CLOSED
+    except ApertureDbError as failure:
+        run.print_error(failure)
+        return code or exit_code_for(run.command, failure)
     return code
 
 

@@ -12,13 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from aperture_db.errors import ApertureDbError
 from aperture_db.render.console import ColorMode, make_console
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from aperture_db.connection import Connection
-    from aperture_db.errors import ApertureDbError, ConnectError
+    from aperture_db.errors import ConnectError
     from aperture_db.render.progress import Narrator
     from aperture_db.settings import Target
 
@@ -87,7 +88,8 @@ class Run:
         """Print a result as a table, or keep it for the JSON object. `-q` prints nothing."""
         self.data = report
         if not self.options.json and not self.options.quiet:
-            self.out.print(view(report))
+            with self._writing_result():
+                self.out.print(view(report))
 
     def say(self, text: str, style: str | None = None) -> None:
         """Narrate on stderr; not with -q."""
@@ -113,10 +115,23 @@ class Run:
 
     def print_raw(self, text: str) -> None:
         """Print a result that is not a table, as it is."""
-        try:
+        with self._writing_result():
             print(text, file=self.out.file, flush=True)
+
+    @contextmanager
+    def _writing_result(self) -> Iterator[None]:
+        """Raises ApertureDbError where the output can't be written, to a full disk for example."""
+        try:
+            yield
         except BrokenPipeError:
             self.out.on_broken_pipe()
+        except OSError as error:
+            raise ApertureDbError(
+                "the result can't be written",
+                why=error.strerror or str(error),
+                next_step="check the space and the rights of where stdout goes",
+                code="output",
+            ) from error
 
     def print_error(self, error: ApertureDbError) -> None:
         """The three lines, with details between; a traceback with -vv, without secrets."""

@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
+from math import isfinite
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -29,7 +30,7 @@ def render_envelope(
         "warnings": warnings,
         "error": _plain_error(error) if error else None,
     }
-    return json.dumps(envelope, ensure_ascii=False, indent=2)
+    return json.dumps(envelope, ensure_ascii=False, allow_nan=False, indent=2)
 
 
 def _plain_error(error: ApertureDbError) -> dict[str, str]:
@@ -38,11 +39,14 @@ def _plain_error(error: ApertureDbError) -> dict[str, str]:
 
 
 def to_plain(value: object) -> Any:
-    """Dataclasses as objects, times as ISO 8601 in UTC, everything else as JSON has it.
+    """Dataclasses as objects, times as ISO 8601 in UTC, everything else as JSON has it; what is
+    not a finite number as null.
 
     Fields marked `metadata={"json": False}` stay out.
     """
     match value:
+        case float() if not isfinite(value):
+            return None
         case None | bool() | int() | float() | str() if not isinstance(value, Enum):
             return value
         case Enum():
@@ -52,7 +56,7 @@ def to_plain(value: object) -> Any:
         case date() | UUID() | Path():
             return str(value)
         case Decimal():
-            return float(value)
+            return to_plain(float(value))
         case Mapping():
             return {str(key): to_plain(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
