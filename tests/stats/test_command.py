@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 
+import psycopg
 import pytest
 
 from aperture_db.cli.watch import spell_out_interval
-from aperture_db.stats.report import Overview, StatsReport, Storage
+from aperture_db.history import Growth, History, Sample
+from aperture_db.stats import report
 from tests.cli import COMMAND, environment, finish, run_cli, start_cli
 from tests.program import run_inside
 from tests.servers.roles import Rights
@@ -41,9 +45,9 @@ def test_json(sample_database: Callable[[], str]) -> None:
     assert list(envelope) == ["schema_version", "command", "ok", "data", "warnings", "error"]
     assert (envelope["command"], envelope["ok"], envelope["error"]) == ("stats", True, None)
     data = envelope["data"]
-    assert set(data) == {field.name for field in fields(StatsReport)}
-    assert set(data["overview"]) == {field.name for field in fields(Overview)}
-    assert set(data["storage"]) == {field.name for field in fields(Storage)}
+    assert set(data) == {field.name for field in fields(report.StatsReport)}
+    assert set(data["overview"]) == {field.name for field in fields(report.Overview)}
+    assert set(data["storage"]) == {field.name for field in fields(report.Storage)}
     for count in data["overview"].values():
         assert set(count) == COUNT_KEYS
         assert isinstance(count["rows"], int)
@@ -66,8 +70,6 @@ def test_json_of_tables_and_estimates(sample_database: Callable[[], str]) -> Non
     }  # fmt: skip
     assert data["total"]["tables"] == len(data["tables"])
     run_inside("stats", "--estimate", "--json", database=conninfo)
-    import psycopg
-
     with psycopg.connect(conninfo, autocommit=True) as conn:
         conn.execute("ANALYZE")
     data = run_inside("stats", "--estimate", "--json", database=conninfo).envelope["data"]
@@ -75,6 +77,21 @@ def test_json_of_tables_and_estimates(sample_database: Callable[[], str]) -> Non
     assert data["is_exact"] is False
     text = run_inside("stats", "--estimate", database=conninfo).out
     assert ["movies", "~60"] in [line.split() for line in text.splitlines()]
+
+
+def test_every_field_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
+    section = text.partition("## stats\n")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"`([a-z_]+)`", section))
+    for described in (
+        report.StatsReport, report.DatabaseFacts, report.Overview, report.Count, report.Storage,
+        report.Embeddings, report.EmbeddingSet, report.Coverage, report.Hint, report.TablesReport,
+        report.TableStats, report.TableTotals, Sample, Growth, History,
+    ):  # fmt: skip
+        missing = {field.name for field in fields(described)} - documented
+        assert not missing, described.__name__
+    assert {reason.value for reason in report.Unknown} <= documented
+    assert {state.value for state in report.EmbeddingState} <= documented
 
 
 def test_empty_database(new_database: Callable[[], str]) -> None:
