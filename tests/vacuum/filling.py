@@ -21,8 +21,8 @@ EMBEDDINGS = """
         )::halfvec(256)
     FROM movies, generate_series(1, %s) AS m
 """
-# VACUUM sleeps 20 ms for every page it reads: even small tables take seconds.
-SLOW = "-c vacuum_cost_delay=20ms -c vacuum_cost_limit=1"
+# VACUUM sleeps 10 ms for every page it reads: even small tables take seconds.
+SLOW = "-c vacuum_cost_delay=10ms -c vacuum_cost_limit=1"
 
 
 def fill_movies(conn: Connection[TupleRow], count: int) -> None:

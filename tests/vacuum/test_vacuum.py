@@ -153,6 +153,7 @@ def test_a_role_that_only_reads_can_do_nothing_and_is_told(
     outcome = run_inside("vacuum", "--json", database=reader)
     assert outcome.code == 1
     assert {result["outcome"] for result in results(outcome).values()} == {"skipped"}
+    assert outcome.envelope["error"]["next"].endswith("more of the kind")
     shown = run_inside("vacuum", "--dry-run", database=reader)
     assert shown.code == 0
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aperture_db.render.progress import Narrator
 
 MAX_NAMES = 8
+MAX_STEPS = 4
 
 
 class VacuumLog:
@@ -71,8 +72,13 @@ class VacuumLog:
     def _note(self, name: str) -> None:
         done = [result.name for result in self._results if result.outcome is Outcome.DONE]
         waiting = [table.name for table in self._plan.tables[len(self._results) + 1 :]]
-        note = f"{len(done)} of {plural(len(self._plan.tables), 'table')} done; stopped at {name}"
-        self._run.interrupted_note = f"{note}; not begun: {_listed(waiting)}"
+        note = (
+            f"{len(done)} of {plural(len(self._plan.tables), 'table')} done; stopped at {name}, "
+            "which has to be done again"
+        )
+        if waiting:
+            note += f"; not begun: {_listed(waiting)}"
+        self._run.interrupted_note = note
 
     @property
     def report(self) -> VacuumReport:
@@ -89,7 +95,7 @@ class VacuumLog:
 
 def _listed(names: list[str]) -> str:
     """All names, or the first few and how many more."""
-    shown = ", ".join(names[:MAX_NAMES]) or "none"
+    shown = ", ".join(names[:MAX_NAMES])
     return shown if len(names) <= MAX_NAMES else f"{shown} and {len(names) - MAX_NAMES} more"
 
 
@@ -106,11 +112,14 @@ def error_of(report: VacuumReport) -> ApertureDbError:
     """The error that names every table that was not done. There must be at least one."""
     first, *others = report.problems
     names = _listed([result.name for result in report.problems])
+    steps = list(dict.fromkeys(result.advice for result in report.problems))
+    if len(steps) > MAX_STEPS:
+        steps[MAX_STEPS:] = [f"and {len(steps) - MAX_STEPS} more of the kind"]
     return ApertureDbError(
         f"{plural(len(report.problems), 'table')} of {len(report.results)} could not be done: "
         f"{names}",
         why=f"{first.name}: {first.reason}",
         details=tuple(f"{result.name}: {result.reason}" for result in others),
-        next_step="\n".join(dict.fromkeys(result.advice for result in report.problems)),
+        next_step="\n".join(steps),
         code="tables_skipped",
     )

@@ -16,6 +16,7 @@ from aperture_db.render.format import (
 )
 from aperture_db.render.table import NOTHING, make_table
 from aperture_db.vacuum.report import (
+    Figures,
     Mode,
     Outcome,
     PlannedTable,
@@ -117,10 +118,10 @@ def _table_of(results: Sequence[TableResult], report: VacuumReport) -> Renderabl
         before, after = _sums(report)
         table.add_row(
             Text(f"all {len(report.results)} tables", style="heading"),
-            _count(before[0]),
-            _count(after[0]),
-            _bytes(before[1]),
-            _bytes(after[1]),
+            _count(before.dead_rows),
+            _count(after.dead_rows),
+            _bytes(before.total_bytes),
+            _bytes(after.total_bytes),
             format_seconds(report.duration_seconds),
         )
     return table
@@ -135,32 +136,39 @@ def _is_notable(result: TableResult) -> bool:
     )
 
 
-def _sums(report: VacuumReport) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Dead rows and bytes before and after, over the tables where both are known."""
-    before = [result.before for result in report.results]
-    after = [result.after for result in report.results]
+def _sums(report: VacuumReport) -> tuple[Figures, Figures]:
+    """All tables before and after; bytes over those where both are known."""
+    results = report.results
     sized = [
-        (first.total_bytes, second.total_bytes)
-        for first, second in zip(before, after, strict=True)
-        if first.total_bytes is not None and second.total_bytes is not None
+        (result.before.total_bytes, result.after.total_bytes)
+        for result in results
+        if result.before.total_bytes is not None and result.after.total_bytes is not None
     ]
     return (
-        (sum(f.dead_rows or 0 for f in before), sum(first for first, _ in sized)),
-        (sum(f.dead_rows or 0 for f in after), sum(second for _, second in sized)),
+        Figures(
+            sum(result.before.dead_rows or 0 for result in results),
+            sum(before for before, _ in sized) if sized else None,
+        ),
+        Figures(
+            sum(result.after.dead_rows or 0 for result in results),
+            sum(after for _, after in sized) if sized else None,
+        ),
     )
 
 
 def summarize(report: VacuumReport) -> str:
     """One line: how many tables, dead rows removed, space given back, duration."""
     done = [result for result in report.results if result.outcome is Outcome.DONE]
-    (dead_before, bytes_before), (dead_after, bytes_after) = _sums(report)
+    before, after = _sums(report)
+    removed_rows = (before.dead_rows or 0) - (after.dead_rows or 0)
+    freed_bytes = (before.total_bytes or 0) - (after.total_bytes or 0)
     parts = [f"{plural(len(done), 'table')} {DEEDS[report.mode]}"]
     if rebuilt := sum(len(result.rebuilt_indexes) for result in done):
         parts.append(f"{plural(rebuilt, 'HNSW index', 'HNSW indexes')} rebuilt")
     if report.mode is not Mode.ANALYZE:
-        parts.append(f"{plural(max(0, dead_before - dead_after), 'dead row')} removed")
-        if bytes_before > bytes_after:
-            parts.append(f"{format_bytes(bytes_before - bytes_after)} given back")
+        parts.append(f"{plural(max(0, removed_rows), 'dead row')} removed")
+        if freed_bytes > 0:
+            parts.append(f"{format_bytes(freed_bytes)} given back")
     if report.problems:
         parts.append(f"{len(report.problems)} not done")
     return f"{', '.join(parts)}, in {format_seconds(report.duration_seconds)}."
