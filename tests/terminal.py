@@ -10,6 +10,7 @@ import pty
 import struct
 import subprocess
 import termios
+from pathlib import Path
 
 from tests.cli import COMMAND, TIMEOUT_SECONDS, environment
 
@@ -19,6 +20,7 @@ def run_at_terminal(
     conninfo: str | None = None,
     width: int = 80,
     typed: str = "",
+    directory: Path = Path("/"),
     **variables: str,
 ) -> tuple[int, str]:
     """Run `aperture-db ARGUMENTS` at a terminal; the exit code and all that appeared there.
@@ -30,7 +32,7 @@ def run_at_terminal(
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         env=environment(conninfo, **({"TERM": "xterm-256color"} | variables)),
-        cwd="/",
+        cwd=directory,
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,

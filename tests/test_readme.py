@@ -1,0 +1,79 @@
+"""The README shows what the program really prints.
+
+Each `console` block is a command and its output at a terminal of 80 columns. Figures that differ
+from run to run count as equal. `pytest --update-snapshots` writes the outputs anew.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pyte
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.terminal import run_at_terminal
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCK = re.compile(r"```console\n\$ aperture-db ([^\n]*)\n(.*?)```", re.DOTALL)
+BROKEN = """-- The average rating of each user.
+
+SELECT user_id, avg(ratting) FROM user_ratings GROUP BY user_id;
+"""
+# Wider than the terminal that the program sees: a line that a terminal folds is one line still.
+SCREEN = pyte.Screen(columns=400, lines=400)
+
+
+def test_the_readme_shows_what_the_program_prints(
+    new_database: Callable[[], str],
+    sample_database: Callable[[], str],
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
+) -> None:
+    (tmp_path / "my-migrations").mkdir()
+    (tmp_path / "my-migrations" / "0002_ratings.sql").write_text(BROKEN)
+    (tmp_path / "my-migrations" / "0001_tables.sql").write_text(
+        "CREATE TABLE user_ratings (user_id uuid, rating integer);"
+    )
+    (tmp_path / "backups").mkdir(mode=0o777)
+
+    def show(block: re.Match[str]) -> str:
+        arguments = block[1]
+        make = new_database if arguments.startswith("migrate") else sample_database
+        shown = shown_output(arguments, make(), tmp_path)
+        return f"```console\n$ aperture-db {arguments}\n{shown}```"
+
+    written = README.read_text(encoding="utf-8")
+    real = BLOCK.sub(show, written)
+    if pytestconfig.getoption("--update-snapshots"):
+        README.write_text(real, encoding="utf-8")
+    else:
+        assert without_figures(written) == without_figures(real)
+
+
+def shown_output(arguments: str, conninfo: str, directory: Path) -> str:
+    """What stands on the screen when the command has ended, under the README's names."""
+    _, text = run_at_terminal(
+        *shlex.split(arguments), conninfo=conninfo, directory=directory, NO_COLOR="1"
+    )
+    SCREEN.reset()
+    pyte.Stream(SCREEN).feed(text.replace("\n", "\r\n"))
+    shown = "\n".join(line.rstrip() for line in SCREEN.display).strip("\n") + "\n"
+    parts = conninfo_to_dict(conninfo)
+    for real, told in (
+        (f"{parts['user']}@{parts['host']}:{parts['port']}", "aperture@localhost:5432"),
+        (f"{parts['host']}:{parts['port']}", "localhost:5432"),
+        (str(parts["dbname"]), "aperture"),
+        (str(directory), ""),
+    ):
+        shown = shown.replace(real, told)
+    return shown
+
+
+def without_figures(text: str) -> str:
+    """The text with every number with its unit, and every run of spaces, made alike."""
+    text = re.sub(r"[~]?\d[\d,.:_-]*( ?(%|B|kB|MB|GB|ms|s|min|h|d)\b)?", "0", text)
+    return re.sub(r"\s+", " ", text)
