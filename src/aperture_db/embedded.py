@@ -87,6 +87,10 @@ class Cluster:
                 quoted = value.replace("'", "''")
                 file.write(f"{name} = '{quoted}'\n")
 
+    def sync(self) -> None:
+        """Bring the data directory to disk, for a server that ran without fsync until now."""
+        self._run("initdb", "--sync-only", f"--pgdata={self.data}")
+
     def start(self) -> None:
         """Start the server and wait until it accepts connections."""
         if not self.is_running():

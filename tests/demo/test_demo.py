@@ -135,6 +135,13 @@ def test_backups_go_to_the_demo(made_home: Home) -> None:
     assert config == (str(made_home.demo / "backups"), None)
 
 
+def test_the_finished_demo_survives_a_crash(made_home: Home) -> None:
+    """It is filled without fsync, and runs with it."""
+    made_home.run_json()
+    with made_home.connect() as conn:
+        assert conn.execute("SHOW fsync").fetchone() == ("on",)
+
+
 def test_a_lost_connection_string_makes_it_anew(made_home: Home) -> None:
     made_home.run_json()
     made_home.url_file.unlink()

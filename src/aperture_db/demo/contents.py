@@ -41,6 +41,13 @@ def create_contents(maintenance: Target, target: Target, backups: Path) -> Itera
             conn.execute(queries.load("demo/vacuum"))
 
 
+def make_durable(target: Target) -> None:
+    """Let the server take up its new configuration, and write out what it has in memory."""
+    with translated_errors(target), connect(target) as conn:
+        conn.execute(queries.load("demo/reload"))
+        conn.execute(queries.load("demo/checkpoint"))
+
+
 def migrate(conn: Connection, target: Target) -> Iterator[Step]:
     """Apply the bundled migrations that are pending."""
     with translated_errors(target):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from aperture_db.connection import connect
-from aperture_db.demo.contents import create_contents, migrate
+from aperture_db.demo.contents import create_contents, make_durable, migrate
 from aperture_db.demo.home import (
     DemoHome,
     DemoState,
@@ -116,13 +116,18 @@ def _create(home: DemoHome, lock: Lock) -> Iterator[Step | Ready]:
         home.make_directory()
         yield Step("Creating a database server")
         password = new_password()
-        cluster.create(password, settings=SERVER_SETTINGS, inherited=[lock.descriptor])
+        # Until it is complete, a crash of the machine leaves nothing worth keeping anyway.
+        settings = SERVER_SETTINGS | {"fsync": "off"}
+        cluster.create(password, settings=settings, inherited=[lock.descriptor])
         cluster = _start_on_free_port(cluster)
         url = make_url(password, cluster.port, DATABASE)
         write_private(home.url_file, f"{url}\n")
         maintenance = _target(home, make_url(password, cluster.port, "postgres"))
         target = _target(home, url)
         yield from create_contents(maintenance, target, home.backups)
+        cluster.configure({"fsync": "on"})
+        make_durable(target)
+        cluster.sync()
         home.write_state(DemoState.COMPLETE)
     except BaseException:
         # An interruption too: nothing half made may stay behind, least of all a server.

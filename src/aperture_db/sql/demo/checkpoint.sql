@@ -1,0 +1,3 @@
+-- Purpose: writes everything that is changed in memory to the files.
+-- Privilege: pg_checkpoint.
+CHECKPOINT
