@@ -94,8 +94,8 @@ EMBEDDINGS = Embeddings(
 COVERAGE = (
     Coverage(Subject.MOVIES, 19_200, 20_000, SYNCED_AT, None),
     Coverage(Subject.SERIES, 1_000, 1_000, SYNCED_AT, None),
-    Coverage(Subject.EPISODES, 60_000, None, None, "sync-series did not report the number"),
-    Coverage(Subject.USERS, 12, None, None, "no completed run of sync-users is recorded"),
+    Coverage(Subject.EPISODES, 60_000, None, None, "not reported by sync-series"),
+    Coverage(Subject.USERS, 12, None, None, "no completed run of sync-users"),
     Coverage(Subject.MOVIE_EMBEDDINGS, 19_000, 19_200, None, None),
     Coverage(Subject.SERIES_EMBEDDINGS, 1_000, 1_000, None, None),
     Coverage(Subject.EPISODE_EMBEDDINGS, 60_000, 60_000, None, None),

@@ -137,7 +137,7 @@ def test_series_sync_without_details(admin: Connection, report: Report) -> None:
     add_job_run(admin, "sync-series", 40, at=SYNCED_AT + timedelta(hours=3))
     now = report()
     assert now.hints == ()
-    assert covered(now, Subject.SERIES).unknown == "sync-series did not report the number"
+    assert covered(now, Subject.SERIES).unknown == "not reported by sync-series"
     assert covered(now, Subject.EPISODES).expected == 40
 
 
@@ -178,7 +178,7 @@ def test_history_of_jobs_lost(admin: Connection, report: Report) -> None:
     assert not hint.is_finding
     assert hint.next == "in Aperture, run sync-movies"
     coverage = covered(report(), Subject.MOVIES)
-    assert coverage.unknown == "no completed run of sync-movies is recorded"
+    assert coverage.unknown == "no completed run of sync-movies"
 
 
 def test_nothing_found(conninfo: str, writer: Open, report: Report) -> None:

@@ -128,7 +128,7 @@ def read_active_model(
     active = configured_model(dict(rows), is_undivided=is_undivided)
     if active is None:
         return None
-    if dimension := KNOWN_DIMENSIONS.get(active.id):
+    if dimension := KNOWN_DIMENSIONS.get(f"{active.provider or 'openai'}:{active.model}"):
         return replace(active, dimension=dimension)
     custom_models = readable.get("custom_ai_models")
     if (

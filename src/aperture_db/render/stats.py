@@ -127,11 +127,10 @@ def _overview(report: StatsReport, earlier: StatsReport | None) -> RenderableTyp
     for field in SHOWN_COUNTS:
         count: Count = getattr(overview, field)
         before = getattr(earlier.overview, field) if earlier else count
-        grid.add_row(
-            f"  {field.replace('_', ' ')}",
-            _count_text(count),
-            ", ".join(filter(None, [_change(before, count), remarks.get(field, "")])),
-        )
+        remark = ", ".join(filter(None, [_change(before, count), remarks.get(field)]))
+        if count.unknown is Unknown.ABSENT:
+            remark = "not in this version of the schema"
+        grid.add_row(f"  {field.replace('_', ' ')}", _count_text(count), remark)
     return grid
 
 
@@ -173,7 +172,7 @@ def _embedding_states(embeddings: Embeddings) -> str:
 
 
 def _candidates(overview: Overview) -> str:
-    if overview.recommendation_candidates.rows is None:
+    if not overview.recommendation_candidates.rows:
         return ""
     return (
         f"newest runs; {format_rows(overview.recommendation_candidates)} candidates "

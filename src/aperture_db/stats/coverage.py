@@ -81,13 +81,13 @@ def _reported(subject: Subject, inventory: Inventory, results: Mapping[str, JobR
     )
     result = results[job_name]
     if result.completed_at is None:
-        return Reported(None, None, f"no completed run of {job_name} is recorded")
+        return Reported(None, None, f"no completed run of {job_name}")
     total = result.items_total
     if subject is Subject.SERIES:
         total = result.total_series
     elif subject is Subject.EPISODES and result.total_episodes is not None:
         total = result.total_episodes
-    unknown = None if total is not None else f"{job_name} did not report the number"
+    unknown = None if total is not None else f"not reported by {job_name}"
     return Reported(total, result.completed_at, unknown)
 
 
