@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.cli import Outcome
+from tests.cli import Outcome, finish, start_cli
 from tests.program import run_inside
 from tests.servers.roles import Rights
 from tests.servers.standby import ReplicatedDatabase
@@ -158,6 +158,12 @@ def test_create_installs_and_a_second_time_does_nothing(new_database: Callable[[
     assert second.envelope["data"]["changes"] == []
 
 
+def test_several_at_once_all_succeed(new_database: Callable[[], str]) -> None:
+    database = new_database()
+    running = [start_cli("check-extensions", "--create", conninfo=database) for _ in range(4)]
+    assert [finish(process).code for process in running] == [0, 0, 0, 0]
+
+
 def test_create_updates_what_is_older(new_database: Callable[[], str]) -> None:
     database = new_database()
     with psycopg.connect(database, autocommit=True) as conn:
@@ -167,6 +173,28 @@ def test_create_updates_what_is_older(new_database: Callable[[], str]) -> None:
     assert outcome.code == 0
     assert "updated pgcrypto from 1.3 to 1.4" in outcome.out
     assert "updated pg_trgm from 1.5 to 1.6" in outcome.out
+
+
+def test_outdated_definitions_are_a_warning(aperture_database: Callable[[], str]) -> None:
+    database = aperture_database()
+    with psycopg.connect(database, autocommit=True) as conn:
+        conn.execute("UPDATE pg_extension SET extversion = '0.8.1' WHERE extname = 'vector'")
+    outcome = run_inside("check-extensions", "-q", database=database)
+    assert outcome.code == 0
+    assert outcome.err.startswith("warning: vector: the database has the definitions of 0.8.1")
+    assert "aperture-db check-extensions --create" in outcome.err
+    assert run_inside("check-extensions", "--create", database=database).code == 0
+    assert run_inside("check-extensions", "-q", database=database).err == ""
+
+
+def test_an_update_that_fails_is_told(aperture_database: Callable[[], str]) -> None:
+    database = aperture_database()
+    with psycopg.connect(database, autocommit=True) as conn:
+        conn.execute("UPDATE pg_extension SET extversion = '0.6.2' WHERE extname = 'vector'")
+    outcome = run_inside("check-extensions", "--create", database=database)
+    assert outcome.code == 5
+    assert "refused: ALTER EXTENSION vector UPDATE: " in outcome.out
+    assert "the extension vector is too old" in outcome.err
 
 
 def test_an_extension_in_a_schema_out_of_reach_is_a_finding(

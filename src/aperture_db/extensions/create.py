@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import psycopg
 from psycopg import errors as pg
 from psycopg import sql
 
@@ -13,14 +14,16 @@ from aperture_db.extensions.advice import advise
 from aperture_db.extensions.report import Change, Extension, ExtensionsReport
 
 LOCK_TIMEOUT = "10s"
-# How servers refuse: no right to, not on the allow-list of a managed service, a file missing, no
-# path from the installed version to the new one.
-REFUSALS = (
-    pg.InsufficientPrivilege,
-    pg.FeatureNotSupported,
-    pg.UndefinedFile,
-    pg.InvalidParameterValue,
+# Not about one extension: the next statement would fail in the same way.
+GENERAL_FAILURES = (
+    pg.ReadOnlySqlTransaction,
+    pg.LockNotAvailable,
+    pg.DiskFull,
+    pg.AdminShutdown,
+    pg.CrashShutdown,
 )
+# Another session created it between our look and our statement.
+RACES = (pg.UniqueViolation, pg.DuplicateObject)
 
 
 def create_missing(conn: Connection, report: ExtensionsReport) -> tuple[Change, ...]:
@@ -28,7 +31,7 @@ def create_missing(conn: Connection, report: ExtensionsReport) -> tuple[Change, 
     services grant it in ways that the catalogs don't show.
 
     Each in a transaction of its own, in order; a refused one does not end the others. Waits up to
-    10 s for locks. Raises what the driver raises for everything but a refusal.
+    10 s for locks. Raises the driver's error when the server or the connection fails as a whole.
     """
     return tuple(_run(conn, extension) for extension in report.extensions if extension.statement)
 
@@ -39,12 +42,13 @@ def _run(conn: Connection, extension: Extension) -> Change:
         with conn.transaction():
             set_local(conn, lock_timeout=LOCK_TIMEOUT)
             conn.execute(sql.SQL(change.statement))
-    except REFUSALS as error:
+    except psycopg.Error as error:
+        if error.sqlstate is None or isinstance(error, GENERAL_FAILURES):
+            raise
+        if isinstance(error, RACES) and change.previous_version is None:
+            return change
         parts = (error.diag.message_primary, error.diag.message_hint)
         return replace(change, refusal="; ".join(part for part in parts if part))
-    except (pg.UniqueViolation, pg.DuplicateObject):
-        # Another session created it between our look and our statement.
-        return change
     return change
 
 
@@ -62,8 +66,8 @@ def _after_refusal(report: ExtensionsReport, refused: set[str]) -> Iterator[Exte
     for extension in report.extensions:
         if extension.name not in refused:
             yield extension
-        elif extension.is_permitted and report.server.has_admin_role:
+        elif report.server.has_admin_role:
             # The right is there, so it is the service that has to offer the extension first.
             yield replace(extension, needs_files=True)
         else:
-            yield replace(extension, is_permitted=False)
+            yield replace(extension, is_permitted=report.server.is_superuser)
