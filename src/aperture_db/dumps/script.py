@@ -68,7 +68,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class CopyData:
-    """A COPY … FROM stdin and its rows, a line each. Blocks must be read before the next part."""
+    """A COPY … FROM stdin and its rows, a line each. Blocks not read by the next part are lost."""
 
     entry: Entry
     text: bytes
@@ -114,7 +114,7 @@ class ScriptReader:
                     self._ignore_command(line)
                     continue
                 if COPY.match(line):
-                    yield self._copy(line)
+                    yield from self._copy(line)
                     continue
             yield from self._statements(line)
         if not self._is_dump:
@@ -155,8 +155,12 @@ class ScriptReader:
         if len(self._pending) > LONGEST_STATEMENT_BYTES:
             raise ScriptError(f"the statement that ends at line {self._line_number} has no end")
 
-    def _copy(self, line: bytes) -> CopyData:
-        return CopyData(self._entry, line.rstrip(), self._copy_blocks())
+    def _copy(self, line: bytes) -> Iterator[CopyData]:
+        blocks = self._copy_blocks()
+        yield CopyData(self._entry, line.rstrip(), blocks)
+        for _ in blocks:
+            # Rows that nobody wanted are no statements either.
+            continue
 
     def _copy_blocks(self) -> Iterator[bytes]:
         """The rows up to the line with the end mark, which is consumed."""

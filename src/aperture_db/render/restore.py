@@ -22,7 +22,7 @@ def render_plan(plan: RestorePlan) -> RenderableType:
     table = make_table("", "now", "after the restore")
     table.add_row("made", "", format_time(contents.made_at) if contents.made_at else "unknown")
     table.add_row("tables", f"{len(plan.replaced_tables):,}", f"{len(plan.tables):,}")
-    table.add_row("rows", f"{plan.replaced_row_count:,}", f"{contents.row_count:,}")
+    table.add_row("rows", f"{plan.replaced_row_count:,}", f"{plan.row_count:,}")
     table.add_row(
         "migration", _migration(plan.current_migration), _migration(contents.last_migration)
     )
@@ -33,7 +33,7 @@ def render_plan(plan: RestorePlan) -> RenderableType:
 
 def _remarks(plan: RestorePlan) -> Iterator[str]:
     if plan.kept:
-        yield f"Not Aperture's, and not in the dump, so they stay: {', '.join(plan.kept)}"
+        yield f"Not Aperture's, so they stay: {', '.join(plan.kept)}"
     if plan.left_out:
         yield f"In the dump, but not restored: {', '.join(plan.left_out)}"
     if plan.create_extensions:

@@ -75,6 +75,11 @@ class RestorePlan:
         left_out = self.division.left_out_schemas
         return tuple(table for table in self.contents.tables if table.schema not in left_out)
 
+    @property
+    def row_count(self) -> int:
+        """The rows of these tables, as far as a dump tells them."""
+        return sum(table.row_count or 0 for table in self.tables)
+
 
 def plan(
     conn: Connection,

@@ -1,0 +1,421 @@
+"""What a restore finds around Aperture's tables: other sessions, tables, owners, schemas."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from tests.cli import Outcome
+from tests.dump_files import PHRASE, execute, fetch_one, make_dump, read_rows, read_state
+from tests.program import run_inside
+from tests.servers.roles import Rights
+from tests.terminal import run_at_terminal
+
+NewDatabase = Callable[[], str]
+LimitedRole = Callable[[str, Rights], str]
+
+
+def restore(file: Path, conninfo: str, *options: str) -> Outcome:
+    return run_inside("restore", str(file), "--confirm", PHRASE, *options, database=conninfo)
+
+
+@pytest.fixture
+def conninfo(aperture_database: NewDatabase) -> str:
+    return aperture_database()
+
+
+@pytest.fixture
+def dump(conninfo: str, tmp_path: Path) -> Path:
+    return make_dump(conninfo, tmp_path).path
+
+
+def test_other_sessions_are_listed_and_refused(conninfo: str, dump: Path) -> None:
+    before = read_state(conninfo)
+    with psycopg.connect(conninfo, application_name="a visitor") as visitor:
+        visitor.execute("SELECT 1")
+
+        outcome = restore(dump, conninfo)
+
+        assert outcome.code == 6
+        assert f"pid {visitor.info.backend_pid}, a visitor, idle in transaction" in outcome.err
+        assert "user postgres" in outcome.err
+        assert "--terminate-sessions" in outcome.err
+    assert read_state(conninfo) == before
+    assert list(dump.parent.iterdir()) == [dump]
+
+
+def test_other_sessions_are_ended_on_request(conninfo: str, dump: Path) -> None:
+    with psycopg.connect(conninfo) as visitor:
+        visitor.execute("UPDATE users SET is_admin = false")
+
+        outcome = restore(dump, conninfo, "--terminate-sessions")
+
+        assert outcome.code == 0, outcome.err
+        with pytest.raises(psycopg.OperationalError):
+            visitor.execute("SELECT 1")
+
+
+def test_a_prepared_transaction_is_named(conninfo: str, dump: Path) -> None:
+    """It holds locks, and no session can be ended to free them."""
+    setting = fetch_one(conninfo, "SHOW max_prepared_transactions")
+    if setting == "0":
+        pytest.skip("the server has max_prepared_transactions = 0")
+    name = f"left_{secrets.token_hex(4)}"
+    with psycopg.connect(conninfo) as conn:
+        conn.execute("DELETE FROM movies")
+        conn.execute(f"PREPARE TRANSACTION '{name}'")
+    outcome = restore(dump, conninfo)
+    execute(conninfo, f"ROLLBACK PREPARED '{name}'")
+    assert outcome.code == 6
+    assert f"ROLLBACK PREPARED '{name}'" in outcome.err
+
+
+def test_tables_of_others_stay(conninfo: str, dump: Path) -> None:
+    execute(
+        conninfo,
+        "CREATE TABLE notes AS SELECT 'keep me' AS text",
+        "CREATE SCHEMA reports",
+        "CREATE VIEW reports.numbers AS SELECT 1 AS n",
+    )
+    outcome = restore(dump, conninfo)
+    assert outcome.code == 0, outcome.err
+    assert "so they stay: notes, view reports.numbers" in outcome.err
+    assert fetch_one(conninfo, "SELECT text FROM notes") == "keep me"
+    assert fetch_one(conninfo, "SELECT n FROM reports.numbers") == 1
+
+
+DEPENDENTS = {
+    "view titles": ("CREATE VIEW titles AS SELECT title FROM movies",),
+    "constraint of_movie on table notes": (
+        "CREATE TABLE notes (movie_id uuid CONSTRAINT of_movie REFERENCES movies)",
+    ),
+    "function first_movie(movies)": (
+        "CREATE FUNCTION first_movie(movies) RETURNS text LANGUAGE sql AS 'SELECT 1'",
+    ),
+    "trigger touch on table logs": (
+        "CREATE TABLE logs (updated_at timestamptz)",
+        """
+        CREATE TRIGGER touch BEFORE UPDATE ON logs
+        FOR EACH ROW EXECUTE FUNCTION update_updated_at_column()
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize("shown", DEPENDENTS)
+def test_what_depends_on_apertures_tables_is_refused(shown: str, conninfo: str, dump: Path) -> None:
+    execute(conninfo, *DEPENDENTS[shown])
+    before = read_state(conninfo)
+
+    outcome = restore(dump, conninfo)
+
+    assert outcome.code == 1
+    assert shown in outcome.err
+    assert read_state(conninfo) == before
+    assert list(dump.parent.iterdir()) == [dump]
+
+
+def test_what_is_in_the_dump_comes_back_with_it(conninfo: str, tmp_path: Path) -> None:
+    execute(
+        conninfo,
+        "CREATE VIEW titles AS SELECT title FROM movies",
+        "CREATE TABLE notes AS SELECT 'then' AS text",
+        "CREATE TYPE mood AS ENUM ('good', 'bad')",
+        "CREATE MATERIALIZED VIEW counts AS SELECT count(*) FROM titles",
+        "CREATE SEQUENCE numbers START 7",
+    )
+    before = read_state(conninfo)
+    dump = make_dump(conninfo, tmp_path).path
+    execute(conninfo, "UPDATE notes SET text = 'now'")
+
+    outcome = restore(dump, conninfo)
+
+    assert outcome.code == 0, outcome.err
+    assert read_state(conninfo) == before
+    assert fetch_one(conninfo, "SELECT nextval('numbers')") == 7
+
+
+def test_schemas_of_others_in_the_dump(
+    conninfo: str, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """Restored where they are missing, left alone where they are not."""
+    execute(conninfo, "CREATE SCHEMA other", "CREATE TABLE other.t AS SELECT 'then' AS text")
+    dump = make_dump(conninfo, tmp_path).path
+    execute(conninfo, "UPDATE other.t SET text = 'now'")
+    empty = new_database()
+
+    kept, made = restore(dump, conninfo), restore(dump, empty)
+
+    assert (kept.code, made.code) == (0, 0), kept.err + made.err
+    assert "not restored: schema other" in kept.err
+    assert fetch_one(conninfo, "SELECT text FROM other.t") == "now"
+    assert fetch_one(empty, "SELECT text FROM other.t") == "then"
+
+
+def test_the_tools_own_schema(conninfo: str, new_database: NewDatabase, tmp_path: Path) -> None:
+    """Recorded samples belong to the backup; a dump from before them leaves them be."""
+    without = make_dump(conninfo, tmp_path).path
+    assert run_inside("stats", "--record", database=conninfo).code == 0
+    tables = {name for name in read_rows(conninfo) if name.startswith("aperture_db.")}
+    assert tables
+    rows = read_rows(conninfo)
+    with_samples = make_dump(conninfo, tmp_path).path
+    assert run_inside("stats", "--record", database=conninfo).code == 0
+    empty = new_database()
+
+    for file, target in ((with_samples, conninfo), (with_samples, empty)):
+        outcome = restore(file, target)
+        assert outcome.code == 0, outcome.err
+        assert {name: read_rows(target)[name] for name in tables} == {
+            name: rows[name] for name in tables
+        }
+    assert restore(without, conninfo).code == 0
+    assert tables <= set(read_rows(conninfo))
+
+
+def test_grants_stay(conninfo: str, dump: Path, limited_role: LimitedRole) -> None:
+    reader = limited_role(conninfo, "none")
+    role = conninfo_to_dict(reader)["user"]
+    execute(
+        conninfo,
+        f'GRANT SELECT, UPDATE ON movies TO "{role}" WITH GRANT OPTION',
+        f'GRANT SELECT (id, username) ON users TO "{role}"',
+        f'GRANT USAGE ON SEQUENCE aperture_migrations_id_seq TO "{role}"',
+        "GRANT SELECT ON series TO PUBLIC",
+    )
+    query = (
+        "SELECT array_agg(format('%s %s', c.relname, acl) ORDER BY c.relname) FROM pg_class AS c, "
+        "unnest(relacl) AS acl WHERE relnamespace = 'public'::regnamespace"
+    )
+    before = fetch_one(conninfo, query)
+    columns = (
+        "SELECT attacl::text FROM pg_attribute WHERE attrelid = 'users'::regclass "
+        "AND attname = 'username'"
+    )
+    column = fetch_one(conninfo, columns)
+
+    outcome = restore(dump, conninfo)
+
+    assert outcome.code == 0, outcome.err
+    assert fetch_one(conninfo, query) == before
+    assert fetch_one(conninfo, columns) == column
+
+
+def test_an_owner_who_is_no_superuser(
+    sample_database: NewDatabase, limited_role: LimitedRole, tmp_path: Path
+) -> None:
+    """The usual role of an application: it owns everything but the extensions."""
+    conninfo = sample_database()
+    owner = limited_role(conninfo, "owner")
+    before = read_state(conninfo)
+    outcome = run_inside("backup", "--dir", str(tmp_path), database=owner)
+    assert outcome.code == 0, outcome.err
+    (dump,) = tmp_path.iterdir()
+    execute(conninfo, "DELETE FROM movies", "UPDATE users SET username = 'x' || username")
+
+    outcome = restore(dump, owner)
+
+    assert outcome.code == 0, outcome.err
+    assert read_state(conninfo) == before
+
+
+def test_a_superuser_restores_for_the_owner(
+    conninfo: str, dump: Path, limited_role: LimitedRole
+) -> None:
+    """Aperture's role must be able to work with its tables afterwards."""
+    owner = limited_role(conninfo, "owner")
+    role = str(conninfo_to_dict(owner)["user"])
+
+    outcome = restore(dump, conninfo)
+
+    assert outcome.code == 0, outcome.err
+    owners = "SELECT array_agg(DISTINCT {}::text) FROM {} WHERE {}"
+    tables = owners.format("tableowner", "pg_tables", "schemaname = 'public'")
+    assert fetch_one(conninfo, tables) == [role]
+    functions = owners.format(
+        "proowner::regrole", "pg_proc", "proname = 'update_updated_at_column'"
+    )
+    assert fetch_one(conninfo, functions) == [f'"{role}"' if '"' in role else role]
+
+
+@pytest.mark.parametrize("rights", ["read", "write", "create_tables"])
+def test_a_role_that_owns_nothing(
+    rights: Rights, conninfo: str, dump: Path, limited_role: LimitedRole
+) -> None:
+    role = limited_role(conninfo, rights)
+    before = read_state(conninfo)
+
+    outcome = restore(dump, role)
+
+    assert outcome.code == 1
+    assert "may not replace" in outcome.err
+    assert "connect as postgres or as a superuser" in outcome.err
+    assert read_state(conninfo) == before
+
+
+def test_no_right_to_create_in_the_schema(
+    new_database: NewDatabase, dump: Path, limited_role: LimitedRole
+) -> None:
+    outcome = restore(dump, limited_role(new_database(), "write"))
+    assert outcome.code == 1
+    assert 'GRANT USAGE, CREATE ON SCHEMA "public" TO' in outcome.err
+
+
+def test_an_extension_that_may_not_be_made(
+    new_database: NewDatabase, dump: Path, limited_role: LimitedRole
+) -> None:
+    empty = new_database()
+    outcome = restore(dump, limited_role(empty, "create_tables"))
+    assert outcome.code == 1
+    assert "as a superuser run: CREATE EXTENSION" in outcome.err
+    assert read_rows(empty) == {}
+
+
+def test_an_extension_in_another_schema(conninfo: str, dump: Path) -> None:
+    execute(conninfo, "CREATE SCHEMA extensions", "ALTER EXTENSION vector SET SCHEMA extensions")
+    outcome = restore(dump, conninfo)
+    assert outcome.code == 1
+    assert "ALTER EXTENSION vector SET SCHEMA public;" in outcome.err
+
+
+def test_an_extension_the_server_does_not_have(postgres15: str, dump: Path) -> None:
+    outcome = restore(dump, postgres15)
+    assert outcome.code == 5
+    assert "the extension vector" in outcome.err
+    assert "check-extensions" in outcome.err
+
+
+@pytest.fixture
+def database15(postgres15: str) -> Iterator[str]:
+    name = f"test_{secrets.token_hex(4)}"
+    execute(postgres15, f"CREATE DATABASE {name}")
+    yield make_conninfo(postgres15, dbname=name)
+    execute(postgres15, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_from_a_newer_server_to_an_older_one_and_back(
+    database_at: Callable[[str], str], database15: str, tmp_path: Path
+) -> None:
+    """The newer pg_dump's archive and settings don't keep the older server from taking it."""
+    new = database_at("0001")
+    newer = make_dump(new, tmp_path).path
+
+    outcome = restore(newer, database15)
+
+    assert outcome.code == 0, outcome.err
+    assert "comes from PostgreSQL 18 and the server is 15" in outcome.err
+    assert read_state(database15) == read_state(new)
+    older = make_dump(database15, tmp_path)
+    assert older.pg_dump_version.startswith("15")
+    assert restore(older.path, new).code == 0
+
+
+NEWER = (
+    "INSERT INTO aperture_migrations (name) VALUES ('0999_from_the_future.sql')",
+    "CREATE TABLE holograms AS SELECT 1 AS id",
+)
+
+
+def test_tables_of_a_newer_aperture_are_not_guessed_at(conninfo: str, dump: Path) -> None:
+    execute(conninfo, *NEWER)
+    before = read_state(conninfo)
+
+    outcome = restore(dump, conninfo)
+
+    assert outcome.code == 2
+    assert "holograms" in outcome.err
+    assert "--others drop" in outcome.err
+    assert read_state(conninfo) == before
+
+
+@pytest.mark.parametrize(("others", "is_there"), [("drop", False), ("keep", True)])
+def test_tables_of_a_newer_aperture_as_decided(
+    others: str, is_there: bool, conninfo: str, dump: Path
+) -> None:
+    execute(conninfo, *NEWER)
+    outcome = restore(dump, conninfo, "--others", others)
+    assert outcome.code == 0, outcome.err
+    assert ("public.holograms" in read_rows(conninfo)) is is_there
+
+
+class TestConfirmation:
+    def test_without_a_terminal(self, conninfo: str, dump: Path) -> None:
+        outcome = run_inside("restore", str(dump), database=conninfo)
+        assert outcome.code == 4
+        assert "nothing was changed" in outcome.err
+        assert list(dump.parent.iterdir()) == [dump]
+
+    @pytest.mark.parametrize("phrase", ["yes", "Yes I am sure", "yes i am sure", " yes I am sure"])
+    def test_another_phrase(self, phrase: str, conninfo: str, dump: Path) -> None:
+        outcome = run_inside("restore", str(dump), "--confirm", phrase, database=conninfo)
+        assert outcome.code == 4
+
+    @pytest.mark.parametrize(("typed", "code"), [(PHRASE, 0), ("yes", 4)])
+    def test_at_a_terminal(self, typed: str, code: int, conninfo: str, dump: Path) -> None:
+        status, shown = run_at_terminal("restore", str(dump), conninfo=conninfo, typed=f"{typed}\n")
+        assert status == code, shown
+        assert "This replaces 80 tables with 151 rows" in shown
+        assert str(dump.parent) in shown
+
+    def test_a_dry_run_asks_and_writes_nothing(self, conninfo: str, dump: Path) -> None:
+        before = read_state(conninfo)
+        outcome = run_inside("restore", str(dump), "--dry-run", database=conninfo)
+        assert outcome.code == 0, outcome.err
+        assert "0114_watch_history_playback_progress" in outcome.out
+        assert read_state(conninfo) == before
+        assert list(dump.parent.iterdir()) == [dump]
+
+
+class TestSafetyBackup:
+    def test_it_goes_to_apertures_directory(
+        self, conninfo: str, tmp_path: Path, dump: Path
+    ) -> None:
+        backups = tmp_path / "backups"
+        backups.mkdir()
+        execute(conninfo, f"UPDATE backup_config SET backup_path = '{backups}'")
+        assert restore(dump, conninfo).code == 0
+        (saved,) = backups.iterdir()
+        assert saved.name.startswith("aperture_before_restore_")
+
+    def test_without_it_nothing_undoes_the_restore(self, conninfo: str, dump: Path) -> None:
+        outcome = restore(dump, conninfo, "--no-safety-backup")
+        assert outcome.code == 0, outcome.err
+        assert list(dump.parent.iterdir()) == [dump]
+        assert outcome.out.rstrip().endswith("there is no backup of what was replaced.")
+
+    def test_without_a_place_for_it_nothing_is_restored(self, conninfo: str, dump: Path) -> None:
+        before = read_state(conninfo)
+        outcome = restore(dump, conninfo, "--dir", str(dump.parent / "missing"))
+        assert outcome.code == 1
+        assert "mkdir -p" in outcome.err
+        assert read_state(conninfo) == before
+
+    def test_the_retention_leaves_it_alone(self, conninfo: str, dump: Path) -> None:
+        directory = dump.parent
+        assert restore(dump, conninfo).code == 0
+        outcome = run_inside("backup", "--dir", str(directory), "--keep", "1", database=conninfo)
+        assert outcome.code == 0
+        names = sorted(file.name for file in directory.iterdir())
+        assert [name[:16] for name in names] == ["aperture_backup_", "aperture_before_"]
+
+
+def test_the_json_object(conninfo: str, dump: Path) -> None:
+    data = restore(dump, conninfo, "--json").envelope["data"]
+    assert data["path"] == str(dump)
+    assert data["table_count"] == 80
+    assert data["row_count"] == 151
+    assert data["undo_command"] == f"aperture-db restore {data['safety_backup']}"
+
+
+def test_the_json_object_of_a_plan(conninfo: str, dump: Path) -> None:
+    outcome = run_inside("restore", str(dump), "--dry-run", "--json", database=conninfo)
+    data = outcome.envelope["data"]
+    assert data["replaced_row_count"] == 151
+    assert len(data["replaced_tables"]) == 80
+    assert data["contents"]["is_sealed"] is True
+    assert data["sessions"] == []
