@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
+
+import psycopg
+from psycopg.conninfo import make_conninfo
 
 from aperture_db.stats.overview import collect
 from aperture_db.stats.tables import collect_tables
@@ -28,6 +32,22 @@ def test_hot_standby(replicated_database: Callable[[], ReplicatedDatabase], read
     outcome = run_inside("stats", "--record", "--json", database=database.standby)
     assert outcome.code == 1
     assert outcome.envelope["error"]["code"] == "read_only"
+
+
+def test_older_server_without_pgvector(postgres15: str, reader: Open) -> None:
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(postgres15, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        try:
+            conninfo = make_conninfo(postgres15, dbname=name)
+            apply_migrations(conninfo, until="0001")
+            with psycopg.connect(conninfo) as conn:
+                conn.execute("CREATE TABLE movies AS SELECT n AS id FROM generate_series(1, 9) n")
+            for arguments in (["--record"], ["--tables"], ["--estimate"], ["--history"]):
+                assert run_inside("stats", *arguments, database=conninfo).code == 0
+            assert collect(reader(conninfo)).overview.movies.rows == 9
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_transaction_pooler(

@@ -20,7 +20,6 @@ def render_tables(report: TablesReport) -> RenderableType:
     for stats in report.tables:
         table.add_row(_name(stats), *_numbers(stats))
     total = report.total
-    table.add_section()
     rows, *sizes = _numbers(total)
     if not total.is_complete:
         rows.append("+")

@@ -80,8 +80,9 @@ def read_past_locks(conn: Connection, read: Callable[[Inventory], Report]) -> Re
             with conn.transaction():
                 set_local(conn, lock_timeout=LOCK_TIMEOUT)
                 return read(Inventory(tuple(read_tables(conn)), locks))
-        except (pg.LockNotAvailable, pg.UndefinedTable):
-            # Undefined: dropped since the list was read.
+        except (pg.LockNotAvailable, pg.UndefinedTable, pg.SerializationFailure):
+            # Undefined: dropped since the list was read. Serialization: a standby replayed what
+            # the reading still needed.
             if attempt == ATTEMPTS:
                 raise
             locks = _current_locks(conn)
