@@ -73,13 +73,15 @@ def finding(report: ExtensionsReport, among: Sequence[Extension] | None = None) 
     concerned = report.unusable if among is None else among
     if not concerned:
         return _probe_finding(report)
-    first, *others = concerned
+    why, *details = (_why(extension, report.server) for extension in concerned)
+    if any(extension.needs_files for extension in concerned):
+        details.append(f"the server is {report.server}")
     return FindingError(
         _what(concerned),
-        why=_why(first, report.server),
-        details=tuple(_why(extension, report.server) for extension in others),
+        why=why,
+        details=tuple(details),
         next_step="\n".join(advise(report.server, concerned)),
-        code=f"extension_{first.state}",
+        code=f"extension_{concerned[0].state}",
     )
 
 
@@ -114,8 +116,6 @@ def _what(concerned: Sequence[Extension]) -> str:
 
 def _why(extension: Extension, server: Server) -> str:
     why = f"{extension.name} ({extension.needed_for}): {extension.reason}"
-    if extension.needs_files:
-        why += f"; the server is {server}"
     if not extension.is_permitted:
         verb = "create" if extension.installed_version is None else "update"
         why += f"; role {server.role} may not {verb} it"
