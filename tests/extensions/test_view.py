@@ -14,8 +14,9 @@ from aperture_db.extensions.report import (
     ProbeOutcome,
     Server,
 )
-from aperture_db.hosting import DEBIAN, DOCKER
+from aperture_db.hosting import DEBIAN, DOCKER, Place
 from aperture_db.render.extensions import render_extensions
+from tests.described import undescribed
 from tests.snapshot import rendered
 
 Snapshot = Callable[[str, str], None]
@@ -86,3 +87,8 @@ def test_missing(snapshot: Snapshot) -> None:
     extensions = (VECTOR, MISSING)
     report = ExtensionsReport(LIMITED, extensions, advise(LIMITED, extensions))
     snapshot("extensions/missing", rendered(render_extensions(report)))
+
+
+def test_its_json_is_described() -> None:
+    shapes = (ExtensionsReport, Server, Place, Extension, Change, Probe)
+    assert undescribed("check-extensions", *shapes) == set()

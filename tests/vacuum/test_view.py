@@ -9,12 +9,16 @@ from aperture_db.activity import Session
 from aperture_db.render.vacuum import render_plan, render_report
 from aperture_db.vacuum.report import (
     Figures,
+    Index,
     Mode,
     Outcome,
+    PlannedTable,
+    SnapshotHolder,
     TableResult,
     VacuumPlan,
     VacuumReport,
 )
+from tests.described import undescribed
 from tests.snapshot import rendered
 from tests.vacuum.test_progress import planned
 
@@ -62,3 +66,8 @@ def test_plan(snapshot: Snapshot) -> None:
     )
     plan = VacuumPlan(Mode.VACUUM, (foreign, held, planned()), ("embeddings_768",))
     snapshot("vacuum/plan", rendered(render_plan(plan)))
+
+
+def test_its_json_is_described() -> None:
+    shapes = (VacuumReport, TableResult, Figures, SnapshotHolder, VacuumPlan, PlannedTable, Index)
+    assert undescribed("vacuum", *shapes, Session) == set()
