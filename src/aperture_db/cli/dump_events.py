@@ -21,7 +21,7 @@ def narrate(run: Run, narrator: Narrator, events: Iterator[Event | Other]) -> It
         match event:
             case Phase(text):
                 narrator.step(text)
-                narrator.line(f"{text[0].upper()}{text[1:]}", "muted")
+                narrator.log(f"{text[0].upper()}{text[1:]}", "muted")
             case Progress(text, done, total):
                 narrator.step(text, done, total)
             case Warned(text):

@@ -50,13 +50,13 @@ def register(app: typer.Typer) -> None:
                 "else beside FILE.",
             ),
         ] = None,
-        safety_backup: Annotated[
+        unsaved: Annotated[
             bool,
             typer.Option(
-                "--safety-backup/--no-safety-backup",
-                help="Back up what is replaced. Without it nothing can undo the restore.",
+                "--no-safety-backup",
+                help="Do not back up what is replaced. Then nothing can undo the restore.",
             ),
-        ] = True,
+        ] = False,
         others: Annotated[
             Others | None,
             typer.Option(
@@ -91,7 +91,7 @@ def register(app: typer.Typer) -> None:
                 run.show(planned, render_plan)
                 return
             run.err.print(render_plan(planned), soft_wrap=True)
-            save_to = _safety_directory(conn, planned, directory) if safety_backup else None
+            save_to = _safety_directory(conn, planned, directory) if not unsaved else None
             _require_consent(run, planned, confirm, save_to, terminate=terminate)
             _apply(run, conn, planned, Options(lock_timeout, save_to))
 

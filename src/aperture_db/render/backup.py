@@ -49,7 +49,12 @@ def _report_lines(report: BackupReport) -> Iterator[Text]:
 
 
 def _at(migration: str | None) -> str:
-    return f", at migration {migration.removesuffix('.sql')}" if migration else ""
+    return f", at migration {format_migration(migration)}" if migration else ""
+
+
+def format_migration(name: str | None) -> str:
+    """0114 for 0114_name.sql, which is as exact and fits a line."""
+    return name.partition("_")[0] if name else "none"
 
 
 def render_list(backups: BackupList, now: datetime | None = None) -> RenderableType:

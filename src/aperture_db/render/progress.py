@@ -25,10 +25,14 @@ HEARTBEAT_SECONDS = 30.0
 
 
 class DoneColumn(MofNCompleteColumn):
-    """3/27, or 42 % where the whole is 1.0; never 100 % before the end."""
+    """3/27, or 42 % where the whole is 1.0; never 100 % before the end; nothing where the whole
+    is not known."""
 
     def render(self, task: Task) -> Text:
-        if isinstance(task.total, float):
+        total: object = task.total
+        if total is None:
+            return Text()
+        if isinstance(total, float):
             return Text(format_share(task.completed), style="progress.download")
         return super().render(task)
 
@@ -99,6 +103,9 @@ class Narrator:
             f", {format_share(done)}" if done is not None and isinstance(total, float) else ""
         )
         if self._bar:
+            if total is None:
+                # rich takes None for "as before".
+                self._bar.tasks[0].total = None
             self._bar.update(self._task, description=text, completed=done, total=total)
 
     def remark(self, text: str, style: str | None = None) -> None:

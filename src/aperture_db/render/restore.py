@@ -7,28 +7,40 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from aperture_db.dumps.contents import DumpContents
+from aperture_db.render.backup import format_migration
 from aperture_db.render.format import format_bytes, format_seconds, format_time, plural
 from aperture_db.render.table import make_table
 from aperture_db.restore.apply import RestoreReport
 from aperture_db.restore.plan import RestorePlan
 from aperture_db.restore.sessions import OtherSession
 
-NONE = "none"
-
 
 def render_plan(plan: RestorePlan) -> RenderableType:
     """The dump beside the database, then what stays, what is left out and who is connected."""
     contents = plan.contents
     table = make_table("", "now", "after the restore")
-    table.add_row("made", "", format_time(contents.made_at) if contents.made_at else "unknown")
     table.add_row("tables", f"{len(plan.replaced_tables):,}", f"{len(plan.tables):,}")
     table.add_row("rows", f"{plan.replaced_row_count:,}", f"{plan.row_count:,}")
     table.add_row(
-        "migration", _migration(plan.current_migration), _migration(contents.last_migration)
+        "migration",
+        format_migration(plan.current_migration),
+        format_migration(contents.last_migration),
     )
     table.add_row("PostgreSQL", plan.server.version, f"dumped from {contents.dumped_from}")
-    size = f"{contents.path} ({format_bytes(contents.size_bytes)})"
-    return Group(Text(f"Dump: {size}"), Text(), table, *map(Text, _remarks(plan)))
+    return Group(
+        Text(f"Dump: {contents.path}"),
+        Text(_about(contents)),
+        Text(),
+        table,
+        *map(Text, _remarks(plan)),
+    )
+
+
+def _about(contents: DumpContents) -> str:
+    made = f"made {format_time(contents.made_at)}, " if contents.made_at else ""
+    checksum = "checksum right" if contents.is_sealed else "without a checksum"
+    return f"{made}{format_bytes(contents.size_bytes)}, read to its end, {checksum}"
 
 
 def _remarks(plan: RestorePlan) -> Iterator[str]:
@@ -52,10 +64,6 @@ def describe_session(session: OtherSession) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _migration(name: str | None) -> str:
-    return name.removesuffix(".sql") if name else NONE
-
-
 def render_report(report: RestoreReport) -> RenderableType:
     """What is there now, what to run next, and last the command that undoes it."""
     return Group(*map(Text, _report_lines(report)))
@@ -70,8 +78,8 @@ def _report_lines(report: RestoreReport) -> Iterator[str]:
     )
     if report.is_behind:
         yield (
-            f"The database is at migration {_migration(report.last_migration)} now and was at "
-            f"{_migration(report.previous_migration)}; before you start Aperture, run: "
+            f"The database is at migration {format_migration(report.last_migration)} now and was "
+            f"at {format_migration(report.previous_migration)}; before you start Aperture, run: "
             "aperture-db migrate"
         )
     if report.undo_command:
