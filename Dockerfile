@@ -23,7 +23,7 @@ FROM debian:trixie-slim AS tool
 # Debian's stable release keeps versions and mends them in place; a pinned one soon is not there.
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install -y --no-install-recommends python3-venv \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv \
  && rm -rf /var/lib/apt/lists/*
 COPY . /build/source
 RUN sh /build/source/docker/install_tool.sh /build/source /build/scratch
@@ -35,7 +35,7 @@ FROM debian:trixie-slim AS aperture-db
 # libpq5 and libreadline8t64 are what the client programs need.
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install -y --no-install-recommends \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         ca-certificates libpq5 libreadline8t64 python3 tini \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 1000 --user-group --home-dir /nonexistent --shell /usr/sbin/nologin aperture \

@@ -17,6 +17,7 @@ if command -v apk >/dev/null; then
     apk add --no-cache python3
     for major in "$@"; do apk add --no-cache "postgresql$major-client"; done
 else
+    export DEBIAN_FRONTEND=noninteractive
     apt-get update
     apt-get install -y --no-install-recommends python3 python3-venv
     for major in "$@"; do apt-get install -y --no-install-recommends "postgresql-client-$major"; done

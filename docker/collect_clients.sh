@@ -9,6 +9,7 @@ set -eu
 into=$1
 shift
 
+export DEBIAN_FRONTEND=noninteractive
 apt-get update
 apt-get install -y --no-install-recommends ca-certificates postgresql-client-common
 for major in "$@"; do
