@@ -6,12 +6,15 @@ with SET LOCAL, because a plain SET would reach other clients of a pooler.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import TypeAlias
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from aperture_db.driver_errors import translate_connect_error, translate_query_error
@@ -24,6 +27,7 @@ APPLICATION_NAME = "aperture-db"
 CONNECT_TIMEOUT_SECONDS = 5
 MIN_SERVER_VERSION = 140000
 RETRY_SECONDS = 0.5
+CANCEL_TIMEOUT_SECONDS = 5
 # A pooler may hand out its processes in turn, and others may take one in between.
 POOLER_PROBES = 3
 
@@ -34,6 +38,30 @@ KEEPALIVES = {
     "keepalives_interval": "10",
     "keepalives_count": "3",
 }
+
+
+# What psycopg logs are troubles of cleaning up after an error; the error itself is reported.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+
+
+class InterruptibleConnection(psycopg.Connection[TupleRow]):
+    """Leaves no statement running on the server when an exception ends its `with` block.
+
+    psycopg cancels on KeyboardInterrupt while it waits for the server. An interruption at any
+    other moment would only close the connection, which a busy server does not notice.
+    """
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self.closed and self.info.transaction_status is TransactionStatus.ACTIVE:
+            with suppress(psycopg.Error):
+                self.cancel_safe(timeout=CANCEL_TIMEOUT_SECONDS)
+            self.close()
+        super().__exit__(kind, error, traceback)
 
 
 def connect(
@@ -78,7 +106,11 @@ def _connect_once(target: Target, timeout_seconds: int) -> Connection:
         "connect_timeout": str(timeout_seconds),
     }
     try:
-        conn = psycopg.connect(**keywords, autocommit=True, prepare_threshold=None)  # type: ignore[arg-type]
+        conn = InterruptibleConnection.connect(
+            **keywords,  # type: ignore[arg-type]
+            autocommit=True,
+            prepare_threshold=None,
+        )
     except (psycopg.Error, UnicodeError) as error:
         raise translate_connect_error(error, target, timeout_seconds) from error
     try:

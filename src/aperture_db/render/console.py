@@ -40,6 +40,11 @@ class QuittingConsole(Console):
         self.quiet = True
         raise OutputClosedError
 
+    def forget_unfinished(self) -> None:
+        """Drop a print that an exception broke off, which may have been written already."""
+        self.begin_capture()
+        self.end_capture()
+
 
 class ColorMode(StrEnum):
     """When to colour."""
@@ -61,7 +66,9 @@ def wants_color(mode: ColorMode, stream: TextIO, environ: Mapping[str, str]) -> 
     return stream.isatty() and environ.get("TERM") != "dumb"
 
 
-def make_console(mode: ColorMode, stream: TextIO | None, environ: Mapping[str, str]) -> Console:
+def make_console(
+    mode: ColorMode, stream: TextIO | None, environ: Mapping[str, str]
+) -> QuittingConsole:
     """A console that colours by `wants_color` and cuts nothing unless it is a terminal.
 
     Only the terminal's own 16 colours are used, so its theme decides how they look. `stream` is
