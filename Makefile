@@ -27,6 +27,8 @@ lint: $(VENV)/dev.installed
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
+	$(RUN)/hadolint Dockerfile
+	$(RUN)/shellcheck docker/*.sh scripts/*.sh
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
