@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from aperture_db.catalog import ExclusiveLock, Table
+from aperture_db.grants import quote_identifier
 from aperture_db.stats.inventory import Inventory
 from aperture_db.stats.report import Count, DatabaseFacts, Hint, Unknown
 
@@ -37,12 +38,13 @@ def hints_about_obstacles(
 
 
 def _hint_about_privileges(denied: list[Table], facts: DatabaseFacts) -> Hint:
-    role = _quoted(facts.role)
+    role = quote_identifier(facts.role)
     schemas = sorted({table.schema for table in denied})
     closed = sorted({table.schema for table in denied if not table.may_enter_schema})
-    grants = [f"GRANT USAGE ON SCHEMA {_quoted(schema)} TO {role};" for schema in closed]
+    grants = [f"GRANT USAGE ON SCHEMA {quote_identifier(schema)} TO {role};" for schema in closed]
     grants += [
-        f"GRANT SELECT ON ALL TABLES IN SCHEMA {_quoted(schema)} TO {role};" for schema in schemas
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA {quote_identifier(schema)} TO {role};"
+        for schema in schemas
     ]
     names = [table.name for table in denied]
     shown = ", ".join(names[:NAMED_TABLES])
@@ -76,7 +78,3 @@ def _hint_about_locks(table: Table, locks: list[ExclusiveLock]) -> Hint:
 
 def _number_of_tables(number: int) -> str:
     return "1 table" if number == 1 else f"{number} tables"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
