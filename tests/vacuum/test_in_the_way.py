@@ -14,7 +14,8 @@ from tests.vacuum.filling import delete_quarter, slowed
 from tests.vacuum.test_vacuum import results
 from tests.waiting import wait_until
 
-VACUUMS = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE datname = current_database()"
+OURS = "FROM pg_stat_progress_vacuum WHERE datname = current_database()"
+VACUUMS = f"SELECT count(*) {OURS}"
 
 
 def test_a_table_held_by_another_session_is_named(used_database: str) -> None:
@@ -148,7 +149,7 @@ def test_a_lost_server_process_is_an_error_with_what_was_done(used_database: str
             lambda: conn.execute(f"{VACUUMS} AND relid = 'movies'::regclass").fetchone() == (1,),
             "movies is being vacuumed",
         )
-        conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_progress_vacuum")
+        conn.execute(f"SELECT pg_terminate_backend(pid) {OURS}")
     outcome = finish(process)
     assert outcome.code == 1
     assert outcome.envelope["error"]["code"] == "connection_lost"
@@ -167,7 +168,7 @@ def test_a_statement_cancelled_by_an_administrator_fails_its_table_only(
             lambda: conn.execute(f"{VACUUMS} AND relid = 'movies'::regclass").fetchone() == (1,),
             "movies is being vacuumed",
         )
-        conn.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_progress_vacuum")
+        conn.execute(f"SELECT pg_cancel_backend(pid) {OURS}")
     outcome = finish(process)
     assert outcome.code == 1
     assert results(outcome)["movies"]["outcome"] == "failed"
