@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
 
@@ -192,12 +193,18 @@ def _envelope(
     """The JSON object; there is one even where the result has no form in JSON."""
     from aperture_db.render.envelope import render_envelope
 
+    render = partial(
+        render_envelope,
+        run.command,
+        warnings=run.warnings,
+        ascii_only=not run.out.encoding.startswith("utf"),
+    )
     try:
-        text = render_envelope(run.command, run.data, run.warnings, error, ok=code == 0)
+        text = render(run.data, error=error, ok=code == 0)
     except (TypeError, ValueError) as failure:
         error = error or _unexpected(run, failure)
         code = code or exit_code_for(run.command, error)
-        text = render_envelope(run.command, None, run.warnings, error, ok=False)
+        text = render(None, error=error, ok=False)
     return text, error, code
 
 

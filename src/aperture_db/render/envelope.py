@@ -19,9 +19,18 @@ SCHEMA_VERSION = 1
 
 
 def render_envelope(
-    command: str, data: object, warnings: list[str], error: ApertureDbError | None, *, ok: bool
+    command: str,
+    data: object,
+    warnings: list[str],
+    error: ApertureDbError | None,
+    *,
+    ok: bool,
+    ascii_only: bool = False,
 ) -> str:
-    """The envelope as text. `data` may be a dataclass; None where the run failed early."""
+    """The envelope as text. `data` may be a dataclass; None where the run failed early.
+
+    `ascii_only` escapes all other letters, for a stream whose encoding may lack some.
+    """
     envelope = {
         "schema_version": SCHEMA_VERSION,
         "command": command,
@@ -30,7 +39,7 @@ def render_envelope(
         "warnings": warnings,
         "error": _plain_error(error) if error else None,
     }
-    return json.dumps(envelope, ensure_ascii=False, allow_nan=False, indent=2)
+    return json.dumps(envelope, ensure_ascii=ascii_only, allow_nan=False, indent=2)
 
 
 def _plain_error(error: ApertureDbError) -> dict[str, str]:
