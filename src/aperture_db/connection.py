@@ -7,6 +7,7 @@ with SET LOCAL, because a plain SET would reach other clients of a pooler.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
+from aperture_db.authorities import trust_system_authorities
 from aperture_db.driver_errors import translate_connect_error, translate_query_error
 from aperture_db.errors import ConnectError, UsageError
 from aperture_db.settings import Target
@@ -80,6 +82,8 @@ def connect(
     attempt may take its own timeout longer. Raises ConnectError, or UsageError where libpq
     refuses a setting.
     """
+    if "system" in (target.params.get("sslrootcert"), os.environ.get("PGSSLROOTCERT")):
+        trust_system_authorities()
     deadline = time.monotonic() + wait_seconds
     waiting = False
     while True:
