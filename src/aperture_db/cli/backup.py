@@ -61,10 +61,10 @@ def register(app: typer.Typer) -> None:
             ),
         ] = "60s",  # type: ignore[assignment]
     ) -> None:
-        """Back the database up with pg_dump, and read the backup back.
+        """Back the database up, and read the backup back.
 
         The file gets its name only when it is known to be whole; only then do older ones go.
-        Aperture's own page lists it.
+        Aperture's own page lists it. It holds all of Aperture's keys: keep it as safe as those.
         """
         if list_ and verify:
             raise UsageError(

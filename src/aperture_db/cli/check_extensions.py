@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
             typer.Option("--probe", help="Use them for real, in a transaction that is undone."),
         ] = False,
     ) -> None:
-        """Check the extensions that Aperture needs: vector, pgcrypto and pg_trgm.
+        """Check the extensions that Aperture needs.
 
         Exit code 5 when one of them can't be used.
         """

@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
             ),
         ] = "10s",  # type: ignore[assignment]
     ) -> None:  # fmt: skip
-        """List what can go safely and how much it holds; with --apply, delete what is named.
+        """List what can go safely, and delete what you name.
 
         Kinds: orphans, expired-sessions, legacy-embeddings, stale-embeddings, job-history,
         old-runs, dead-jobs, old-cache, api-errors.

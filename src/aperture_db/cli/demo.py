@@ -42,13 +42,15 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         name="demo",
         cls=StartsByDefault,
-        help="Try the tool on a sample library: `aperture-db demo` starts a database server of "
-        "its own, on this machine only.",
+        help="Try the tool on a sample library of its own.",
     )
 
     @command(group, DEFAULT_COMMAND, connects=False)
     def start(run: Run) -> None:
-        """Start the demo, and create it the first time. This is what plain `demo` does."""
+        """Start the demo, and create it the first time. This is what plain `demo` does.
+
+        Its PostgreSQL server listens on this machine only.
+        """
         from aperture_db.demo import lifecycle
 
         _present(run, _follow(run, lifecycle.start()))

@@ -15,7 +15,7 @@ from aperture_db.cli.command import command
 from aperture_db.cli.durations import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.cli.signals import exit_code_of
-from aperture_db.cli.watch import WatchOption, watch
+from aperture_db.cli.watch import WatchOption, require_watchable, watch
 from aperture_db.errors import ApertureDbError, ConnectError, UsageError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def register(app: typer.Typer) -> None:
             ),
         ] = None,
     ) -> int:  # fmt: skip
-        """Check the database and its server, and say what to do about what is wrong.
+        """Find what is wrong, and say what mends it.
 
         Nothing is written. Exit code 0: ok, 1: warning, 2: critical or not reachable, 3: unknown.
         """
@@ -198,6 +198,7 @@ def _watch(
     verbose = run.options.verbose > 0
     read = partial(_read, run, selection)
     if form in (Format.TABLE, Format.JSON):
+        require_watchable(run)
         return watch(run, seconds, read, lambda new, _first: render_health(new, verbose=verbose))
     if output is None:
         raise UsageError(

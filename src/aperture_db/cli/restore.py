@@ -90,10 +90,11 @@ def register(app: typer.Typer) -> None:
             if dry_run:
                 run.show(planned, render_plan)
                 return
-            run.err.print(render_plan(planned), soft_wrap=True)
+            if not run.options.quiet:
+                run.err.print(render_plan(planned))
             save_to = _safety_directory(conn, planned, directory) if not unsaved else None
             _require_consent(run, planned, confirm, save_to, terminate=terminate)
-            _apply(run, conn, planned, Options(lock_timeout, save_to))
+            _apply(run, conn, planned, Options(lock_timeout, save_to, terminate))
 
 
 def _safety_directory(conn: Connection, planned: RestorePlan, option: Path | None) -> Path | None:
@@ -112,12 +113,10 @@ def _require_consent(
     run: Run, planned: RestorePlan, given: str | None, save_to: Path | None, *, terminate: bool
 ) -> None:
     """Raise BusyError for sessions that may not be ended, NotConfirmedError without the phrase."""
-    from aperture_db.render.restore import describe_session
-    from aperture_db.restore.sessions import refuse_sessions
+    from aperture_db.restore.sessions import describe_refusal
 
     if planned.sessions and not terminate:
-        details = tuple(describe_session(session) for session in planned.sessions)
-        raise refuse_sessions(planned.sessions, details)
+        raise describe_refusal(planned.sessions)
     tables = plural(len(planned.replaced_tables), "table")
     rows = plural(planned.replaced_row_count, "row")
     question = f"This replaces {tables} with {rows} in {run.target}."

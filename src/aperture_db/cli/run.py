@@ -89,7 +89,7 @@ class Run:
         self.data = report
         if not self.options.json and not self.options.quiet:
             with self._writing_result():
-                self.out.print(view(report))
+                self.out.print_result(view(report))
 
     def say(self, text: str, style: str | None = None) -> None:
         """Narrate on stderr; not with -q."""

@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--history", help="Show the growth over the recorded samples.")
         ] = False,
     ) -> int:
-        """Count what the library holds, how much space it takes, and what is missing.
+        """Count what the library holds, and say what is missing.
 
         Counts are exact unless marked ~. Nothing is written, except with --record.
         """

@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
             ),
         ] = "10s",  # type: ignore[assignment]
     ) -> None:
-        """Remove dead rows and renew the planner's statistics, table by table.
+        """Remove dead rows, and renew the statistics.
 
         Aperture can go on working meanwhile, except with --full.
         """

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.theme import Theme
 
 # Wide enough that no line is ever wrapped or cut for a pipe or a log.
@@ -39,6 +39,16 @@ class QuittingConsole(Console):
     def on_broken_pipe(self) -> None:
         self.quiet = True
         raise OutputClosedError
+
+    def print_result(self, result: RenderableType) -> None:
+        """Print, off a terminal without the spaces that rich fills lines up with."""
+        if self.is_terminal:
+            self.print(result)
+            return
+        with self.capture() as captured:
+            self.print(result)
+        self.file.write("".join(f"{line.rstrip(' ')}\n" for line in captured.get().splitlines()))
+        self.file.flush()
 
     def forget_unfinished(self) -> None:
         """Drop a print that an exception broke off, which may have been written already."""

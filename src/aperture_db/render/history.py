@@ -17,9 +17,9 @@ CHART_WIDTH = 16
 BARS = "▁▂▃▄▅▆▇█"
 # For terminals without the block characters.
 ASCII_BARS = "_.-~=+*#"
-HEADERS = {Unit.BYTES: "Size", Unit.ROWS: "Rows"}
+HEADERS = {Unit.BYTES: "size", Unit.ROWS: "rows"}
 WHOLES = ("database", "tables", "indexes")
-NUMBERS = ("First", "Last", "Change", "Per day")
+NUMBERS = ("first", "last", "change", "per day")
 
 
 def render_history(history: History) -> RenderableType:
@@ -53,7 +53,7 @@ def render_history(history: History) -> RenderableType:
 
 
 def _table(unit: Unit, growth: Sequence[Growth]) -> RenderableType:
-    table = make_table(HEADERS[unit], *NUMBERS, "Trend", right=NUMBERS)
+    table = make_table(HEADERS[unit], *NUMBERS, "trend", right=NUMBERS)
     for item in growth:
         table.add_row(
             _label(item),

@@ -208,7 +208,7 @@ def _embeddings(embeddings: Embeddings) -> Iterator[RenderableType]:
     if not embeddings.sets:
         return
     table = make_table(
-        "  Kind", "Dimensions", "Model", "Rows", "State", right=("Dimensions", "Rows")
+        "  kind", "dimensions", "model", "rows", "state", right=("dimensions", "rows")
     )
     for item in embeddings.sets:
         table.add_row(
@@ -232,7 +232,7 @@ def _active_model(embeddings: Embeddings) -> str:
 
 def _coverage(coverage: tuple[Coverage, ...]) -> RenderableType:
     table = make_table(
-        "  ", "Here", "Expected", "Share", "Remark", right=("Here", "Expected", "Share")
+        "  ", "here", "expected", "share", "remark", right=("here", "expected", "share")
     )
     for item in coverage:
         table.add_row(

@@ -11,12 +11,12 @@ from aperture_db.render.stats import format_rows, render_facts
 from aperture_db.render.table import NOTHING, make_table
 from aperture_db.stats.report import TablesReport, TableStats, TableTotals
 
-NUMBERS = ("Rows", "Heap", "Indexes", "TOAST", "Total", "Dead")
+NUMBERS = ("rows", "heap", "indexes", "TOAST", "total", "dead")
 
 
 def render_tables(report: TablesReport) -> RenderableType:
     """Every table, the largest first, and their sum."""
-    table = make_table("Table", *NUMBERS, right=NUMBERS)
+    table = make_table("table", *NUMBERS, right=NUMBERS)
     for stats in report.tables:
         table.add_row(_name(stats), *_numbers(stats))
     total = report.total
