@@ -21,13 +21,19 @@ LARGE = SampleSize(
 @pytest.fixture(scope="session")
 def small_template(admin_conninfo: str, sample_template: str) -> str:
     """The sample library with everything that a purge has to get right."""
-    return make_template(admin_conninfo, "purge_small_template", _add_all, of=sample_template)
+    return make_template(admin_conninfo, "purge_small", _add_all, of=sample_template)
 
 
 @pytest.fixture(scope="session")
-def large_template(admin_conninfo: str, aperture_template: str) -> str:
-    """A larger one."""
-    return make_template(admin_conninfo, "purge_large_template", _fill, of=aperture_template)
+def large_plain_template(admin_conninfo: str, aperture_template: str) -> str:
+    """A larger library."""
+    return make_template(admin_conninfo, "purge_large_plain", _fill, of=aperture_template)
+
+
+@pytest.fixture(scope="session")
+def large_template(admin_conninfo: str, large_plain_template: str) -> str:
+    """The larger library with everything that a purge has to get right."""
+    return make_template(admin_conninfo, "purge_large", _add_all, of=large_plain_template)
 
 
 @pytest.fixture
@@ -35,17 +41,23 @@ def small_library(small_template: str, clone_database: Callable[[str], str]) -> 
     return clone_database(small_template)
 
 
-@pytest.fixture(params=["small", "large"])
-def library(request: pytest.FixtureRequest, clone_database: Callable[[str], str]) -> str:
-    """The sample library, and the larger one."""
-    return clone_database(request.getfixturevalue(f"{request.param}_template"))
+@pytest.fixture
+def large_library(large_template: str, clone_database: Callable[[str], str]) -> str:
+    return clone_database(large_template)
+
+
+@pytest.fixture
+def large_plain_database(
+    large_plain_template: str, clone_database: Callable[[str], str]
+) -> Callable[[], str]:
+    """Makes databases with the larger library and nothing that is not Aperture's."""
+    return lambda: clone_database(large_plain_template)
 
 
 def _fill(conninfo: str) -> None:
     with psycopg.connect(conninfo, autocommit=True) as conn:
         for _ in fill(conn, LARGE, indexes_last=True):
             pass
-    _add_all(conninfo)
 
 
 def _add_all(conninfo: str) -> None:

@@ -135,42 +135,51 @@ class _Gone:
 
 def _changed(case: Case, table: str, row: Row, before: Contents) -> Row:
     """The row with the values that it has to have after."""
-    values = {name: value for name, value in _new_values(case, table, row, before).items()}
+    values = _new_values(case, table, row, before)
     if any(row[name] != value for name, value in values.items()):
         return {name: value for name, value in (row | values).items() if name != "updated_at"}
     return row
 
 
 def _new_values(case: Case, table: str, row: Row, before: Contents) -> Row:
-    nothing: Row = {}
-    match table:
-        case "users":
-            return _marks(case)
-        case "user_taste_profiles":
-            return _profile(case, row)
-        case "user_preferences":
-            prefixes = [
-                *([""] if case.films or case.history else []),
-                *(["series_"] if case.series or case.history else []),
-            ]
-            return {f"{prefix}taste_{name}": None for prefix in prefixes for name in TASTE}
-        case "user_franchise_preferences":
-            if row["is_user_set"] and (case.history or case.concerns(row["media_type"])):
-                return {"items_watched": 0, "total_engagement": 0}
-        case "graph_playlists":
-            if row["source_item_type"] and case.concerns(row["source_item_type"]):
-                return {"source_item_id": None}
-        case "channels":
-            if case.films and row["example_movie_ids"] is not None:
-                return {"example_movie_ids": []}
-        case "discovery_requests":
-            if row["discovery_candidate_id"] and _is_discovery_gone(case, row, before):
-                return {"discovery_candidate_id": None}
-        case "plans":
-            return ({"movie_id": None} if case.films else nothing) | (
-                {"series_id": None} if case.series else nothing
-            )
-    return nothing
+    rules: dict[str, Callable[[], Row]] = {
+        "users": lambda: _marks(case),
+        "user_taste_profiles": lambda: _profile(case, row),
+        "user_preferences": lambda: _preferences(case),
+        "user_franchise_preferences": lambda: _franchise(case, row),
+        "graph_playlists": lambda: _playlist(case, row),
+        "channels": lambda: (
+            {"example_movie_ids": []} if case.films and row["example_movie_ids"] is not None else {}
+        ),
+        "discovery_requests": lambda: (
+            {"discovery_candidate_id": None} if _is_discovery_gone(case, row, before) else {}
+        ),
+        "plans": lambda: (
+            ({"movie_id": None} if case.films else {})
+            | ({"series_id": None} if case.series else {})
+        ),
+    }
+    return rules[table]() if table in rules else {}
+
+
+def _preferences(case: Case) -> Row:
+    prefixes = [
+        *([""] if case.films or case.history else []),
+        *(["series_"] if case.series or case.history else []),
+    ]
+    return {f"{prefix}taste_{name}": None for prefix in prefixes for name in TASTE}
+
+
+def _franchise(case: Case, row: Row) -> Row:
+    if row["is_user_set"] and (case.history or case.concerns(row["media_type"])):
+        return {"items_watched": 0, "total_engagement": 0}
+    return {}
+
+
+def _playlist(case: Case, row: Row) -> Row:
+    if row["source_item_type"] and case.concerns(row["source_item_type"]):
+        return {"source_item_id": None}
+    return {}
 
 
 def _marks(case: Case) -> Row:
@@ -194,10 +203,15 @@ def _profile(case: Case, row: Row) -> Row:
 
 def _is_discovery_gone(case: Case, request: Row, before: Contents) -> bool:
     candidate = next(
-        row
-        for row in before["discovery_candidates"]
-        if row["id"] == request["discovery_candidate_id"]
+        (
+            row
+            for row in before["discovery_candidates"]
+            if row["id"] == request["discovery_candidate_id"]
+        ),
+        None,
     )
+    if candidate is None:
+        return False
     run = next(row for row in before["discovery_runs"] if row["id"] == candidate["run_id"])
     if case.history:
         return not case.keep_runs

@@ -12,26 +12,20 @@ from tests.migrations.structure import Structure, read_structure
 from tests.program import run_inside
 from tests.purge.contents import Contents, Row, read_contents
 from tests.purge.expected import Case, expected_after
+from tests.purge.purging import plan_of, purge
 
-CONFIRMED = ("--no-backup", "--confirm", "yes I am sure", "--json")
-CASES = [
+SCOPES = [
     Case("movies"),
     Case("series"),
     Case("content"),
     Case("watch-history"),
     Case("ratings"),
+]
+VARIANTS = [
     Case("content", include_locked=True),
     Case("ratings", include_locked=True),
     Case("watch-history", keep_runs=True),
 ]
-
-
-def purge(database: str, *arguments: str) -> dict[str, Any]:
-    """Run a purge; its data."""
-    outcome = run_inside("purge", *arguments, "--json", database=database)
-    assert outcome.code == 0, outcome.err
-    data: dict[str, Any] = outcome.envelope["data"]
-    return data
 
 
 def structure_of(database: str) -> tuple[Structure, list[Any]]:
@@ -61,13 +55,27 @@ def changed_rows(before: Contents, after: Contents, table: str, columns: list[st
     return sum(any(row[c] != were[row["id"]][c] for c in columns) for row in after[table])
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(case.arguments[1:]))
-def test_exactly_the_scope_goes(case: Case, library: str) -> None:
+def name_of(case: Case) -> str:
+    return " ".join(case.arguments[1:])
+
+
+@pytest.mark.parametrize("case", SCOPES + VARIANTS, ids=name_of)
+def test_exactly_the_scope_goes(case: Case, small_library: str) -> None:
+    require_exact(case, small_library)
+
+
+@pytest.mark.parametrize("case", SCOPES, ids=name_of)
+def test_exactly_the_scope_goes_from_a_large_library(case: Case, large_library: str) -> None:
+    require_exact(case, large_library)
+
+
+def require_exact(case: Case, library: str) -> None:
+    """Purge, and compare everything with what has to be left."""
     before, structure = read_contents(library), structure_of(library)
 
-    plan = purge(library, *case.arguments, "--dry-run")["plan"]
+    plan = plan_of(library, *case.arguments)
     assert read_contents(library) == before, "a dry run writes nothing"
-    data = purge(library, *case.arguments, *CONFIRMED, "--expect-rows", str(plan["rows"]))
+    data = purge(library, *case.arguments, "--expect-rows", str(plan["rows"]))
     after = read_contents(library)
 
     expected = expected_after(case, before)
@@ -98,7 +106,7 @@ def sorted_as(rows: list[Row], expected: list[Row]) -> list[Row]:
 
 def test_rows_that_must_exist_are_there_after_every_option(small_library: str) -> None:
     for what in ("movies", "series", "content", "watch-history", "ratings"):
-        purge(small_library, "--what", what, *CONFIRMED)
+        purge(small_library, "--what", what)
     with psycopg.connect(small_library) as conn:
         for table in ("recommendation_config", "top_picks_config", "backup_config"):
             row = conn.execute(f"SELECT id FROM {table}").fetchone()
@@ -108,7 +116,7 @@ def test_rows_that_must_exist_are_there_after_every_option(small_library: str) -
 
 
 def test_a_second_purge_finds_nothing(small_library: str) -> None:
-    purge(small_library, "--what", "content", *CONFIRMED)
+    purge(small_library, "--what", "content")
     outcome = run_inside(
         "purge", "--what", "content", "--no-backup", "--confirm", "wrong", database=small_library
     )

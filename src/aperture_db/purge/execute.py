@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +30,10 @@ from aperture_db.purge.shrink import Shrinking
 from aperture_db.settings import Target
 
 FIRST_VERSION_WITH_TRANSACTION_TIMEOUT = 170000
+IN_PROGRESS = "in progress"
+# How long a server may take to notice that a connection is gone.
+ASK_SECONDS = 5.0
+ASK_AGAIN_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -161,13 +165,14 @@ def _explained(
 
 def _describe_lost_commit(target: Target, transaction_id: str | None) -> ApertureDbError:
     """The error for a connection that ended between COMMIT and its answer: ask the server."""
-    try:
-        with connect(target) as conn:
+    status = ""
+    with suppress(psycopg.Error, ApertureDbError), connect(target) as conn:
+        deadline = time.monotonic() + ASK_SECONDS
+        while status in ("", IN_PROGRESS) and time.monotonic() < deadline:
+            time.sleep(ASK_AGAIN_SECONDS)
             parameters = {"xid": transaction_id}
             row = conn.execute(queries.load("purge/committed"), parameters).fetchone()
-        status = str(row[0]) if row else ""
-    except (psycopg.Error, ApertureDbError):
-        status = ""
+            status = str(row[0]) if row else ""
     happened = {
         "committed": "the server says that it was committed: everything of the plan is done",
         "aborted": "the server says that it was rolled back: nothing was changed",
