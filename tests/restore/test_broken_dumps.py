@@ -12,12 +12,15 @@ import pytest
 
 from aperture_db.backup.create import Backup
 from aperture_db.dumps import seal
+from aperture_db.dumps.contents import read_contents
+from aperture_db.dumps.failures import BrokenDumpError
+from aperture_db.errors import UsageError
 from tests.cli import Outcome
 from tests.dump_files import PHRASE, execute, make_dump, read_rows, run_pg_dump
 from tests.program import run_inside
 
 NewDatabase = Callable[[], str]
-FLIPS = 40
+FLIPS = 200
 
 
 def attempt(file: Path, conninfo: str) -> Outcome:
@@ -55,17 +58,23 @@ def test_flipped_bits(conninfo: str, backup: Backup, tmp_path: Path) -> None:
     before = read_rows(conninfo)
     whole = backup.path.read_bytes()
     chance = random.Random(20)  # noqa: S311
+    file = tmp_path / "flipped.dump"
     for _ in range(FLIPS):
-        flipped = bytearray(whole)
         place = chance.randrange(len(whole))
-        flipped[place] ^= 1 << chance.randrange(8)
-        file = tmp_path / "flipped.dump"
-        file.write_bytes(flipped)
-
-        outcome = attempt(file, conninfo)
-
-        assert outcome.code in (1, 2), (place, outcome.err)
+        flip(whole, place, chance.randrange(8), file)
+        with pytest.raises((BrokenDumpError, UsageError)):
+            list(read_contents(file))
+    for place in (0, 100, len(whole) // 2, len(whole) - 150, len(whole) - 1):
+        flip(whole, place, 2, file)
+        assert attempt(file, conninfo).code in (1, 2), place
     assert read_rows(conninfo) == before
+
+
+def flip(whole: bytes, place: int, bit: int, file: Path) -> None:
+    """Write a copy in which one bit is another."""
+    flipped = bytearray(whole)
+    flipped[place] ^= 1 << bit
+    file.write_bytes(flipped)
 
 
 def test_bytes_behind_the_end(conninfo: str, backup: Backup) -> None:
@@ -99,9 +108,7 @@ def test_flipped_bits_in_the_rows_of_others(conninfo: str, tmp_path: Path) -> No
     file = run_pg_dump(conninfo, tmp_path / "dump", "-F", "c")
     whole = file.read_bytes()
     for place in range(len(whole) - 20_000, len(whole) - 100, 2_000):
-        flipped = bytearray(whole)
-        flipped[place] ^= 4
-        file.write_bytes(flipped)
+        flip(whole, place, 2, file)
 
         outcome = attempt(file, conninfo)
 

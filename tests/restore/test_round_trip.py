@@ -75,9 +75,9 @@ def test_the_last_line_undoes_it(sample_database: NewDatabase, tmp_path: Path) -
     code, out, err = restore(dump.path, conninfo)
     assert code == 0, err
     assert read_state(conninfo) != changed
-    words = out.splitlines()[-1].removeprefix("To undo this: aperture-db ").split()
-    assert words[0] == "restore"
-    code, _, err = restore(Path(words[1]), conninfo)
+    program, command, file = out.splitlines()[-1].split()
+    assert (program, command) == ("aperture-db", "restore")
+    code, _, err = restore(Path(file), conninfo)
 
     assert code == 0, err
     assert read_state(conninfo) == changed

@@ -91,7 +91,7 @@ def register(app: typer.Typer) -> None:
                 run.show(planned, render_plan)
                 return
             if not run.options.quiet:
-                run.err.print(render_plan(planned))
+                run.err.print(render_plan(planned), crop=False)
             save_to = _safety_directory(conn, planned, directory) if not unsaved else None
             _require_consent(run, planned, confirm, save_to, terminate=terminate)
             _apply(run, conn, planned, Options(lock_timeout, save_to, terminate))

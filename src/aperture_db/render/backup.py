@@ -18,6 +18,7 @@ from aperture_db.render.format import (
     format_seconds,
     plural,
 )
+from aperture_db.render.lines import unbroken
 from aperture_db.render.table import make_table
 
 STATE_STYLES = {
@@ -37,7 +38,7 @@ def render_backup(report: BackupReport) -> RenderableType:
 def _report_lines(report: BackupReport) -> Iterator[Text]:
     backup = report.backup
     tables = plural(backup.table_count, "table")
-    yield Text(f"Backed up to {backup.path}")
+    yield unbroken(f"Backed up to {backup.path}")
     yield Text(
         f"{format_bytes(backup.size_bytes)} with {tables} and {plural(backup.row_count, 'row')}"
         f"{_at(backup.last_migration)}; read back, complete, "
@@ -90,7 +91,7 @@ def render_contents(contents: DumpContents) -> RenderableType:
     made_by = f", by pg_dump {contents.dumped_by}" if contents.dumped_by else ""
     rows = format_count(contents.row_count)
     return Group(
-        Text(f"{contents.path} is whole", style="ok"),
+        unbroken(f"{contents.path} is whole", style="ok"),
         Text(
             f"{format_bytes(contents.size_bytes)} ({contents.format.value}), {checksum}; "
             f"{plural(len(contents.tables), 'table')} with {rows} rows"

@@ -10,10 +10,10 @@ from rich.text import Text
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.render.backup import format_migration
 from aperture_db.render.format import format_bytes, format_seconds, format_time, plural
+from aperture_db.render.lines import unbroken
 from aperture_db.render.table import make_table
 from aperture_db.restore.apply import RestoreReport
 from aperture_db.restore.plan import RestorePlan
-from aperture_db.restore.sessions import OtherSession
 
 
 def render_plan(plan: RestorePlan) -> RenderableType:
@@ -29,7 +29,7 @@ def render_plan(plan: RestorePlan) -> RenderableType:
     )
     table.add_row("PostgreSQL", plan.server.version, f"dumped from {contents.dumped_from}")
     return Group(
-        Text(f"Dump: {contents.path}"),
+        unbroken(f"Dump: {contents.path}"),
         Text(_about(contents)),
         Text(),
         table,
@@ -51,38 +51,31 @@ def _remarks(plan: RestorePlan) -> Iterator[str]:
     if plan.create_extensions:
         yield f"Extensions to be installed: {', '.join(plan.create_extensions)}"
     for session in plan.sessions:
-        yield f"Connected: {describe_session(session)}"
-
-
-def describe_session(session: OtherSession) -> str:
-    """One line about another session; what the role may not see is left out."""
-    parts = [f"pid {session.pid}", session.application, session.state]
-    parts += [f"user {session.user}" if session.user else ""]
-    parts += [f"from {session.client}" if session.client else ""]
-    if session.age_seconds is not None:
-        parts.append(f"connected for {format_seconds(session.age_seconds)}")
-    return ", ".join(filter(None, parts))
+        yield f"Connected: {session}"
 
 
 def render_report(report: RestoreReport) -> RenderableType:
     """What is there now, what to run next, and last the command that undoes it."""
-    return Group(*map(Text, _report_lines(report)))
+    return Group(*_report_lines(report))
 
 
-def _report_lines(report: RestoreReport) -> Iterator[str]:
-    yield f"Restored {report.path}"
+def _report_lines(report: RestoreReport) -> Iterator[Text]:
+    yield unbroken(f"Restored {report.path}")
     tables = plural(report.table_count, "table")
-    yield (
+    yield Text(
         f"{tables} with {plural(report.row_count, 'row')}, compared with the dump, "
         f"in {format_seconds(report.duration_seconds)}."
     )
     if report.is_behind:
-        yield (
+        yield Text(
             f"The database is at migration {format_migration(report.last_migration)} now and was "
             f"at {format_migration(report.previous_migration)}; before you start Aperture, run: "
             "aperture-db migrate"
         )
-    if report.undo_command:
-        yield f"To undo this: {report.undo_command}"
     else:
-        yield "This can't be undone: there is no backup of what was replaced."
+        yield Text("Aperture may be started again.")
+    if report.undo_command:
+        yield Text("To undo this:")
+        yield unbroken(report.undo_command)
+    else:
+        yield Text("This can't be undone: there is no backup of what was replaced.")

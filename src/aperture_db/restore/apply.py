@@ -29,7 +29,7 @@ from aperture_db.restore.plan import RestorePlan
 from aperture_db.restore.privileges import grant_again, read_privileges
 from aperture_db.restore.run import DumpRunner
 from aperture_db.restore.selection import make_selection
-from aperture_db.restore.sessions import terminate_sessions
+from aperture_db.restore.sessions import describe_refusal, read_sessions, terminate_sessions
 from aperture_db.settings import Target
 
 
@@ -40,6 +40,7 @@ class Options:
     lock_timeout_seconds: float
     safety_directory: Path | None
     """Where the backup of what is replaced goes; None for no such backup."""
+    terminate_sessions: bool
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,17 @@ def apply(
 
     One transaction: writers are locked out, what is there is backed up, dropped and made anew
     from the dump, and compared with it; only then does it commit. Whatever fails before, the end
-    of this process included, leaves the database as it was. `plan.sessions` are ended first.
-    Locks: SHARE ROW EXCLUSIVE, then ACCESS EXCLUSIVE on everything that is replaced.
+    of this process included, leaves the database as it was. Other sessions are ended first, or
+    refused with BusyError. Locks: SHARE ROW EXCLUSIVE, then ACCESS EXCLUSIVE on everything that
+    is replaced.
     """
     started = time.monotonic()
     require_session(conn, target, "a restore")
-    if plan.sessions:
+    if sessions := read_sessions(conn):
+        if not options.terminate_sessions:
+            raise describe_refusal(sessions)
         yield Phase("ending other sessions")
-        terminate_sessions(conn, plan.sessions)
+        terminate_sessions(conn, sessions)
     with _transaction(target, conn) as outcome:
         _prepare(conn, options)
         _lock(target, conn, plan, "SHARE ROW EXCLUSIVE", options)

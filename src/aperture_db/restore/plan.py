@@ -94,6 +94,7 @@ def plan(
     missing rights or objects of others that depend on what goes, FindingError for a missing
     extension, UsageError where `others` has to be decided.
     """
+    sessions = read_sessions(conn)
     with conn.transaction():
         set_local(conn, lock_timeout=f"{lock_timeout_seconds * 1000:.0f}ms")
         server = _read_server(conn)
@@ -114,7 +115,7 @@ def plan(
             left_out=describe_left_out(contents, division.left_out_schemas) + extensions.left_out,
             create_extensions=extensions.to_create,
             owner=owner,
-            sessions=read_sessions(conn),
+            sessions=sessions,
             warnings=_warnings(conn, contents, server),
         )
 

@@ -13,6 +13,7 @@ from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.grants import quote_identifier
 
+GRACE_SECONDS = 1.0
 END_TIMEOUT_SECONDS = 10.0
 POLL_SECONDS = 0.05
 
@@ -29,9 +30,29 @@ class OtherSession:
     state: str
     age_seconds: float | None
 
+    def __str__(self) -> str:
+        parts = [f"pid {self.pid}", self.application, self.state]
+        parts.append(f"user {self.user}" if self.user else "")
+        parts.append(f"from {self.client}" if self.client else "")
+        if self.age_seconds is not None:
+            parts.append(f"connected for {self.age_seconds:.0f} s")
+        return ", ".join(filter(None, parts))
+
 
 def read_sessions(conn: Connection) -> tuple[OtherSession, ...]:
-    """Every other session of the database that `conn` is connected to."""
+    """Every other session of the database that `conn`, which must be idle, is connected to.
+
+    Sessions that are just ending get a moment for it: the server takes one.
+    """
+    deadline = time.monotonic() + GRACE_SECONDS
+    while sessions := _read_sessions(conn):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(POLL_SECONDS)
+    return sessions
+
+
+def _read_sessions(conn: Connection) -> tuple[OtherSession, ...]:
     with conn.cursor(row_factory=class_row(OtherSession)) as cursor:
         return tuple(cursor.execute(sql.load("restore/sessions"), {}))
 
@@ -48,8 +69,8 @@ def require_no_prepared_transactions(conn: Connection) -> None:
         )
 
 
-def refuse_sessions(sessions: tuple[OtherSession, ...], details: tuple[str, ...]) -> BusyError:
-    """The error while others are connected; `details` describe each of them."""
+def describe_refusal(sessions: tuple[OtherSession, ...]) -> BusyError:
+    """The error while others are connected and may not be ended."""
     count = len(sessions)
     return BusyError(
         f"{count} other {'session is' if count == 1 else 'sessions are'} connected to the database",
@@ -58,7 +79,7 @@ def refuse_sessions(sessions: tuple[OtherSession, ...], details: tuple[str, ...]
         next_step="stop Aperture (docker stop aperture), or add --terminate-sessions, which ends "
         "these sessions",
         code="sessions_connected",
-        details=details,
+        details=tuple(map(str, sessions)),
     )
 
 
@@ -81,7 +102,7 @@ def terminate_sessions(conn: Connection, sessions: tuple[OtherSession, ...]) -> 
             code="no_privilege",
         ) from error
     deadline = time.monotonic() + END_TIMEOUT_SECONDS
-    while left := [each for each in read_sessions(conn) if each.pid in pids]:
+    while left := [each for each in _read_sessions(conn) if each.pid in pids]:
         if time.monotonic() > deadline:
             raise BusyError(
                 "a session did not end",
