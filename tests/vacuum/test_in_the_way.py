@@ -46,6 +46,7 @@ def test_a_lock_that_goes_away_is_waited_for(used_database: str) -> None:
         psycopg.connect(used_database, autocommit=True) as conn,
     ):
         holder.execute("LOCK TABLE movies IN SHARE MODE")
+        pid = holder.info.backend_pid
 
         def let_go() -> None:
             wait_until(lambda: conn.execute(waits).fetchone() == (1,), "vacuum waits")
@@ -58,6 +59,7 @@ def test_a_lock_that_goes_away_is_waited_for(used_database: str) -> None:
         )
         releasing.join()
     assert outcome.code == 0
+    assert f"movies: waiting for its lock, held by pid {pid}" in outcome.err
 
 
 def test_an_old_snapshot_is_named(used_database: str) -> None:

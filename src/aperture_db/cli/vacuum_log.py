@@ -46,6 +46,10 @@ class VacuumLog:
             case events.Progress(table_name, step, fraction):
                 self._fraction = fraction
                 narrator.step(f"{table_name}: {step}", fraction, 1.0)
+            case events.Waiting(table_name, sessions):
+                held = "; ".join(map(str, sessions)) or "another session"
+                narrator.step(f"{table_name}: waiting for its lock", self._fraction, 1.0)
+                narrator.line(f"{table_name}: waiting for its lock, held by {held}", "warning")
             case events.ServerNotice(table_name, text):
                 narrator.line(f"{table_name}: {text}", "warning")
             case events.LeftBehind(index, statement):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from aperture_db.activity import Session
 from aperture_db.vacuum.report import PlannedTable, SnapshotHolder, TableResult
 
 
@@ -21,6 +22,15 @@ class Progress:
     step: str
     fraction: float
     """Of the whole run; below 1 until the last table is done."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Others hold a lock on the table."""
+
+    table: str
+    sessions: tuple[Session, ...]
+    """Empty where they can't be told, such as prepared transactions."""
 
 
 @dataclass(frozen=True)
@@ -46,4 +56,4 @@ class TableFinished:
     """Who keeps its remaining dead rows alive."""
 
 
-Event: TypeAlias = TableStarted | Progress | ServerNotice | LeftBehind | TableFinished
+Event: TypeAlias = TableStarted | Progress | Waiting | ServerNotice | LeftBehind | TableFinished

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from aperture_db.connection import set_local
 from aperture_db.vacuum import verdict
-from aperture_db.vacuum.events import Progress
+from aperture_db.vacuum.events import Waiting
 from aperture_db.vacuum.figures import Statistics, find_lock_holders, read_statistics
 from aperture_db.vacuum.job import (
     POLL_SECONDS,
@@ -56,8 +56,7 @@ def vacuum(job: Job, table: PlannedTable, since: datetime) -> Events[Verdict]:
         sessions = holders.get(table.table.oid, ())
         if time.monotonic() >= deadline:
             return verdict.locked(table, sessions)
-        named = "; ".join(map(str, sessions)) or "another session"
-        yield Progress(table.name, f"waiting for {named}", job.meter.reached)
+        yield Waiting(table.name, sessions)
         _wait_for_lock(job, table, deadline)
     warnings = [notice.text for notice in job.notices if notice.severity == "WARNING"]
     latest = read_latest(job, table, since)
