@@ -40,9 +40,10 @@ class VacuumLog:
     def tell(self, narrator: Narrator, event: events.Event) -> None:
         """Narrate one event."""
         match event:
-            case events.TableStarted(table):
+            case events.TableStarted(table, fraction):
                 self._note(table.name)
-                narrator.step(table.name, self._fraction, 1.0)
+                self._fraction = fraction
+                narrator.step(table.name, fraction, 1.0)
             case events.Progress(table_name, step, fraction):
                 self._fraction = fraction
                 narrator.step(f"{table_name}: {step}", fraction, 1.0)

@@ -12,6 +12,8 @@ from aperture_db.vacuum.report import PlannedTable, SnapshotHolder, TableResult
 @dataclass(frozen=True)
 class TableStarted:
     table: PlannedTable
+    fraction: float
+    """Of the whole run, done before it."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def vacuum_tables(
         job = Job(conn, target, watch, meter, plan.mode, lock_timeout_seconds)
         job.listen()
         for table in plan.tables:
-            yield TableStarted(table)
+            yield TableStarted(table, meter.reached)
             yield from _work_on(job, table)
             meter.finish(table)
 
