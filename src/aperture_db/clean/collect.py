@@ -43,16 +43,21 @@ class Space:
 
 
 def collect(
-    conn: Connection, kinds: Iterable[Kind] = tuple(Kind), limits: Limits | None = None
+    conn: Connection,
+    kinds: Iterable[Kind] = tuple(Kind),
+    limits: Limits | None = None,
+    *,
+    lock_timeout: str | None = LOCK_TIMEOUT,
 ) -> CleanReport:
     """How much can go, of each of these kinds.
 
     Needs SELECT on the tables concerned; a kind that can't be read is marked so. Belongs into an
     open transaction, which gives all counts one snapshot. Raises LockNotAvailable when a table is
-    locked for two seconds.
+    locked for longer than `lock_timeout`; None leaves the transaction's own.
     """
     limits = limits or Limits()
-    set_local(conn, lock_timeout=LOCK_TIMEOUT)
+    if lock_timeout is not None:
+        set_local(conn, lock_timeout=lock_timeout)
     database = read_database(conn)
     scene, readable = read_scene(conn)
     reports = []

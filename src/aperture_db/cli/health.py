@@ -163,11 +163,9 @@ def _tell_people(run: Run, report: HealthReport) -> None:
 
     if report.error is not None and len(report.checks) == 1:
         return
-    if not run.options.quiet:
-        verbose = run.options.verbose > 0
-        run.show(report, lambda shown: render_health(shown, verbose=verbose))
-    elif report.problems:
-        run.out.print(render_problems(report))
+    verbose = run.options.verbose > 0
+    problems = render_problems if report.problems else None
+    run.show(report, lambda shown: render_health(shown, verbose=verbose), problems)
 
 
 def _tell_prometheus(run: Run, report: HealthReport, output: Path | None) -> None:

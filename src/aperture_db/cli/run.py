@@ -84,12 +84,19 @@ class Run:
     def _tell_waiting(self, error: ConnectError) -> None:
         self.say(f"waiting up to {self.options.wait:g} s for the database: {error.why}")
 
-    def show(self, report: Report, view: Callable[[Report], RenderableType]) -> None:
-        """Print a result as a table, or keep it for the JSON object. `-q` prints nothing."""
+    def show(
+        self,
+        report: Report,
+        view: Callable[[Report], RenderableType],
+        quiet_view: Callable[[Report], RenderableType] | None = None,
+    ) -> None:
+        """Print a result as a table, or keep it for the JSON object. `-q` prints `quiet_view`,
+        which is for findings; without one it prints nothing."""
         self.data = report
-        if not self.options.json and not self.options.quiet:
+        chosen = quiet_view if self.options.quiet else view
+        if chosen is not None and not self.options.json:
             with self._writing_result():
-                self.out.print_result(view(report))
+                self.out.print_result(chosen(report))
 
     def say(self, text: str, style: str | None = None) -> None:
         """Narrate on stderr; not with -q."""

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from aperture_db.clean.report import CleanReport, CleanResult, KindReport, Way
 from aperture_db.render.format import format_bytes, format_count, format_seconds, plural
+from aperture_db.render.lines import unbroken
 from aperture_db.render.table import NOTHING, make_table
 
 NOTHING_TO_DELETE = "Nothing to delete."
@@ -52,7 +53,7 @@ def _remarks(report: CleanReport) -> Iterator[Text]:
         if kind.unknown:
             yield Text(f"\n{kind.kind}: {kind.unknown}", style="skipped")
         if kind.grant:
-            yield Text(f"as the owner or a superuser run: {kind.grant}", style="skipped")
+            yield unbroken(f"as the owner or a superuser run: {kind.grant}", "skipped")
         if kind.note:
             yield Text(f"\n{kind.kind}: {kind.note}", style="warning")
 
@@ -103,4 +104,4 @@ def _cleaned_parts(result: CleanResult) -> Iterator[RenderableType]:
     if result.next_steps:
         yield Text("To make the rest reusable:")
     for step in result.next_steps:
-        yield Text(f"  {step}")
+        yield unbroken(f"  {step}")

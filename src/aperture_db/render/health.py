@@ -11,6 +11,7 @@ from rich.text import Text
 
 from aperture_db.health.report import Area, HealthReport, Result, Status, Verdict
 from aperture_db.render.format import plural
+from aperture_db.render.lines import unbroken
 
 INDENT = "  "
 UNKNOWN = "unknown"
@@ -85,10 +86,12 @@ def _indented(text: str, level: int, style: str = "") -> RenderableType:
 
 
 def _advice(steps: Iterable[str], level: int) -> Iterator[RenderableType]:
-    """Wrapped between words where a terminal is too narrow, which SQL survives; commands are
-    short."""
+    """Commands and SQL stay in one piece, sentences may be wrapped."""
     for step in steps:
-        yield _indented(step, level, "info")
+        if step.endswith(";") or step.startswith("aperture-db "):
+            yield unbroken(INDENT * level + step, "info")
+        else:
+            yield _indented(step, level, "info")
 
 
 def _skipped(checks: Iterable[Result]) -> Iterator[RenderableType]:

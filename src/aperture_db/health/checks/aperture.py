@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from aperture_db import extensions, library
 from aperture_db.catalog import visible_tables
 from aperture_db.extensions import Extension, ExtensionsReport, ExtensionState
+from aperture_db.format import plural
 from aperture_db.health.check import NothingToCheckError, Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import need_aperture, refuse_unreadable
 from aperture_db.migrations.directory import read_directory
 from aperture_db.migrations.status import State, collect
-from aperture_db.render.format import plural
 
 CREATED_BY = {"vector": 2, "pgcrypto": 2, "pg_trgm": 60}
 """The numbers of the migrations that make the extensions."""

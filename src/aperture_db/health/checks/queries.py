@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from aperture_db import library
+from aperture_db.format import format_bytes, format_percent, format_seconds, plural
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import need_other_sessions
 from aperture_db.health.upstream import REPORT_UPSTREAM
-from aperture_db.render.format import format_bytes, format_percent, format_seconds, plural
 
 MIN_CALLS = 3
 SHOWN_CHARACTERS = 60

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aperture_db.activity import Session
+from aperture_db.format import format_seconds, plural
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import need_other_sessions
-from aperture_db.render.format import format_seconds, plural
 
 
 @dataclass(frozen=True)

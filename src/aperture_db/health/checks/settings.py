@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aperture_db import extensions
+from aperture_db.format import format_bytes, plural
 from aperture_db.grants import quote_identifier
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.hosting import MANAGED
-from aperture_db.render.format import format_bytes, plural
 
 MIB = 1 << 20
 DAY_SECONDS = 86_400

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from aperture_db import history
+from aperture_db.format import format_bytes, format_percent, plural
 from aperture_db.grants import quote_identifier
 from aperture_db.health.check import Outcome, SkippedError, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Cause, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import need_primary
-from aperture_db.render.format import format_bytes, format_percent, plural
 
 MIN_SAMPLES = 3
 MIN_DAYS = 7.0
