@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from tests.cli import finish, start_cli
 from tests.program import run_inside
-from tests.vacuum.filling import fill_embeddings, fill_movies
+from tests.vacuum.filling import delete_quarter, fill_embeddings, fill_movies, settle
 from tests.vacuum.test_vacuum import results
 from tests.waiting import wait_until
 
@@ -104,3 +105,24 @@ def test_a_small_maintenance_work_mem_is_told(aperture_database: Callable[[], st
     assert outcome.code == 0
     assert "maintenance_work_mem is 1 MB" in outcome.err
     assert "ALTER SYSTEM SET maintenance_work_mem = '2MB'" in outcome.err
+
+
+def test_postgresql_16_with_an_old_pgvector(old_pgvector: str) -> None:
+    """The progress view of 16 counts no indexes; there is no halfvec yet, but HNSW."""
+    with psycopg.connect(old_pgvector, autocommit=True) as conn:
+        conn.execute("CREATE DATABASE vacuum_16")
+    database = make_conninfo(old_pgvector, dbname="vacuum_16")
+    with psycopg.connect(database, autocommit=True) as conn:
+        conn.execute("CREATE EXTENSION vector")
+        conn.execute("CREATE TABLE movies (provider_item_id text, embedding vector(3))")
+        conn.execute("CREATE INDEX nearest ON movies USING hnsw (embedding vector_cosine_ops)")
+        conn.execute(
+            "INSERT INTO movies "
+            "SELECT i::text, ARRAY[i, 1, 2]::vector(3) FROM generate_series(1, 800) AS i"
+        )
+        settle(conn, "movies")
+        delete_quarter(conn, 0)
+    for options in ([], ["--reindex-hnsw", "--table", "movies"]):
+        outcome = run_inside("vacuum", *options, "--json", database=database)
+        assert outcome.code == 0
+        assert results(outcome)["movies"]["after"]["dead_rows"] == 0
