@@ -161,12 +161,13 @@ def _outcome_parts(report: PurgeReport, outcome: PurgeOutcome) -> Iterator[Rende
         yield ""
     yield Text(_summary(outcome))
     if outcome.not_shrunk:
-        names = ", ".join(outcome.not_shrunk)
         yield Text(
-            f"The space of {names} is free for new rows, but not given back; as the owner run: "
-            f"VACUUM FULL {names};",
+            f"The space of {plural(len(outcome.not_shrunk), 'table')} is free for new rows, but "
+            "not given back. As the owner run:",
             style="warning",
         )
+        options = " ".join(f"--table {shlex.quote(name)}" for name in outcome.not_shrunk)
+        yield _pasteable(f"aperture-db vacuum --full {options}")
     yield from _jobs(report.plan)
     yield ""
     if report.backup:

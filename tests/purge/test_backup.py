@@ -1,0 +1,56 @@
+"""The backup that a purge makes first, and what it is good for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli import run_cli
+from tests.purge.contents import read_contents
+from tests.purge.purging import PHRASE, try_purge
+from tests.terminal import run_at_terminal
+
+
+@pytest.mark.parametrize("what", ["movies", "everything"])
+def test_the_backup_undoes_the_purge(
+    what: str, sample_database: Callable[[], str], tmp_path: Path
+) -> None:
+    database = sample_database()
+    before = read_contents(database)
+    purged = run_cli(
+        "purge", "--what", what, "--dir", str(tmp_path), "--confirm", PHRASE, conninfo=database
+    )
+    assert purged.code == 0, purged.err
+    assert read_contents(database)["movies"] == []
+    undo = purged.out.splitlines()[-1].split()
+    assert undo[:2] == ["aperture-db", "restore"]
+    assert Path(undo[2]).name.startswith("aperture_before_purge_")
+    restored = run_cli(*undo[1:], "--no-safety-backup", "--confirm", PHRASE, conninfo=database)
+    assert restored.code == 0, restored.err
+    assert read_contents(database) == before
+
+
+def test_without_a_place_for_the_backup_nothing_is_asked_or_done(
+    sample_database: Callable[[], str], tmp_path: Path
+) -> None:
+    database = sample_database()
+    before = read_contents(database)
+    missing = tmp_path / "missing"
+    outcome = try_purge(database, "--what", "ratings", "--dir", str(missing), "--confirm", PHRASE)
+    assert outcome.code == 1
+    assert outcome.envelope["error"]["code"] == "no_directory"
+    assert read_contents(database) == before
+
+
+def test_the_question_says_where_the_backup_goes(
+    sample_database: Callable[[], str], tmp_path: Path
+) -> None:
+    code, shown = run_at_terminal(
+        "purge", "--what", "ratings", "--dir", str(tmp_path),
+        conninfo=sample_database(), typed="no\n",
+    )  # fmt: skip
+    assert code == 4
+    assert f"A backup goes to {tmp_path} before." in shown.replace("\n", " ")
+    assert list(tmp_path.iterdir()) == []
