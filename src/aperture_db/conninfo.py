@@ -74,9 +74,10 @@ def _require_one_line(text: str) -> None:
 
 
 def _parse_url(rest: str, known_options: frozenset[str]) -> ParsedConninfo:
-    rest = _settle_raw_percents(rest)
     authority, path, query = _split_url(rest)
     userinfo, at, hosts = authority.rpartition("@")
+    if re.search(r" |%(?![0-9a-fA-F]{2})", rest):
+        userinfo = _encode_raw_percents(userinfo)
     params = _parse_hosts(hosts)
     if at:
         user, colon, password = userinfo.partition(":")
@@ -89,16 +90,14 @@ def _parse_url(rest: str, known_options: frozenset[str]) -> ParsedConninfo:
     return ParsedConninfo(merged, dropped)
 
 
-def _settle_raw_percents(url: str) -> str:
+def _encode_raw_percents(userinfo: str) -> str:
     """Encode each `%` that stands for itself.
 
     A URL with a raw space, or a `%` that no two hex digits follow, was not encoded by its author.
     Aperture's driver (node-postgres) then takes only `%` with two decimal digits as encoded, and
     its users' passwords work that way.
     """
-    if re.search(r" |%(?![0-9a-fA-F]{2})", url):
-        return re.sub(r"%(?![0-9]{2})", "%25", url)
-    return url
+    return re.sub(r"%(?![0-9]{2})", "%25", userinfo)
 
 
 def _split_url(rest: str) -> tuple[str, str, str]:

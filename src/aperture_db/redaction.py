@@ -10,7 +10,7 @@ REDACTED = "********"
 
 
 def redact(text: str, secret: str, *, whole_words: bool = False) -> str:
-    """Replace `secret`, as it is or as URLs, JSON and Python write it, the whole or any mixture.
+    """Replace `secret`, as it is or as URLs, JSON, SQL and Python write it, in any mixture.
 
     `whole_words` spares words that merely contain it: garbled, they would give it away.
     """
@@ -34,5 +34,8 @@ def _any_spelling(character: str) -> str:
     }
     if character == " ":
         spellings.add("+")
+    if character in "'\"":
+        # In SQL.
+        spellings.add(character * 2)
     plain = sorted(map(re.escape, spellings), key=len, reverse=True)
     return f"(?:(?i:{re.escape(encoded)})|{'|'.join(plain)})"
