@@ -1,0 +1,74 @@
+"""docs/health.md lists every check as it is. `pytest --update-snapshots` writes the list anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aperture_db.format import format_bytes
+from aperture_db.health import CHECKS, Area, Check, Thresholds, Unit
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "health.md"
+BEGIN, END = "<!-- checks -->\n", "<!-- end of checks -->\n"
+
+
+def reference() -> str:
+    return "\n".join(line for area in Area for line in _section(area)) + "\n"
+
+
+def _section(area: Area) -> Iterator[str]:
+    yield f"\n### {area.capitalize()}\n"
+    yield "| check | what it looks at | warning | critical | where from |"
+    yield "| --- | --- | --- | --- | --- |"
+    for check in CHECKS:
+        if check.area is area:
+            yield f"| {' | '.join(_cells(check))} |"
+
+
+def _cells(check: Check) -> Iterator[str]:
+    yield f"`{check.id}`"
+    yield check.about
+    for limit in ("warning", "critical"):
+        yield _limit(check.thresholds, limit) if check.thresholds else ""
+    yield check.source
+
+
+def _limit(thresholds: Thresholds, which: str) -> str:
+    value = getattr(thresholds, which)
+    if value is None:
+        return ""
+    text = {
+        Unit.SECONDS: _duration,
+        Unit.BYTES: lambda size: format_bytes(round(size)),
+        Unit.PERCENT: lambda percent: f"{percent:g} %",
+        Unit.COUNT: lambda count: f"{count:,.0f}",
+    }[thresholds.unit](value)
+    return f"< {text}" if thresholds.is_low_bad else text
+
+
+def _duration(seconds: float) -> str:
+    """In the largest unit that leaves no fraction, as --warn takes it."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds * 1000:g} ms"
+
+
+def test_the_reference_is_that_of_the_registry(request: pytest.FixtureRequest) -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    listed, _, after = rest.partition(END)
+    if request.config.getoption("--update-snapshots"):
+        DOCUMENT.write_text(f"{before}{BEGIN}{reference()}{END}{after}", encoding="utf-8")
+        return
+    assert listed == reference()
+
+
+def test_every_check_says_what_and_where_from() -> None:
+    for check in CHECKS:
+        assert check.about.endswith("."), check.id
+        assert check.source, check.id
+        assert not check.source.endswith("."), check.id
+        assert "|" not in check.about + check.source, check.id
