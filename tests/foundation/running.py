@@ -16,17 +16,12 @@ def probe_environment(conninfo: str | None = None, **variables: str) -> dict[str
     return environment(conninfo, PYTHONPATH=str(ROOT), **variables)
 
 
-def run_probe(
-    *arguments: str,
-    conninfo: str | None = None,
-    directory: Path = Path("/"),
-    **variables: str,
-) -> Outcome:
+def run_probe(*arguments: str, conninfo: str | None = None, **variables: str) -> Outcome:
     """Run it to its end, without a terminal."""
     done = subprocess.run(
         [*PROBE, *arguments],
         env=probe_environment(conninfo, **variables),
-        cwd=directory,
+        cwd="/",
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

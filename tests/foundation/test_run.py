@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aperture_db import errors
 from aperture_db.cli.command import EXIT_CODE_RULES
@@ -177,6 +178,30 @@ def test_only_health_has_exit_codes_of_its_own() -> None:
     import aperture_db.cli.app  # noqa: F401
 
     assert set(EXIT_CODE_RULES) == {"health"}
+
+
+def test_passwords_that_libpq_finds_itself(admin_conninfo: str, tmp_path: Path) -> None:
+    server = {name: str(value) for name, value in conninfo_to_dict(admin_conninfo).items()}
+    password = server.pop("password")
+    passwords = tmp_path / "pgpass"
+    passwords.write_text(f"*:*:*:*:{password}\n")
+    passwords.chmod(0o600)
+    services = tmp_path / "services"
+    lines = [f"{name}={value}\n" for name, value in server.items()]
+    services.write_text("".join(["[aperture]\n", *lines, f"password={password}\n"]))
+    pg = {
+        "PGHOST": server["host"], "PGPORT": server["port"], "PGUSER": server["user"],
+        "PGDATABASE": server["dbname"],
+    }  # fmt: skip
+    service = {"PGSERVICEFILE": str(services)}
+    for done in (
+        run_probe(**pg, PGPASSWORD=password),
+        run_probe(**pg, PGPASSFILE=str(passwords)),
+        run_probe(**service, PGSERVICE="aperture"),
+        run_probe(**service, conninfo="postgresql://?service=aperture"),
+        run_probe(conninfo=make_conninfo(**server), PGPASSFILE=str(passwords)),
+    ):
+        assert (done.code, done.out) == (0, "1\n"), done.err
 
 
 def test_waiting_for_a_server_that_starts_up(starting_server: StartingServer) -> None:

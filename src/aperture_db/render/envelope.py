@@ -67,9 +67,11 @@ def to_plain(value: object) -> Any:
         case Decimal():
             return to_plain(float(value))
         case Mapping():
-            return {str(key): to_plain(item) for key, item in value.items()}
-        case list() | tuple() | set() | frozenset():
+            return {str(to_plain(key)): to_plain(item) for key, item in value.items()}
+        case list() | tuple():
             return [to_plain(item) for item in value]
+        case set() | frozenset():
+            return sorted((to_plain(item) for item in value), key=str)
         case _ if is_dataclass(value):
             shown = [field for field in fields(value) if field.metadata.get("json", True)]
             return {field.name: to_plain(getattr(value, field.name)) for field in shown}
