@@ -68,10 +68,9 @@ def to_plain(value: object) -> Any:
             return to_plain(float(value))
         case Mapping():
             return {str(to_plain(key)): to_plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [to_plain(item) for item in value]
-        case set() | frozenset():
-            return sorted((to_plain(item) for item in value), key=str)
+        case list() | tuple() | set() | frozenset():
+            items = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
+            return [to_plain(item) for item in items]
         case _ if is_dataclass(value):
             shown = [field for field in fields(value) if field.metadata.get("json", True)]
             return {field.name: to_plain(getattr(value, field.name)) for field in shown}
