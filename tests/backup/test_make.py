@@ -12,14 +12,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aperture_db.backup.listing import ListedBackup, State
 from aperture_db.backup.retention import choose_expired
 from aperture_db.dumps.files import Purpose, make_name
 from aperture_db.dumps.programs import newest_programs
-from tests.cli import Outcome
-from tests.dump_files import execute, make_dump, read_rows, run_pg_dump
+from tests.cli import Outcome, finish
+from tests.dump_files import execute, make_dump, read_rows, run_pg_dump, start_program
 from tests.program import run_inside
 from tests.servers.roles import Rights
 
@@ -215,6 +216,27 @@ def test_backups_of_one_second_get_different_names(
     paths = {make_dump(conninfo, tmp_path).path for _ in range(4)}
     assert len(paths) == 4
     assert all(NAMED.fullmatch(path.name) and LISTED.fullmatch(path.name) for path in paths)
+
+
+def test_two_at_once(aperture_database: NewDatabase, tmp_path: Path) -> None:
+    conninfo = aperture_database()
+    both = [start_program("backup", "--dir", str(tmp_path), conninfo=conninfo) for _ in range(2)]
+    assert [finish(process).code for process in both] == [0, 0]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_database_with_an_odd_name(
+    aperture_database: NewDatabase, admin_conninfo: str, tmp_path: Path
+) -> None:
+    conninfo = aperture_database()
+    name = f"{conninfo_to_dict(conninfo)['dbname']} = 'odd' \"name\" ?"
+    old = sql.Identifier(str(conninfo_to_dict(conninfo)["dbname"]))
+    with psycopg.connect(admin_conninfo, autocommit=True) as admin:
+        rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+        admin.execute(rename.format(old, sql.Identifier(name)))
+        outcome = backup(make_conninfo(conninfo, dbname=name), "--dir", str(tmp_path))
+        admin.execute(rename.format(sql.Identifier(name), old))
+    assert outcome.code == 0, outcome.err
 
 
 def test_a_directory_without_hard_links(

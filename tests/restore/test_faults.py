@@ -13,8 +13,21 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from aperture_db.connection import Connection
+from aperture_db.errors import ApertureDbError
+from aperture_db.restore.apply import _transaction
+from aperture_db.settings import Target
 from tests.cli import finish
-from tests.dump_files import PHRASE, execute, fetch_one, make_dump, read_state, start_program
+from tests.dump_files import (
+    PHRASE,
+    execute,
+    fetch_one,
+    make_dump,
+    opened,
+    read_state,
+    start_program,
+)
+from tests.program import run_inside
 from tests.waiting import wait_until
 
 NewDatabase = Callable[[], str]
@@ -224,3 +237,62 @@ def test_two_at_once(sample_database: NewDatabase, tmp_path: Path) -> None:
 
     assert set(codes) <= {0, 1, 6}
     assert read_state(conninfo) == wanted
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_a_connection_lost_while_committing(
+    is_committed: bool, aperture_database: NewDatabase
+) -> None:
+    """Whether it took place is asked of the server, not guessed."""
+    conninfo = aperture_database()
+    with opened(conninfo) as (target, conn), pytest.raises(ApertureDbError) as raised:
+        commit_on_a_lost_connection(target, conn, conninfo, is_committed=is_committed)
+    assert ("was committed" in raised.value.why) is is_committed
+    assert ("was rolled back" in raised.value.why) is not is_committed
+    assert fetch_one(conninfo, "SELECT to_regclass('done') IS NOT NULL") is is_committed
+
+
+def commit_on_a_lost_connection(
+    target: Target, conn: Connection, conninfo: str, *, is_committed: bool
+) -> None:
+    with _transaction(target, conn) as outcome:
+        conn.execute("CREATE TABLE done ()")
+        outcome.note_complete(conn)
+        if is_committed:
+            conn.pgconn.exec_(b"COMMIT")
+        execute(conninfo, f"SELECT pg_terminate_backend({conn.info.backend_pid})")
+
+
+def test_a_lock_that_came_after_the_look_at_sessions(
+    aperture_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conninfo = aperture_database()
+    before = read_state(conninfo)
+    dump = make_dump(conninfo, tmp_path).path
+    for module in ("apply", "plan"):
+        monkeypatch.setattr(f"aperture_db.restore.{module}.read_sessions", lambda _conn: ())
+    with psycopg.connect(conninfo, application_name="the holder") as holder:
+        holder.execute("UPDATE movies SET title = title")
+        outcome = run_inside(
+            "restore", str(dump), "--confirm", PHRASE, "--lock-timeout", "1s", database=conninfo
+        )
+    assert outcome.code == 6
+    assert "the holder" in outcome.err
+    assert read_state(conninfo) == before
+    assert list(tmp_path.iterdir()) == [dump]
+
+
+def test_interrupted_after_the_commit(
+    aperture_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one line tells the truth then, too."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    conninfo = aperture_database()
+    dump = make_dump(conninfo, tmp_path).path
+    monkeypatch.setattr("aperture_db.restore.apply._analyze", interrupt)
+    outcome = run_inside("restore", str(dump), "--confirm", PHRASE, database=conninfo)
+    assert outcome.code == 130
+    assert outcome.err.rstrip().endswith("the dump was restored; only statistics are missing")

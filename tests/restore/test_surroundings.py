@@ -366,7 +366,7 @@ class TestConfirmation:
         before = read_state(conninfo)
         outcome = run_inside("restore", str(dump), "--dry-run", database=conninfo)
         assert outcome.code == 0, outcome.err
-        assert "0114_watch_history_playback_progress" in outcome.out
+        assert ["migration", "0114", "0114"] in [line.split() for line in outcome.out.splitlines()]
         assert read_state(conninfo) == before
         assert list(dump.parent.iterdir()) == [dump]
 
@@ -402,6 +402,18 @@ class TestSafetyBackup:
         assert outcome.code == 0
         names = sorted(file.name for file in directory.iterdir())
         assert [name[:16] for name in names] == ["aperture_backup_", "aperture_before_"]
+
+
+def test_a_bare_name_is_looked_for_among_the_backups(conninfo: str, dump: Path) -> None:
+    execute(conninfo, f"UPDATE backup_config SET backup_path = '{dump.parent}'")
+    assert restore(Path(dump.name), conninfo).code == 0
+    verified = run_inside("backup", "--verify", dump.name, "--dir", str(dump.parent))
+    assert verified.code == 0, verified.err
+
+
+def test_the_database_is_asked_for_before_the_dump_is_read(tmp_path: Path) -> None:
+    outcome = restore(tmp_path / "missing.dump", "postgresql://x@127.0.0.1:1/x")
+    assert outcome.code == 3
 
 
 def test_the_json_object(conninfo: str, dump: Path) -> None:

@@ -63,6 +63,20 @@ def require_directory(directory: BackupDirectory) -> None:
     )
 
 
+def require_writable(directory: BackupDirectory) -> None:
+    """Raise ApertureDbError when it is not there or takes no file, before any work is done."""
+    require_directory(directory)
+    with partial_file(directory.path):
+        pass
+
+
+def locate(file: Path, directory: BackupDirectory) -> Path:
+    """The file, or the one of that name in the backup directory where only a name is given."""
+    inside = directory.path / file
+    is_bare_name = file.parent == Path() and not file.exists()
+    return inside if is_bare_name and inside.is_file() else file
+
+
 class PartialFile:
     """A dump that is being written, under a name that nobody takes for a backup."""
 

@@ -73,7 +73,7 @@ def register(app: typer.Typer) -> None:
                 next_step="choose one of them",
             )
         if verify:
-            _verify(run, verify)
+            _verify(run, verify, directory)
         elif list_:
             _list(run, directory)
         else:
@@ -120,11 +120,12 @@ def _list(run: Run, option: Path | None) -> None:
     run.show(list_backups(directory), render_list)
 
 
-def _verify(run: Run, path: Path) -> None:
+def _verify(run: Run, path: Path, directory: Path | None) -> None:
+    from aperture_db.backup.directory import choose_directory, locate
     from aperture_db.dumps.fitness import require_restorable
     from aperture_db.render.backup import render_contents
 
-    contents = read_dump(run, path)
+    contents = read_dump(run, locate(path, choose_directory(directory, None)))
     require_restorable(contents)
     run.show(contents, render_contents)
 

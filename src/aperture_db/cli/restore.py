@@ -18,6 +18,7 @@ from aperture_db.render.format import plural
 from aperture_db.restore.others import Others
 
 if TYPE_CHECKING:
+    from aperture_db.backup.settings import BackupSettings
     from aperture_db.connection import Connection
     from aperture_db.restore.apply import Options
     from aperture_db.restore.plan import RestorePlan
@@ -80,7 +81,8 @@ def register(app: typer.Typer) -> None:
         from aperture_db.restore.apply import Options
         from aperture_db.restore.plan import plan
 
-        contents = read_dump(run, file)
+        settings = _read_settings(run)
+        contents = read_dump(run, _locate(file, directory, settings))
         require_restorable(contents)
         with run.connect() as conn:
             planned = plan(conn, contents, others=others, lock_timeout_seconds=lock_timeout)
@@ -92,17 +94,34 @@ def register(app: typer.Typer) -> None:
                 return
             if not run.options.quiet:
                 run.err.print(render_plan(planned), crop=False)
-            save_to = _safety_directory(conn, planned, directory) if not unsaved else None
+            save_to = None if unsaved else _safety_directory(planned, directory, settings)
             _require_consent(run, planned, confirm, save_to, terminate=terminate)
             _apply(run, conn, planned, Options(lock_timeout, save_to, terminate))
 
 
-def _safety_directory(conn: Connection, planned: RestorePlan, option: Path | None) -> Path | None:
+def _read_settings(run: Run) -> BackupSettings | None:
+    """Aperture's settings for backups. Reading a large dump takes a while, so that a database
+    that can't be reached is better known before."""
+    from aperture_db.backup.settings import read_settings
+
+    with run.connect(read_only=True) as conn:
+        return read_settings(conn)
+
+
+def _locate(file: Path, directory: Path | None, settings: BackupSettings | None) -> Path:
+    from aperture_db.backup.directory import choose_directory, locate
+
+    return locate(file, choose_directory(directory, settings))
+
+
+def _safety_directory(
+    planned: RestorePlan, option: Path | None, settings: BackupSettings | None
+) -> Path | None:
     """None where there is nothing to save and no place for it either."""
     from aperture_db.restore.directory import safety_directory
 
     try:
-        return safety_directory(conn, option, planned.contents.path)
+        return safety_directory(settings, option, planned.contents.path)
     except ApertureDbError:
         if planned.is_database_empty:
             return None
@@ -133,7 +152,13 @@ def _require_consent(
 def _apply(run: Run, conn: Connection, planned: RestorePlan, options: Options) -> None:
     from aperture_db.cli.dump_events import narrate
     from aperture_db.render.restore import render_report
-    from aperture_db.restore.apply import Restored, SafetyBackupMade, apply
+    from aperture_db.restore.apply import (
+        Committed,
+        Committing,
+        Restored,
+        SafetyBackupMade,
+        apply,
+    )
 
     run.interrupted_note = "nothing was restored, the database is as it was"
     events = apply(run.target, conn, planned, options)
@@ -142,6 +167,13 @@ def _apply(run: Run, conn: Connection, planned: RestorePlan, options: Options) -
             match event:
                 case SafetyBackupMade(backup):
                     narrator.line(f"What is replaced is in {backup.path}")
+                case Committing():
+                    run.interrupted_note = (
+                        "the restore was about to be committed: aperture-db stats tells which "
+                        "migration the database is at"
+                    )
+                case Committed():
+                    run.interrupted_note = "the dump was restored; only statistics are missing"
                 case Restored(result):
                     report = result
     run.show(report, render_report)

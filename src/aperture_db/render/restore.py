@@ -44,6 +44,11 @@ def _about(contents: DumpContents) -> str:
 
 
 def _remarks(plan: RestorePlan) -> Iterator[str]:
+    if not plan.contents.is_sealed:
+        yield (
+            "Its rows were read and are whole; that no bit is flipped in the definitions of its "
+            "tables only a checksum could tell."
+        )
     if plan.kept:
         yield f"Not Aperture's, so they stay: {', '.join(plan.kept)}"
     if plan.left_out:

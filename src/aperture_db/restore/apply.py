@@ -51,6 +51,16 @@ class SafetyBackupMade:
 
 
 @dataclass(frozen=True)
+class Committing:
+    """Everything is in place and compared; the next step makes it final."""
+
+
+@dataclass(frozen=True)
+class Committed:
+    """It is final."""
+
+
+@dataclass(frozen=True)
 class RestoreReport:
     """What a restore did."""
 
@@ -78,7 +88,7 @@ class Restored:
 
 def apply(
     target: Target, conn: Connection, plan: RestorePlan, options: Options
-) -> Generator[Event | SafetyBackupMade | Restored, None, None]:
+) -> Generator[Event | SafetyBackupMade | Committing | Committed | Restored, None, None]:
     """Carry a plan out; the last event is Restored.
 
     One transaction: writers are locked out, what is there is backed up, dropped and made anew
@@ -103,6 +113,8 @@ def apply(
         yield Phase(f"restoring {plan.contents.path.name}")
         row_count = yield from _replace(conn, plan)
         outcome.note_complete(conn)
+        yield Committing()
+    yield Committed()
     yield from _analyze(conn, plan.tables)
     path = safety.path if safety else None
     yield Restored(
@@ -180,8 +192,10 @@ def _lock(target: Target, conn: Connection, plan: RestorePlan, mode: str, option
     tables = [each.identity for each in plan.division.replaced if each.kind == "TABLE"]
     if not tables:
         return
+    row = conn.execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
     with BlockerWatch(target, options.lock_timeout_seconds) as watch:
-        watch.start(conn.info.backend_pid)
+        watch.start(row[0])
         try:
             conn.execute(f"LOCK TABLE {', '.join(tables)} IN {mode} MODE".encode())
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
