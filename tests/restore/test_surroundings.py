@@ -357,9 +357,16 @@ class TestConfirmation:
 
     @pytest.mark.parametrize(("typed", "code"), [(PHRASE, 0), ("yes", 4)])
     def test_at_a_terminal(self, typed: str, code: int, conninfo: str, dump: Path) -> None:
-        status, shown = run_at_terminal("restore", str(dump), conninfo=conninfo, typed=f"{typed}\n")
+        status, shown = run_at_terminal(
+            "restore", str(dump), conninfo=conninfo, typed=f"{typed}\n", width=60
+        )
         assert status == code, shown
         assert "This replaces 80 tables with 151 rows" in shown
+        if code == 0:
+            # In one piece, to be copied, whatever the terminal's width.
+            *_, last = shown.rstrip().splitlines()
+            assert last.startswith(f"aperture-db restore {dump.parent}/aperture_before_restore_")
+            assert last.endswith(".dump")
         assert str(dump.parent) in shown
 
     def test_a_dry_run_asks_and_writes_nothing(self, conninfo: str, dump: Path) -> None:

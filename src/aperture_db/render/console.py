@@ -41,12 +41,15 @@ class QuittingConsole(Console):
         raise OutputClosedError
 
     def print_result(self, result: RenderableType) -> None:
-        """Print, off a terminal without the spaces that rich fills lines up with."""
+        """Print, off a terminal without the spaces that rich fills lines up with.
+
+        Nothing is cropped: a line that must not be broken, a command or a path, may stick out.
+        """
         if self.is_terminal:
-            self.print(result)
+            self.print(result, crop=False)
             return
         with self.capture() as captured:
-            self.print(result)
+            self.print(result, crop=False)
         self.file.write("".join(f"{line.rstrip(' ')}\n" for line in captured.get().splitlines()))
         self.file.flush()
 
