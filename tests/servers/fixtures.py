@@ -54,12 +54,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(
     call: pytest.CallInfo[None],
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In CI a skipped test is a failed one: CI installs everything that tests need."""
     report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
-        report.outcome = "failed"
-        report.longrepr = f"skipped, and CI=true allows no skip: {call.excinfo}"
+    if not hasattr(report, "wasxfail"):
+        _forbid_skip_in_ci(report, call.excinfo)
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _forbid_skip_in_ci(report, report.longrepr)
+    return report
+
+
+def _forbid_skip_in_ci(report: pytest.TestReport | pytest.CollectReport, reason: object) -> None:
+    """In CI a skipped test is a failed one: CI installs everything that tests need."""
+    if report.skipped and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and CI=true allows no skip: {reason}"
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.cli import environment
 from tests.servers.crowded import CrowdedServer
 from tests.servers.roles import Rights
 from tests.servers.standby import ReplicatedDatabase
@@ -115,3 +119,34 @@ def test_a_role_may_not_even_connect(
     role = limited_role(new_database(), "no_connect")
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
         psycopg.connect(role)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "import pytest\ndef test_it(): pytest.skip('not here')",
+        "import pytest\n@pytest.mark.skipif(True, reason='not here')\ndef test_it(): ...",
+        "import pytest\npytest.skip('not here', allow_module_level=True)",
+        (
+            "import pytest\n@pytest.fixture\ndef thing(): pytest.skip('not here')\n"
+            "def test_it(thing): ..."
+        ),
+    ],
+    ids=["body", "mark", "module", "fixture"],
+)
+def test_a_skip_fails_in_ci_and_only_there(test: str, tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(test)
+    # What fails in CI is a failed test, or a file that can't be collected.
+    for ci, expected in (("true", {1, 2}), ("", {0, 5})):
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "tests.servers.fixtures", "-c", "/dev/null",
+             "--rootdir", str(tmp_path), str(tmp_path)],
+            env=environment(CI=ci),
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode in expected, done.stdout
+        if ci:
+            assert "not here" in done.stdout
