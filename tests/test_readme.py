@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pyte
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from aperture_db.sample import DEMO_SIZE, fill
 from tests.terminal import run_at_terminal
 
 README = Path(__file__).parents[1] / "README.md"
@@ -29,7 +32,7 @@ SCREEN = pyte.Screen(columns=400, lines=400)
 
 def test_the_readme_shows_what_the_program_prints(
     new_database: Callable[[], str],
-    sample_database: Callable[[], str],
+    aperture_database: Callable[[], str],
     tmp_path: Path,
     pytestconfig: pytest.Config,
 ) -> None:
@@ -38,12 +41,15 @@ def test_the_readme_shows_what_the_program_prints(
     (tmp_path / "my-migrations" / "0001_tables.sql").write_text(
         "CREATE TABLE user_ratings (user_id uuid, rating integer);"
     )
-    (tmp_path / "backups").mkdir(mode=0o777)
+    (tmp_path / "backups").mkdir()
+    demo = aperture_database()
+    with psycopg.connect(demo, autocommit=True) as conn:
+        deque(fill(conn, DEMO_SIZE, indexes_last=True), maxlen=0)
 
     def show(block: re.Match[str]) -> str:
         arguments = block[1]
-        make = new_database if arguments.startswith("migrate") else sample_database
-        shown = shown_output(arguments, make(), tmp_path)
+        conninfo = new_database() if arguments.startswith("migrate") else demo
+        shown = shown_output(arguments, conninfo, tmp_path)
         return f"```console\n$ aperture-db {arguments}\n{shown}```"
 
     written = README.read_text(encoding="utf-8")
