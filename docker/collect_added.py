@@ -23,16 +23,16 @@ def collect(root: Path, since_ns: int, into: Path) -> None:
 
     The time is a file's ctime, in nanoseconds: a package's files keep the mtime of their making.
     """
-    for path in changed_files(root, since_ns):
+    for path in changed_files(root, since_ns, into):
         target = into / path.relative_to(root)
         make_directories(path.parent, target.parent, into)
         shutil.copy2(path, target, follow_symlinks=False)
         copy_owner(path, target)
 
 
-def changed_files(root: Path, since_ns: int) -> Iterator[Path]:
-    """Files and links below `root` whose ctime is not before `since_ns`."""
-    skipped = {root / name for name in SKIPPED}
+def changed_files(root: Path, since_ns: int, into: Path) -> Iterator[Path]:
+    """Files and links below `root`, and not below `into`, whose ctime is not before `since_ns`."""
+    skipped = {into, *(root / name for name in SKIPPED)}
     for directory, names, files in os.walk(root):
         here = Path(directory)
         links = [name for name in names if (here / name).is_symlink()]

@@ -8,6 +8,8 @@ set -eu
 
 into=$1
 shift
+# shellcheck disable=SC2046
+set -- $(printf '%s\n' "$@" | sort -n)
 
 export DEBIAN_FRONTEND=noninteractive
 apt-get update
@@ -25,10 +27,9 @@ for major in "$@"; do
     bin=usr/lib/postgresql/$major/bin
     mkdir -p "$into/$bin"
     cp "/$bin/pg_dump" "/$bin/pg_restore" "/$bin/psql" "$into/$bin/"
-    newest=$major
 done
 
 # They need the libpq of the newest one. /usr/local/lib goes before that of the image's Debian.
 mkdir -p "$into/usr/local/lib" "$into/usr/local/bin"
 cp -L /usr/lib/*/libpq.so.5 "$into/usr/local/lib/"
-ln -s "/usr/lib/postgresql/$newest/bin/psql" "$into/usr/local/bin/psql"
+ln -s "/usr/lib/postgresql/$major/bin/psql" "$into/usr/local/bin/psql"

@@ -99,7 +99,8 @@ class TestCollectAdded:
         return system
 
     def collect(self, system: Path) -> Path:
-        into = system.parent / "added"
+        into = system / "added"
+        into.mkdir()
         subprocess.run(
             [sys.executable, DOCKER / "collect_added.py", system.parent / "marker", system, into],
             check=True,
