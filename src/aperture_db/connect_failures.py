@@ -29,7 +29,7 @@ CONNECT_FAILURES = (
         "password_missing",
         r"no password supplied",
         "the server wants a password for user {user}, and none is given",
-        "add the password to the connection string, or set PGPASSWORD (from {source})",
+        "put it into the connection string (now from {source}), or into PGPASSWORD",
     ),
     ConnectFailure(
         "password_rejected",

@@ -35,8 +35,9 @@ def probe(
     with run.connect(read_only=not write) as conn, conn.transaction():
         for statement in sql or ["SELECT 1"]:
             run.say(f"running: {statement}")
-            row = conn.execute(statement.encode()).fetchone()
-            values.append(row[0] if row else None)
+            cursor = conn.execute(statement.encode())
+            row = cursor.fetchone() if cursor.description else None
+            values.append(row[0] if row else cursor.statusmessage)
         if crash:
             raise RuntimeError(crash)
     run.show(ProbeReport(values), lambda report: "\n".join(map(str, report.values)))

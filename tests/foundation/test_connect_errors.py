@@ -168,7 +168,7 @@ def test_no_password(admin_conninfo: str) -> None:
     assert error.code == "password_missing"
     assert told(error) == [
         "the server wants a password for user postgres, and none is given",
-        "add the password to the connection string, or set PGPASSWORD (from --database-url)",
+        "put it into the connection string (now from --database-url), or into PGPASSWORD",
     ]
 
 
