@@ -15,6 +15,7 @@ import termios
 import pytest
 from rich.table import Table
 
+from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.render.console import ColorMode, make_console, wants_color
 from aperture_db.render.progress import Narrator
 from tests.foundation.running import PROBE, probe_environment, run_probe
@@ -160,6 +161,12 @@ def test_progress_at_a_terminal_is_a_bar_that_goes_away() -> None:
     assert "2/2" in shown
     assert "\x1b[2K" in shown
     assert "\x1b[1m" not in shown
+
+
+def test_progress_without_any_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    with Run("probe", CommonOptions()).narrator() as narrator:
+        narrator.line("unheard")
 
 
 def test_silent_progress() -> None:

@@ -117,8 +117,7 @@ class Run:
         """Progress on stderr: animated at a real terminal, lines elsewhere, nothing with -q."""
         from aperture_db.render.progress import Narrator
 
-        animated = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        return Narrator(self.err, animated=animated, silent=self.options.quiet)
+        return Narrator(self.err, animated=self.err.is_interactive, silent=self.options.quiet)
 
     def print_raw(self, text: str) -> None:
         """Print a result that is not a table, as it is."""
