@@ -39,12 +39,15 @@ def _limit(thresholds: Thresholds, which: str) -> str:
     value = getattr(thresholds, which)
     if value is None:
         return ""
-    text = {
-        Unit.SECONDS: _duration,
-        Unit.BYTES: lambda size: format_bytes(round(size)),
-        Unit.PERCENT: lambda percent: f"{percent:g} %",
-        Unit.COUNT: lambda count: f"{count:,.0f}",
-    }[thresholds.unit](value)
+    match thresholds.unit:
+        case Unit.SECONDS:
+            text = _duration(value)
+        case Unit.BYTES:
+            text = format_bytes(round(value))
+        case Unit.PERCENT:
+            text = f"{value:g} %"
+        case Unit.COUNT:
+            text = f"{value:,.0f}"
     return f"< {text}" if thresholds.is_low_bad else text
 
 

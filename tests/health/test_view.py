@@ -52,13 +52,16 @@ FINDINGS = {
         ),
     ),
 }  # fmt: skip
+LOCKED = (
+    "a table is locked by pid 4711, psql, user admin, idle in transaction, "
+    "in its transaction for 300 s"
+)
 SKIPPED = {
     "idle-in-transaction": (Cause.PRIVILEGE, "role reader sees only its own sessions", MONITOR),
     "blocked-queries": (Cause.PRIVILEGE, "role reader sees only its own sessions", MONITOR),
     "orphaned-rows": (
         Cause.LOCKED,
-        "a table is locked by pid 4711, psql, user admin, idle in transaction, in its transaction "
-        "for 300 s",
+        LOCKED,
         ("SELECT pg_terminate_backend(4711);",),
     ),
 }

@@ -19,7 +19,7 @@ from aperture_db.errors import ApertureDbError
 from aperture_db.grants import quote_identifier
 
 LOCK_TIMEOUT = "2s"
-# From 0106 on, schedules have minutes; job names did not change after that.
+# From 0109 on, schedules have minutes; job names did not change after that.
 JOBS_MARK = ("job_config", "schedule_interval_minutes")
 # Line pointer and header of a row in the heap.
 ROW_OVERHEAD_BYTES = 28
