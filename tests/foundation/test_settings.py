@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
+import re
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aperture_db.errors import UsageError
 from aperture_db.settings import Target, resolve_target
@@ -216,3 +222,20 @@ def make_target(password: str, host: str = "database-host") -> Target:
 )
 def test_redaction(password: str, text: str, expected: str) -> None:
     assert make_target(password).redact(text) == expected.format("********")
+
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "raw": str,
+    "url": lambda text: quote(text, safe=""),
+    "url_lower": lambda text: re.sub("%..", lambda code: code[0].lower(), quote(text, safe="")),
+    "form": quote_plus,
+    "json": lambda text: json.dumps(text)[1:-1],
+    "python": lambda text: repr(text)[1:-1],
+    "sql": lambda text: text.replace("'", "''"),
+}
+
+
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+@given(password=st.text(st.characters(exclude_categories=["Cs"]), min_size=4))
+def test_redaction_in_every_encoding(encode: Callable[[str], str], password: str) -> None:
+    assert make_target(password, host="").redact(f"<{encode(password)}>") == "<********>"
