@@ -10,8 +10,17 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.cli import Outcome
-from tests.dump_files import PHRASE, execute, fetch_one, make_dump, read_rows, read_state
+from tests.backup.stand_ins import stand_in
+from tests.cli import Outcome, finish
+from tests.dump_files import (
+    PHRASE,
+    execute,
+    fetch_one,
+    make_dump,
+    read_rows,
+    read_state,
+    start_program,
+)
 from tests.program import run_inside
 from tests.servers.roles import Rights
 from tests.terminal import run_at_terminal
@@ -128,6 +137,18 @@ def test_what_is_in_the_dump_comes_back_with_it(conninfo: str, tmp_path: Path) -
         "CREATE TYPE mood AS ENUM ('good', 'bad')",
         "CREATE MATERIALIZED VIEW counts AS SELECT count(*) FROM titles",
         "CREATE SEQUENCE numbers START 7",
+        "CREATE DOMAIN stars AS integer CHECK (VALUE BETWEEN 1 AND 5)",
+        "CREATE TYPE pair AS (one integer, two stars)",
+        "CREATE PROCEDURE nothing(stars) LANGUAGE sql AS 'SELECT 1'",
+        "CREATE AGGREGATE total(integer) (sfunc = int4pl, stype = integer)",
+        "CREATE FUNCTION twice(a integer) RETURNS integer BEGIN ATOMIC SELECT 2 * a; END",
+        "CREATE TABLE parts (id integer, stars stars) PARTITION BY RANGE (id)",
+        "CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (1) TO (9)",
+        "INSERT INTO parts VALUES (1, 5), (2, 4)",
+        "CREATE TABLE parents (id serial, note text DEFAULT 'it''s; -- \\ $$')",
+        "CREATE TABLE children () INHERITS (parents)",
+        "INSERT INTO children (note) VALUES (E'tab\\tand\\nline\\\\.'), (NULL), ('')",
+        "COMMENT ON TABLE notes IS E'two\\nlines; COPY x FROM stdin;'",
     )
     before = read_state(conninfo)
     dump = make_dump(conninfo, tmp_path).path
@@ -400,6 +421,20 @@ class TestSafetyBackup:
         outcome = restore(dump, conninfo, "--dir", str(dump.parent / "missing"))
         assert outcome.code == 1
         assert "mkdir -p" in outcome.err
+        assert read_state(conninfo) == before
+
+    def test_when_it_fails_nothing_is_restored(
+        self, conninfo: str, dump: Path, tmp_path: Path
+    ) -> None:
+        execute(conninfo, "DELETE FROM job_config")
+        before = read_state(conninfo)
+        path = stand_in(tmp_path / "bin", 'echo "pg_dump: error: a bad block" >&2; exit 1')
+        outcome = finish(
+            start_program("restore", str(dump), "--confirm", PHRASE, conninfo=conninfo, PATH=path)
+        )
+        assert outcome.code == 1
+        assert "a bad block" in outcome.err
+        assert "--no-safety-backup" in outcome.err
         assert read_state(conninfo) == before
 
     def test_the_retention_leaves_it_alone(self, conninfo: str, dump: Path) -> None:

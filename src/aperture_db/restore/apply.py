@@ -33,6 +33,12 @@ from aperture_db.restore.sessions import describe_refusal, read_sessions, termin
 from aperture_db.settings import Target
 
 
+WITHOUT_SAFETY = (
+    "so nothing was restored; --no-safety-backup restores without that backup, and then nothing "
+    "can undo the restore"
+)
+
+
 @dataclass(frozen=True)
 class Options:
     """How a restore is carried out."""
@@ -215,14 +221,18 @@ def _back_up(
     """Save what is there through a connection of its own: no writer can come in between."""
     if options.safety_directory is None:
         return None
-    with connect(target) as other:
-        for event in create(
-            target, other, options.safety_directory, purpose=Purpose.BEFORE_RESTORE
-        ):
-            if isinstance(event, BackupMade):
-                yield SafetyBackupMade(event.backup)
-                return event.backup
-            yield event
+    try:
+        with connect(target) as other:
+            for event in create(
+                target, other, options.safety_directory, purpose=Purpose.BEFORE_RESTORE
+            ):
+                if isinstance(event, BackupMade):
+                    yield SafetyBackupMade(event.backup)
+                    return event.backup
+                yield event
+    except ApertureDbError as error:
+        error.details += (WITHOUT_SAFETY,)
+        raise
     return None
 
 
