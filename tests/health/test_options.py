@@ -55,6 +55,7 @@ def test_thresholds_of_every_unit() -> None:
         (["--crit", "latency=1GB"], "1GB is not a threshold of latency", "its value is in seconds"),
         (["--warn", "latency"], "nothing is not a threshold of latency", "300, 5m or 2h"),
         (["--timeout", "soon"], "Invalid value for '--timeout'", "can't be understood"),
+        (["--timeout", "0"], "a check needs some time", "would wait for ever"),
         (["--format", "xml"], "Invalid value for '--format'", "can't be understood"),
         (["--no-such"], "No such option", "can't be understood"),
         (["--json", "--format", "nagios"], "--json does not go with --format nagios", "one format"),

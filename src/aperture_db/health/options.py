@@ -39,6 +39,13 @@ def make_selection(
 ) -> Selection:
     """`ignore` has id or id:object, `warn` and `crit` have id=value. Raises UsageError."""
     known = {check.id: check for check in checks}
+    if timeout_seconds <= 0:
+        raise UsageError(
+            "a check needs some time",
+            why="--timeout 0 would wait for ever, and no check may hold the run up",
+            next_step=f"give --timeout {TIMEOUT_SECONDS:g}s",
+            code="no_time",
+        )
     ignored = [word.partition(":")[::2] for word in _split(ignore)]
     for check_id in [*_split(only), *(check_id for check_id, _ in ignored)]:
         _find(known, check_id)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from aperture_db import library
 from aperture_db.catalog import Table, visible_tables
 from aperture_db.grants import quote_identifier
 from aperture_db.health.check import NothingToCheckError, SkippedError
 from aperture_db.health.context import Context
 from aperture_db.health.report import Cause
+
+DAY_SECONDS = 86_400
 
 
 def need_other_sessions(context: Context) -> None:
@@ -19,6 +23,25 @@ def need_other_sessions(context: Context) -> None:
             f"role {role} sees only its own sessions; a superuser can let it see all",
             (f"GRANT pg_monitor TO {quote_identifier(role)};",),
         )
+
+
+@dataclass(frozen=True)
+class Age:
+    counted_seconds: float | None
+
+
+def counted_days(context: Context) -> float | None:
+    """For how long the database's statistics have been counting, at least one day: a fresh reset
+    must not be extrapolated. None where nothing tells."""
+    age = context.row("statistics_age", Age)
+    if age is None or age.counted_seconds is None:
+        records = visible_tables(context.tables()).get("aperture_migrations")
+        if records is None or not records.may_select:
+            return None
+        age = context.row("installation_age", Age)
+    if age is None or age.counted_seconds is None:
+        return None
+    return max(age.counted_seconds / DAY_SECONDS, 1.0)
 
 
 def need_primary(context: Context, what: str) -> None:

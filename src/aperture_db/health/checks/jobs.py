@@ -84,8 +84,12 @@ class PastJob:
 def unknown_jobs(context: Context) -> Outcome:
     visible = need_tables(context, "job_config", "job_runs")
     known = {"known": sorted(library.KNOWN_JOBS)}
-    schedules = context.rows("unknown_jobs", Schedule, known)
-    findings = [_unknown_schedule(schedule) for schedule in schedules]
+    # In older versions of Aperture these names may be in use.
+    are_dead = measure_cleanable(context, clean.Kind.DEAD_JOBS).unknown is None
+    findings = [
+        _unknown_schedule(schedule, is_dead=are_dead and schedule.name in library.DEAD_JOBS)
+        for schedule in context.rows("unknown_jobs", Schedule, known)
+    ]
     if "job_runs" in visible:
         findings += [
             Finding(
@@ -101,9 +105,9 @@ def unknown_jobs(context: Context) -> Outcome:
     return Outcome(summary, len(names), tuple(findings))
 
 
-def _unknown_schedule(schedule: Schedule) -> Finding:
+def _unknown_schedule(schedule: Schedule, *, is_dead: bool) -> Finding:
     fails = "is scheduled and fails every time: " if schedule.is_scheduled else ""
-    if schedule.name in library.DEAD_JOBS:
+    if is_dead:
         return Finding(
             Status.INFO,
             f"{schedule.name} {fails or 'is in the schedule, and '}no code knows that name",

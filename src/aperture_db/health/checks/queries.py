@@ -11,17 +11,19 @@ from aperture_db.format import format_bytes, format_percent, format_seconds, plu
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
-from aperture_db.health.requirements import need_other_sessions
+from aperture_db.health.requirements import counted_days, need_other_sessions
 from aperture_db.health.upstream import REPORT_UPSTREAM
 
 MIN_CALLS = 3
 SHOWN_CHARACTERS = 60
+EXPLAINED_CHARACTERS = 500
 GENERIC_PLAN_SINCE = 160000
 
 # Less has been read than a few hundred pages show: the ratio would only tell of the first start.
 MIN_BLOCKS = 10_000
 MIN_SCANNED_ROWS = 10_000
-MIN_SCANS = 1_000
+# A run of health every minute, with its counts, makes a quarter of that.
+MIN_DAILY_SCANS = 50_000
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def _slow(context: Context, statement: Statement, status: Status) -> Finding:
         text = f"{text[:SHOWN_CHARACTERS]}…"
     reason = f"{format_seconds(statement.mean_seconds)} on average of {statement.calls:,}: {text}"
     advice = [statement.reset]
-    if context.conn.info.server_version >= GENERIC_PLAN_SINCE:
+    is_short = len(statement.text) <= EXPLAINED_CHARACTERS
+    if is_short and context.conn.info.server_version >= GENERIC_PLAN_SINCE:
         advice.insert(0, f"EXPLAIN (GENERIC_PLAN) {statement.text.rstrip('; ')};")
     return Finding(status, reason, tuple(advice), object=statement.id)
 
@@ -157,13 +160,16 @@ class ScannedTable:
 @check(
     "sequential-scans",
     Area.QUERIES,
-    about=f"Tables of {MIN_SCANNED_ROWS:,} rows or more that were read from end to end "
-    f"{MIN_SCANS:,} times or more: the share of such scans in all.",
+    about=f"Tables of {MIN_SCANNED_ROWS:,} rows or more that are read from end to end "
+    f"{MIN_DAILY_SCANS:,} times a day or more: the share of such scans in all.",
     source="pg_stat_user_tables; backups and counts read a table from end to end too",
     thresholds=Thresholds(Unit.PERCENT, warning=50),
 )
 def sequential_scans(context: Context) -> Outcome:
-    parameters = {"min_rows": MIN_SCANNED_ROWS, "min_scans": MIN_SCANS}
+    days = counted_days(context)
+    if days is None:
+        return Outcome("since when is not known")
+    parameters = {"min_rows": MIN_SCANNED_ROWS, "min_scans": MIN_DAILY_SCANS * days}
     tables = context.rows("sequential_scans", ScannedTable, parameters)
     worst = max((table.share for table in tables), default=0.0)
     findings = tuple(

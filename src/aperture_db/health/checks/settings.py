@@ -10,10 +10,10 @@ from aperture_db.grants import quote_identifier
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
+from aperture_db.health.requirements import counted_days
 from aperture_db.hosting import MANAGED
 
 MIB = 1 << 20
-DAY_SECONDS = 86_400
 ADVISED_WORK_MEM = 16 * MIB
 MAX_WORK_MEM = 64 * MIB
 # What an HNSW build wants, tried with pgvector 0.8: 1.15 times the index's size.
@@ -49,7 +49,6 @@ class Spilled:
     temp_files: int
     temp_bytes: int
     work_mem_bytes: int
-    counted_seconds: float
 
 
 @check(
@@ -62,9 +61,11 @@ class Spilled:
 def work_mem(context: Context) -> Outcome:
     row = context.row("spilled", Spilled)
     assert row is not None
-    # Less than a day counts as one: a fresh reset must not be extrapolated.
-    per_day = round(row.temp_bytes / max(row.counted_seconds / DAY_SECONDS, 1))
     summary = format_bytes(row.work_mem_bytes)
+    days = counted_days(context)
+    if days is None:
+        return Outcome(summary)
+    per_day = round(row.temp_bytes / days)
     status = context.judge(per_day)
     if status is Status.OK:
         return Outcome(summary, per_day)

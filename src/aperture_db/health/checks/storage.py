@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from psycopg import errors as pg
 from psycopg import sql
 
 from aperture_db import history
@@ -37,7 +38,7 @@ WRAPAROUND = 2**31
     thresholds=Thresholds(Unit.PERCENT, warning=50),
 )
 def growth(context: Context) -> Outcome:
-    samples = history.read_samples(context.conn)
+    samples = _read_samples(context)
     sizes = [sample for sample in samples if sample.database_bytes is not None]
     days = 0.0
     if sizes:
@@ -62,6 +63,23 @@ def growth(context: Context) -> Outcome:
     )
     advice = ("aperture-db stats --history", "aperture-db clean")
     return Outcome(summary, percent, (Finding(status, reason, advice),))
+
+
+def _read_samples(context: Context) -> list[history.Sample]:
+    # Asked now: after an error the transaction answers nothing more.
+    role = context.identity().role
+    try:
+        return history.read_samples(context.conn)
+    except pg.InsufficientPrivilege as error:
+        user = quote_identifier(role)
+        raise SkippedError(
+            Cause.PRIVILEGE,
+            f"role {role} may not read aperture_db.samples; who records them can let it",
+            (
+                f"GRANT USAGE ON SCHEMA aperture_db TO {user};",
+                f"GRANT SELECT ON aperture_db.samples TO {user};",
+            ),
+        ) from error
 
 
 @dataclass(frozen=True)

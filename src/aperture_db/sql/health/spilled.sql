@@ -3,8 +3,6 @@
 SELECT
     temp_files,
     temp_bytes::bigint,
-    pg_size_bytes(current_setting('work_mem')) AS work_mem_bytes,
-    extract(epoch FROM clock_timestamp() - coalesce(stats_reset, pg_postmaster_start_time()))::float8
-        AS counted_seconds
+    pg_size_bytes(current_setting('work_mem')) AS work_mem_bytes
 FROM pg_stat_database
 WHERE datname = current_database()
