@@ -54,3 +54,13 @@ def test_the_question_says_where_the_backup_goes(
     assert code == 4
     assert f"A backup goes to {tmp_path} before." in shown.replace("\n", " ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pooler_that_allows_no_backup_is_told_before_the_question(
+    sample_database: Callable[[], str], pgbouncer_conninfo: Callable[[str], str], tmp_path: Path
+) -> None:
+    pooled = pgbouncer_conninfo(sample_database())
+    outcome = try_purge(pooled, "--what", "ratings", "--dir", str(tmp_path), "--confirm", "no")
+    assert outcome.code == 2
+    assert outcome.envelope["error"]["code"] == "pooler"
+    assert outcome.envelope["error"]["next"].endswith("--no-backup")

@@ -146,13 +146,23 @@ def test_without_ownership_rows_are_deleted_one_by_one(
     database = sample_database()
     before = read_contents(database)
     data = purge(limited_role(database, "write"), "--what", what)
-    assert {deletion["way"] for deletion in data["plan"]["deletions"]} == {"delete"}
+    assert {deletion["way"] for deletion in data["plan"]["deletions"]} == {"delete", "skip"}
     assert "movies" in data["outcome"]["not_shrunk"]
     after = read_contents(database)
     expected = expected_after(case, before)
     assert {table: len(rows) for table, rows in after.items()} == {
         table: len(rows) for table, rows in expected.items()
     }
+
+
+def test_the_owner_needs_to_be_no_superuser(
+    sample_database: Callable[[], str], limited_role: Callable[[str, Rights], str]
+) -> None:
+    database = sample_database()
+    data = purge(limited_role(database, "owner"), "--what", "movies")
+    ways = {deletion["table"]: deletion["way"] for deletion in data["plan"]["deletions"]}
+    assert (ways["movies"], ways["watch_history"]) == ("truncate", "delete")
+    assert data["outcome"]["not_shrunk"] == []
 
 
 def test_a_missing_privilege_is_named_before_anything_is_touched(

@@ -13,7 +13,7 @@ from aperture_db.cli.command import command
 from aperture_db.cli.confirm import ConfirmOption, require_confirmation
 from aperture_db.cli.durations import parse_duration
 from aperture_db.cli.run import Run
-from aperture_db.errors import UsageError
+from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.purge.what import What
 
 if TYPE_CHECKING:
@@ -140,13 +140,21 @@ def _question(run: Run, report: PurgeReport, save_to: Path | None) -> str:
 
 
 def _backup_directory(run: Run, option: Path | None) -> Path:
-    """Where the backup goes. Raises ApertureDbError when that is not there."""
+    """Where the backup goes. Raises ApertureDbError for what would keep it from being made."""
     from aperture_db.backup.directory import choose_directory, require_directory
     from aperture_db.backup.settings import read_settings
+    from aperture_db.connection import require_session
+    from aperture_db.dumps.programs import programs_for_server
 
-    with run.connect(read_only=True) as conn:
-        directory = choose_directory(option, read_settings(conn))
-    require_directory(directory)
+    try:
+        with run.connect(read_only=True) as conn:
+            require_session(conn, run.target, "a backup")
+            programs_for_server(conn.info.server_version)
+            directory = choose_directory(option, read_settings(conn))
+        require_directory(directory)
+    except ApertureDbError as error:
+        error.next_step += "; or purge without a backup: --no-backup"
+        raise
     return directory.path
 
 

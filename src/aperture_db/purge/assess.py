@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aperture_db import catalog
-from aperture_db.catalog import Table
+from aperture_db.catalog import Table, TableSize
 from aperture_db.connection import Connection, set_local
 from aperture_db.errors import ApertureDbError
 from aperture_db.grants import quote_identifier
@@ -27,6 +27,8 @@ class Assessment:
     """Exact numbers for a selection, and the way that each table goes."""
 
     counts: Mapping[int, Counted]
+    sizes: Mapping[int, TableSize]
+    """Of the tables that lose rows, before."""
     ways: Ways
     deletions: tuple[Deletion, ...]
     updates: tuple[Update, ...]
@@ -63,11 +65,14 @@ def assess(conn: Connection, selection: Selection, role: str) -> Assessment:
                 code="rows_in_the_way",
             )
     counts = count_effects(conn, selection.effects)
-    ways = choose_ways(selection, counts, read_key_definitions(conn))
+    sizes = _read_sizes(conn, selection)
+    pageless = {oid for oid, size in sizes.items() if not size.pages}
+    ways = choose_ways(selection, counts, read_key_definitions(conn), pageless)
     return Assessment(
         counts,
+        sizes,
         ways,
-        tuple(_deletions(conn, selection, counts, ways)),
+        tuple(_deletions(selection, counts, ways, sizes)),
         tuple(_updates(selection, counts)),
         _missing(conn, _wanted_to_write(selection, ways), role),
     )
@@ -90,9 +95,11 @@ def assess_rebuild(conn: Connection, possessions: Possessions) -> Assessment:
     """Count what a rebuild drops: every row of Aperture's tables."""
     selection = whole_selection(possessions)
     counts = count_effects(conn, selection.effects)
-    deletions = _deletions(conn, selection, counts, Ways((), (), ()))
+    sizes = _read_sizes(conn, selection)
+    deletions = _deletions(selection, counts, Ways((), (), ()), sizes)
     return Assessment(
         counts,
+        sizes,
         Ways((), (), ()),
         tuple(replace(deletion, way=Way.REBUILD) for deletion in deletions),
         (),
@@ -112,20 +119,30 @@ def shown_name(table: Table) -> str:
     return table.name if table.is_visible else f"{table.schema}.{table.name}"
 
 
-def _deletions(
-    conn: Connection, selection: Selection, counts: Mapping[int, Counted], ways: Ways
-) -> Iterator[Deletion]:
+def _read_sizes(conn: Connection, selection: Selection) -> dict[int, TableSize]:
     losing = [effect.table for effect in selection.effects if effect.going is not None]
-    sizes = catalog.read_sizes(conn, losing)
+    return catalog.read_sizes(conn, losing)
+
+
+def _deletions(
+    selection: Selection,
+    counts: Mapping[int, Counted],
+    ways: Ways,
+    sizes: Mapping[int, TableSize],
+) -> Iterator[Deletion]:
     truncated = {table.oid for table in ways.truncated}
-    for table in losing:
+    for effect in selection.effects:
+        if effect.going is None:
+            continue
+        table = effect.table
+        rows = counts[table.oid].going
         yield Deletion(
             table=shown_name(table),
             group=group_of(table.name) if table.is_visible else None,
-            rows=counts[table.oid].going,
+            rows=rows,
             rows_before=counts[table.oid].total,
             size_bytes=sizes[table.oid].total_bytes if table.oid in sizes else 0,
-            way=Way.TRUNCATE if table.oid in truncated else Way.DELETE,
+            way=Way.TRUNCATE if table.oid in truncated else Way.DELETE if rows else Way.SKIP,
         )
 
 

@@ -76,14 +76,20 @@ def take_locks(conn: Connection, locks: Sequence[TableLock], timeout_seconds: fl
     """Lock every table within `timeout_seconds` altogether. Raises LockRefusedError."""
     deadline = time.monotonic() + timeout_seconds
     for lock in locks:
-        left = max(deadline - time.monotonic(), 0.001)
         statement = sql.SQL(queries.load("purge/lock_table")).format(
-            timeout=f"{left * 1000:.0f}ms", table=lock.table.identifier, mode=sql.SQL(lock.mode)
+            timeout=lock_timeout_setting(deadline - time.monotonic()),
+            table=lock.table.identifier,
+            mode=sql.SQL(lock.mode),
         )
         try:
             conn.execute(statement)
         except BUSY_ERRORS as error:
             raise LockRefusedError(lock) from error
+
+
+def lock_timeout_setting(seconds: float) -> str:
+    """As lock_timeout takes it, where 0 would mean to wait for ever."""
+    return f"{max(seconds * 1000, 1):.0f}ms"
 
 
 def describe_refusal(

@@ -11,7 +11,7 @@ from aperture_db.library import group_of
 from aperture_db.migrations.directory import read_directory
 from aperture_db.purge.assess import require_privileges
 from aperture_db.purge.execute import Work
-from aperture_db.purge.locks import READ_CONFLICTS, describe_refusal
+from aperture_db.purge.locks import READ_CONFLICTS, describe_refusal, lock_timeout_setting
 from aperture_db.purge.plan import plan
 from aperture_db.purge.rebuild import RebuildWork
 from aperture_db.purge.rebuild_plan import plan_rebuild
@@ -31,7 +31,7 @@ def make_plan(
     """
     try:
         with conn.transaction():
-            set_local(conn, lock_timeout=f"{lock_timeout_seconds * 1000:.0f}ms")
+            set_local(conn, lock_timeout=lock_timeout_setting(lock_timeout_seconds))
             if what is What.EVERYTHING:
                 return plan_rebuild(conn, read_directory(), options)
             return plan(conn, what, options)

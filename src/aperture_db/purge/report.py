@@ -16,6 +16,8 @@ class Way(StrEnum):
 
     TRUNCATE = "truncate"
     DELETE = "delete"
+    SKIP = "skip"
+    """There is nothing to do."""
     REBUILD = "rebuild"
 
 

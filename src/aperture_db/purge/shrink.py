@@ -13,7 +13,8 @@ from aperture_db.connection import Connection
 from aperture_db.purge.assess import Assessment, shown_name
 from aperture_db.purge.events import Doing, Phase
 
-# Below this share of a table, what went is better left for new rows than rewritten away.
+# Less than this, or than this share of a table, is better left for new rows than rewritten away.
+REWRITE_BYTES = 1 << 20
 REWRITE_SHARE = 0.1
 
 
@@ -34,7 +35,10 @@ class Shrinking:
         for effect in losing:
             counted = counts[effect.table.oid]
             yield Doing(f"giving back the space of {effect.table.name}")
-            rewrites = counted.going >= counted.total * REWRITE_SHARE
+            size = self._assessment.sizes.get(effect.table.oid)
+            share = counted.going / counted.total
+            freed_bytes = size.total_bytes * share if size else 0
+            rewrites = freed_bytes >= REWRITE_BYTES and share >= REWRITE_SHARE
             if not _vacuum(conn, effect.table, rewrites=rewrites):
                 self.not_shrunk.append(shown_name(effect.table))
 

@@ -7,7 +7,7 @@ rows that stay. That needs ownership; without it the table is emptied by DELETE.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Set
 from dataclasses import dataclass
 
 from psycopg.rows import class_row
@@ -57,33 +57,68 @@ def choose_ways(
     selection: Selection,
     counts: Mapping[int, Counted],
     definitions: Mapping[tuple[int, str], KeyDefinition],
+    pageless: Container[int],
 ) -> Ways:
-    """The fastest way for each table that loses rows."""
-    losing = [effect for effect in selection.effects if effect.going is not None]
-    truncated = {
-        effect.table.oid: effect.table
-        for effect in losing
-        if (effect.is_whole or counts[effect.table.oid].is_all)
-        and effect.table.may_truncate
-        and effect.table.kind in (Kind.TABLE, Kind.PARTITIONED)
-    }
+    """The fastest way for each table that loses rows.
+
+    `pageless` are the oids of tables that occupy nothing. To lift their foreign keys takes a
+    fraction of the time that TRUNCATE takes to make new files for them and their indexes.
+    """
 
     def can_be_lifted(key: ForeignKey) -> bool:
         both = (selection.tables[key.table_oid], selection.tables[key.referenced_oid])
         return (key.table_oid, key.name) in definitions and all(table.is_owner for table in both)
 
+    truncated = _truncatable(selection, counts)
     while refused := {
+        key.referenced_oid
+        for key in _keys_from_outside(selection, truncated)
+        if not can_be_lifted(key)
+    }:
+        truncated -= refused
+    truncated -= {
         oid
         for oid in truncated
+        if oid in pageless
+        and all(can_be_lifted(key) for key in _keys_between(selection, oid, truncated))
+    }
+    losing = [effect for effect in selection.effects if effect.going is not None]
+    return Ways(
+        truncated=tuple(each.table for each in losing if each.table.oid in truncated),
+        deleted=tuple(each for each in reversed(losing) if each.table.oid not in truncated),
+        lifted=tuple(
+            LiftedKey(selection.tables[key.table_oid], definitions[key.table_oid, key.name])
+            for key in _keys_from_outside(selection, truncated)
+        ),
+    )
+
+
+def _truncatable(selection: Selection, counts: Mapping[int, Counted]) -> set[int]:
+    """The tables that go whole and that the role may truncate."""
+    return {
+        effect.table.oid
+        for effect in selection.effects
+        if (effect.is_whole or counts[effect.table.oid].is_all)
+        and effect.table.may_truncate
+        and effect.table.kind in (Kind.TABLE, Kind.PARTITIONED)
+    }
+
+
+def _keys_from_outside(selection: Selection, oids: Set[int]) -> list[ForeignKey]:
+    """The foreign keys onto these tables from others."""
+    return [
+        key
+        for oid in sorted(oids)
         for key in selection.inbound_keys.get(oid, ())
-        if key.table_oid not in truncated and not can_be_lifted(key)
-    }:
-        truncated = {oid: table for oid, table in truncated.items() if oid not in refused}
-    deleted = [effect for effect in losing if effect.table.oid not in truncated]
-    lifted = [
-        LiftedKey(selection.tables[key.table_oid], definitions[key.table_oid, key.name])
-        for oid in truncated
-        for key in selection.inbound_keys.get(oid, ())
-        if key.table_oid not in truncated
+        if key.table_oid not in oids
     ]
-    return Ways(tuple(truncated.values()), tuple(reversed(deleted)), tuple(lifted))
+
+
+def _keys_between(selection: Selection, oid: int, oids: Set[int]) -> list[ForeignKey]:
+    """The foreign keys of one table onto these."""
+    return [
+        key
+        for other in oids
+        for key in selection.inbound_keys.get(other, ())
+        if key.table_oid == oid
+    ]

@@ -14,6 +14,7 @@ from aperture_db.render.lists import Item
 from aperture_db.render.table import make_table
 
 NOTHING = "Nothing to purge: no row would go, and none would be changed."
+NO_TABLES = "Nothing to purge: this database has none of the tables of Aperture that this is about."
 
 
 def render_purge(report: PurgeReport) -> RenderableType:
@@ -30,7 +31,7 @@ def render_plan(plan: PurgePlan) -> RenderableType:
 
 def _dry_run_parts(plan: PurgePlan) -> Iterator[RenderableType]:
     if not plan.rows and not plan.updated_rows:
-        yield Text(NOTHING)
+        yield Text(NOTHING if plan.deletions else NO_TABLES)
         return
     yield from _plan_parts(plan)
     yield ""
@@ -90,9 +91,13 @@ def _deletion_table(plan: PurgePlan) -> RenderableType:
 
 def _size_of(deletion: Deletion) -> int:
     """The disk space that goes; of a shared table by the share of its rows."""
-    if deletion.way is not Way.DELETE:
-        return deletion.size_bytes
-    return deletion.size_bytes * deletion.rows // max(deletion.rows_before, 1)
+    match deletion.way:
+        case Way.TRUNCATE | Way.REBUILD:
+            return deletion.size_bytes
+        case Way.DELETE:
+            return deletion.size_bytes * deletion.rows // deletion.rows_before
+        case Way.SKIP:
+            return 0
 
 
 def _marked(size_bytes: int, *, is_exact: bool) -> str:

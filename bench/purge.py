@@ -1,0 +1,172 @@
+"""`purge` against row-wise DELETEs in the order in which Aperture's own purge runs them.
+
+    python -m bench.purge [ROUNDS]
+
+Both sides are timed from an open connection to the last answer, on copies of the same library: ours
+with its plan, its count under the locks, its verification and the space given back, Aperture's as
+its statements alone in one transaction. Two sizes, so that the growth shows. The promise, at the
+larger one: `content` in at most a tenth of the time, with the disk space given back; `movies` in at
+most half.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from aperture_db.connection import connect
+from aperture_db.migrations.directory import read_directory
+from aperture_db.purge.execute import Limits, execute
+from aperture_db.purge.prepare import make_plan, make_work
+from aperture_db.purge.scopes import Options
+from aperture_db.purge.what import What
+from aperture_db.sample import LARGE_SIZE, SampleSize, fill
+from aperture_db.settings import resolve_target
+from bench.harness import Server, running_server
+
+SIZES = (
+    SampleSize(
+        movies=5_000, series=250, episodes_per_series=60, watch_records=70_000, runs_per_user=20,
+        movie_candidates=25, job_days=90,
+    ),
+    LARGE_SIZE,
+)  # fmt: skip
+DIMENSIONS = (256, 384, 512, 768, 1024, 1536, 3072, 4096, "legacy")
+MOVIE_EMBEDDINGS = [f"embeddings_{each}" for each in DIMENSIONS]
+SERIES_EMBEDDINGS = [f"series_embeddings_{each}" for each in DIMENSIONS]
+EPISODE_EMBEDDINGS = [f"episode_embeddings_{each}" for each in DIMENSIONS]
+
+# Children before what they refer to; preferences and chats go whole. One DELETE per table.
+ALL_CONTENT = [
+    "recommendation_evidence",
+    "recommendation_candidates",
+    "recommendation_runs",
+    "user_ratings",
+    "watch_history",
+    "user_preferences",
+    "assistant_messages",
+    "assistant_conversations",
+    *EPISODE_EMBEDDINGS,
+    *SERIES_EMBEDDINGS,
+    *MOVIE_EMBEDDINGS,
+    "episodes",
+    "series",
+    "movies",
+]
+# Aperture has no purge of films alone; this is the same order with conditions.
+FILMS = [
+    "recommendation_evidence WHERE similar_movie_id IS NOT NULL",
+    "recommendation_candidates WHERE movie_id IS NOT NULL",
+    "recommendation_runs WHERE media_type = 'movie'",
+    "user_ratings WHERE movie_id IS NOT NULL",
+    "watch_history WHERE media_type = 'movie'",
+    *MOVIE_EMBEDDINGS,
+    "movies",
+]
+
+
+@dataclass(frozen=True)
+class Timing:
+    seconds: float
+    size_after_bytes: int
+
+
+def time_deletes(tables: list[str], conninfo: str) -> Timing:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        started = time.perf_counter()
+        with conn.transaction():
+            for table in tables:
+                conn.execute(f"DELETE FROM {table}")
+        return Timing(time.perf_counter() - started, size_of(conn))
+
+
+def time_purge(what: What, conninfo: str) -> Timing:
+    target = resolve_target(conninfo, None)
+    with connect(target) as conn:
+        started = time.perf_counter()
+        plan = make_plan(conn, what, Options(), 10)
+        for _ in execute(conn, target, plan, make_work(conn, what, Options()), Limits(10)):
+            pass
+        return Timing(time.perf_counter() - started, size_of(conn))
+
+
+def size_of(conn: psycopg.Connection) -> int:
+    row = conn.execute("SELECT pg_database_size(current_database())").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@contextmanager
+def library(server: Server, size: SampleSize) -> Iterator[str]:
+    """The name of a database with a library of that size; timed runs get copies of it."""
+    with server.new_database() as conninfo:
+        with psycopg.connect(conninfo, autocommit=True) as conn:
+            for file in read_directory().files:
+                conn.execute(file.text)
+            for _ in fill(conn, size, indexes_last=True):
+                pass
+            conn.execute("VACUUM ANALYZE")
+            describe(conn)
+        yield str(conninfo_to_dict(conninfo)["dbname"])
+
+
+def describe(conn: psycopg.Connection) -> None:
+    counts = ", ".join(
+        f"{conn.execute(f'SELECT count(*) FROM {table}').fetchone()[0]:,} {word}"  # type: ignore[index]
+        for table, word in (
+            ("movies", "films"),
+            ("episodes", "episodes"),
+            ("watch_history", "watch records"),
+            ("recommendation_candidates", "candidates"),
+        )
+    )
+    print(f"\n{counts}: {megabytes(size_of(conn))}")
+
+
+def megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1_000_000:,.0f} MB"
+
+
+def measure(server: Server, template: str, rounds: int) -> None:
+    candidates: dict[str, Callable[[str], Timing]] = {
+        "row-wise DELETEs, all content": partial(time_deletes, ALL_CONTENT),
+        "row-wise DELETEs, films only": partial(time_deletes, FILMS),
+        "purge --what content": partial(time_purge, What.CONTENT),
+        "purge --what movies": partial(time_purge, What.MOVIES),
+    }
+    timings: dict[str, list[Timing]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, candidate in candidates.items():
+            with server.new_database(template) as conninfo:
+                timings[name].append(candidate(conninfo))
+    for name, taken in timings.items():
+        seconds = statistics.median(timing.seconds for timing in taken)
+        print(f"  {name:30} {seconds:7.2f} s   then {megabytes(taken[0].size_after_bytes)}")
+    everything, films, content, movies = timings.values()
+    print(f"  content / DELETEs of content:  {ratio(content, everything):.3f} (at most 0.100)")
+    print(f"  movies  / DELETEs of content:  {ratio(movies, everything):.3f} (at most 0.500)")
+    print(f"  movies  / DELETEs of films:    {ratio(movies, films):.3f}")
+
+
+def ratio(first: list[Timing], second: list[Timing]) -> float:
+    """The median of the ratios of runs that followed each other."""
+    return statistics.median(a.seconds / b.seconds for a, b in zip(first, second, strict=True))
+
+
+def main(rounds: int = 3) -> None:
+    with running_server() as server:
+        for size in SIZES:
+            with library(server, size) as template:
+                measure(server, template, rounds)
+
+
+if __name__ == "__main__":
+    main(*(int(argument) for argument in sys.argv[1:]))

@@ -1,0 +1,63 @@
+"""The disk space of what went is given back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+
+from aperture_db.purge.assess import assess
+from aperture_db.purge.scopes import Options, scope_of
+from aperture_db.purge.selection import select
+from aperture_db.purge.shrink import Shrinking
+from aperture_db.purge.what import What
+from tests.purge.purging import purge
+
+
+def size_of(database: str, what: str = "pg_database_size(current_database())") -> int:
+    with psycopg.connect(database) as conn:
+        row = conn.execute(f"SELECT {what}").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_of_whole_tables(
+    large_plain_database: Callable[[], str], aperture_database: Callable[[], str]
+) -> None:
+    database = large_plain_database()
+    before, empty = size_of(database), size_of(aperture_database())
+    outcome = purge(database, "--what", "content")["outcome"]
+    after = size_of(database)
+    assert (before - after) / (before - empty) > 0.9
+    assert outcome["freed_bytes"] == outcome["size_before_bytes"] - outcome["size_after_bytes"]
+    assert abs(outcome["size_after_bytes"] - after) < 100_000
+
+
+def test_of_tables_that_are_shared(large_plain_database: Callable[[], str]) -> None:
+    database = large_plain_database()
+    table = "pg_total_relation_size('watch_history')"
+    before = size_of(database, table)
+    data = purge(database, "--what", "series")
+    went = next(d for d in data["plan"]["deletions"] if d["table"] == "watch_history")
+    assert went["way"] == "delete"
+    assert data["outcome"]["not_shrunk"] == []
+    share_left = 1 - went["rows"] / went["rows_before"]
+    assert size_of(database, table) < before * (share_left + 0.1)
+
+
+def test_a_table_that_another_session_uses_is_left_and_named(
+    large_plain_database: Callable[[], str],
+) -> None:
+    database = large_plain_database()
+    with (
+        psycopg.connect(database) as other,
+        psycopg.connect(database, autocommit=True) as conn,
+    ):
+        other.execute("SELECT FROM watch_history LIMIT 1")
+        with conn.transaction():
+            selection = select(conn, scope_of(What.MOVIES, Options()))
+            assessment = assess(conn, selection, "postgres")
+        shrinking = Shrinking(assessment)
+        for _ in shrinking.run(conn):
+            pass
+    assert shrinking.not_shrunk == ["watch_history"]
