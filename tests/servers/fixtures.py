@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.servers.crowded import CrowdedServer, crowd, start_crowded_server
 from tests.servers.old import start_old_pgvector, start_postgres15
 from tests.servers.pgbouncer import start_pgbouncer, through_port
 from tests.servers.roles import Rights, drop_role, make_role
-from tests.servers.shared import SharedServers
+from tests.servers.shared import SharedServers, stop_servers
 from tests.servers.standby import ReplicatedDatabase, start_standby
 from tests.servers.starting import StartingServer, start_starting_server
 from tests.servers.tls import TlsServer, start_tls_server
@@ -164,9 +165,10 @@ def starting_server(servers: SharedServers) -> Iterator[StartingServer]:
     """A server of the test's own that is starting up until the test calls `.finish()`."""
     home = servers.directory / f"starting_{secrets.token_hex(4)}"
     home.mkdir()
-    server = start_starting_server(server_programs(), home)
-    yield server
-    server.finish()
+    yield start_starting_server(server_programs(), home)
+    stop_servers(home)
+    # The end of the run looks for pid files, and finds none of a server that has gone.
+    shutil.rmtree(home)
 
 
 @pytest.fixture

@@ -51,15 +51,20 @@ class SharedServers:
             yield
 
     def stop_all(self) -> None:
-        """Stop every server that left a pid file, and remove the directory."""
-        pids = [int(file.read_text().split()[0]) for file in self.directory.rglob("*.pid")]
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                # PostgreSQL's immediate shutdown; the end for PgBouncer.
-                os.kill(pid, signal.SIGQUIT)
-        for pid in pids:
-            wait_until(lambda pid=pid: not _is_running(pid), f"server process {pid} has ended")  # type: ignore[misc]
+        """Stop every server, and remove the directory."""
+        stop_servers(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def stop_servers(directory: Path) -> None:
+    """Stop every server that left a pid file somewhere below the directory."""
+    pids = [int(file.read_text().split()[0]) for file in directory.rglob("*.pid")]
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            # PostgreSQL's immediate shutdown; the end for PgBouncer.
+            os.kill(pid, signal.SIGQUIT)
+    for pid in pids:
+        wait_until(lambda pid=pid: not _is_running(pid), f"server process {pid} has ended")  # type: ignore[misc]
 
 
 def _is_running(pid: int) -> bool:
