@@ -59,12 +59,22 @@ class SharedServers:
 def stop_servers(directory: Path) -> None:
     """Stop every server that left a pid file somewhere below the directory."""
     pids = [int(file.read_text().split()[0]) for file in directory.rglob("*.pid")]
+    pids = [pid for pid in pids if _is_server_of(pid, directory)]
     for pid in pids:
         with suppress(ProcessLookupError):
             # PostgreSQL's immediate shutdown; the end for PgBouncer.
             os.kill(pid, signal.SIGQUIT)
     for pid in pids:
         wait_until(lambda pid=pid: not _is_running(pid), f"server process {pid} has ended")  # type: ignore[misc]
+
+
+def _is_server_of(pid: int, directory: Path) -> bool:
+    """Whether the process is one of ours: a killed server leaves its pid to whoever comes next."""
+    if not Path("/proc/self/cmdline").exists():
+        return True
+    with suppress(OSError):
+        return str(directory) in Path(f"/proc/{pid}/cmdline").read_text()
+    return False
 
 
 def _is_running(pid: int) -> bool:
