@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.cli import run_cli
 from tests.purge.contents import read_contents
-from tests.purge.purging import PHRASE, try_purge
+from tests.purge.purging import CONFIRMED, PHRASE, purge, try_purge
 from tests.terminal import run_at_terminal
 
 
@@ -64,3 +66,39 @@ def test_a_pooler_that_allows_no_backup_is_told_before_the_question(
     assert outcome.code == 2
     assert outcome.envelope["error"]["code"] == "pooler"
     assert outcome.envelope["error"]["next"].endswith("--no-backup")
+
+
+@pytest.mark.parametrize("what", ["ratings", "movies", "everything"])
+def test_ratings_are_saved_by_ids_that_last(
+    what: str, sample_database: Callable[[], str], tmp_path: Path
+) -> None:
+    database = sample_database()
+    with psycopg.connect(database) as conn:
+        expected = conn.execute(
+            "SELECT username, rating::text, source, title, coalesce(imdb_id, '') FROM ("
+            "SELECT user_id, rating, source, title, imdb_id FROM user_ratings AS r "
+            "JOIN movies AS m ON m.id = movie_id "
+            "UNION ALL SELECT user_id, rating, source, title, imdb_id FROM user_ratings AS r "
+            "JOIN series AS s ON s.id = series_id WHERE %s <> 'movies'"
+            ") AS r JOIN users AS u ON u.id = user_id",
+            [what],
+        ).fetchall()
+    file = tmp_path / "ratings.csv"
+    data = purge(database, "--what", what, "--export-ratings", str(file))
+    assert data["ratings_file"] == str(file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    with file.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    columns = ("username", "rating", "source", "title", "imdb_id")
+    assert sorted(tuple(row[name] for name in columns) for row in rows) == sorted(expected)
+
+
+def test_ratings_never_replace_a_file(sample_database: Callable[[], str], tmp_path: Path) -> None:
+    file = tmp_path / "ratings.csv"
+    file.write_text("precious")
+    outcome = try_purge(
+        sample_database(), "--what", "ratings", *CONFIRMED, "--export-ratings", str(file)
+    )
+    assert outcome.code == 2
+    assert outcome.envelope["error"]["code"] == "unusable_file"
+    assert file.read_text() == "precious"

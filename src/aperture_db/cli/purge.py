@@ -53,6 +53,13 @@ def register(app: typer.Typer) -> None:
                 help="Where the backup goes; else what Aperture is set to, else /backups.",
             ),
         ] = None,
+        export_ratings: Annotated[
+            Path | None,
+            typer.Option(
+                metavar="FILE",
+                help="Save the ratings that go as CSV, with the titles' ids at IMDb and TMDB.",
+            ),
+        ] = None,
         include_locked: Annotated[
             bool,
             typer.Option(
@@ -79,6 +86,7 @@ def register(app: typer.Typer) -> None:
         in one transaction: a failure at any point leaves the database as it was.
         """
         from aperture_db.purge.execute import Limits, require_expected
+        from aperture_db.purge.export import require_new_file
         from aperture_db.purge.scopes import Options
         from aperture_db.render.purge import render_plan, render_purge
 
@@ -100,7 +108,11 @@ def register(app: typer.Typer) -> None:
             run.err.print(render_plan(plan), "")
         require_expected(plan.rows, expect_rows)
         save_to = _backup_directory(run, directory) if backup else None
+        if export_ratings is not None:
+            require_new_file(export_ratings)
         require_confirmation(run, confirm, _question(run, report, save_to))
+        if export_ratings is not None:
+            report = _export(run, report, export_ratings)
         if save_to is not None:
             report = replace(report, backup=str(_back_up(run, save_to, lock_timeout)))
             run.data = report
@@ -137,6 +149,17 @@ def _question(run: Run, report: PurgeReport, save_to: Path | None) -> str:
     if save_to is not None:
         return f"{question} A backup goes to {save_to} before."
     return f"{question} No backup is made: it can't be undone."
+
+
+def _export(run: Run, report: PurgeReport, path: Path) -> PurgeReport:
+    from aperture_db.purge.export import export_ratings
+
+    with run.connect(read_only=True) as conn:
+        export_ratings(conn, report.plan.what, report.plan.options, path)
+    report = replace(report, ratings_file=str(path.absolute()))
+    run.data = report
+    run.say(f"The ratings are in {report.ratings_file}", "muted")
+    return report
 
 
 def _backup_directory(run: Run, option: Path | None) -> Path:

@@ -11,6 +11,7 @@ from aperture_db.purge.report import Loss
 from aperture_db.purge.situation import Situation
 from aperture_db.purge.what import What
 
+MANUAL_RATINGS = "manual ratings"
 WATCHING_SETTING = "watching_library_enabled"
 
 

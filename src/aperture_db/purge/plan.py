@@ -8,8 +8,8 @@ from aperture_db.library import read_active_model, read_embedding_tables
 from aperture_db.purge.assess import assess
 from aperture_db.purge.hazards import find_hazards
 from aperture_db.purge.jobs import jobs_after
-from aperture_db.purge.losses import find_losses
-from aperture_db.purge.report import PurgePlan
+from aperture_db.purge.losses import MANUAL_RATINGS, find_losses
+from aperture_db.purge.report import Loss, PurgePlan
 from aperture_db.purge.scopes import Options, scope_of
 from aperture_db.purge.selection import select
 from aperture_db.purge.situation import Situation
@@ -18,6 +18,7 @@ from aperture_db.purge.what import What
 STOP_APERTURE = (
     "Stop Aperture (docker stop aperture): a job that runs meanwhile works with ids that are gone."
 )
+SAVE_RATINGS = "Keep the ratings with the titles' ids at IMDb and TMDB: add --export-ratings FILE."
 START_APERTURE = "Start Aperture again (docker start aperture)."
 
 
@@ -34,19 +35,26 @@ def plan(conn: Connection, what: What, options: Options) -> PurgePlan:
     tables = catalog.readable_tables(selection.tables.values())
     model = read_active_model(conn, read_embedding_tables(conn), tables)
     situation = Situation(conn, what, options, tables, selection, assessment.counts)
+    losses = tuple(find_losses(situation))
     return PurgePlan(
         what=what,
         options=options,
         deletions=assessment.deletions,
         updates=assessment.updates,
         kept=scope.kept,
-        losses=tuple(find_losses(situation)),
+        losses=losses,
         warnings=tuple(find_hazards(situation)),
         missing_privileges=assessment.missing,
-        first=(STOP_APERTURE,),
+        first=what_first(losses),
         then=(START_APERTURE,),
         jobs=tuple(jobs_after(situation, model)),
         rows=assessment.rows,
         updated_rows=assessment.updated_rows,
         planned_at=database.read_at,
     )
+
+
+def what_first(losses: tuple[Loss, ...]) -> tuple[str, ...]:
+    """What to do before the purge, where these things are lost."""
+    has_ratings = any(loss.what == MANUAL_RATINGS for loss in losses)
+    return (STOP_APERTURE, *([SAVE_RATINGS] if has_ratings else []))

@@ -12,7 +12,7 @@ from aperture_db.purge.assess import assess_rebuild, shown_name, whole_selection
 from aperture_db.purge.hazards import find_hazards
 from aperture_db.purge.jobs import jobs_after
 from aperture_db.purge.losses import find_losses
-from aperture_db.purge.plan import START_APERTURE, STOP_APERTURE
+from aperture_db.purge.plan import START_APERTURE, what_first
 from aperture_db.purge.possessions import Possessions
 from aperture_db.purge.recorded import Rebuildable, require_rebuildable
 from aperture_db.purge.report import Hazard, Loss, PurgePlan
@@ -59,16 +59,17 @@ def plan_rebuild(conn: Connection, directory: MigrationDirectory, options: Optio
     what = What.EVERYTHING
     situation = Situation(conn, what, options, tables, selection, assessment.counts)
     model = read_active_model(conn, read_embedding_tables(conn), tables)
+    losses = (*find_losses(situation), *_possessed(situation))
     return PurgePlan(
         what=what,
         options=options,
         deletions=assessment.deletions,
         updates=(),
         kept=tuple(_kept(rebuildable)),
-        losses=(*find_losses(situation), *_possessed(situation)),
+        losses=losses,
         warnings=(*find_hazards(situation), *_consequences(situation)),
         missing_privileges=(),
-        first=(STOP_APERTURE, ADDITIONS),
+        first=(*what_first(losses), ADDITIONS),
         then=(START_APERTURE, SETUP),
         jobs=tuple(jobs_after(situation, model)),
         rows=assessment.rows,

@@ -154,3 +154,5 @@ class PurgeReport:
     outcome: PurgeOutcome | None = None
     backup: str | None = None
     """The file of the backup that was made before."""
+    ratings_file: str | None = None
+    """The file that the ratings were saved to before."""
