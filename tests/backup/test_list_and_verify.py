@@ -18,7 +18,7 @@ from aperture_db.dumps import contents, files, seal
 from aperture_db.dumps.files import Format, Purpose
 from aperture_db.dumps.programs import how_to_install, installed_programs
 from aperture_db.render.backup import render_backup, render_contents, render_list
-from aperture_db.restore import apply, plan, sessions
+from aperture_db.restore import plan, report, sessions
 from tests.described import undescribed
 from tests.dump_files import make_dump, run_pg_dump
 from tests.program import run_inside
@@ -204,7 +204,6 @@ def test_views(snapshot: Snapshot) -> None:
         migrations=("0114_watch_history_playback_progress.sql",),
         extensions=(),
         entries=(),
-        script_bytes=0,
     )
     snapshot("backup/verified", rendered(render_contents(held)))
 
@@ -221,5 +220,5 @@ def test_the_json_is_described() -> None:
         contents.DumpedExtension,
     )
     assert not undescribed(
-        "restore", apply.RestoreReport, plan.RestorePlan, plan.Server, sessions.OtherSession
+        "restore", report.RestoreReport, plan.RestorePlan, plan.Server, sessions.OtherSession
     )

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError
-from aperture_db.restore.apply import _transaction
+from aperture_db.restore.outcome import transaction
 from aperture_db.settings import Target
 from tests.cli import finish
 from tests.dump_files import (
@@ -255,7 +255,7 @@ def test_a_connection_lost_while_committing(
 def commit_on_a_lost_connection(
     target: Target, conn: Connection, conninfo: str, *, is_committed: bool
 ) -> None:
-    with _transaction(target, conn) as outcome:
+    with transaction(target, conn) as outcome:
         conn.execute("CREATE TABLE done ()")
         outcome.note_complete(conn)
         if is_committed:

@@ -20,8 +20,8 @@ from aperture_db.restore.others import Others
 if TYPE_CHECKING:
     from aperture_db.backup.settings import BackupSettings
     from aperture_db.connection import Connection
-    from aperture_db.restore.apply import Options
     from aperture_db.restore.plan import RestorePlan
+    from aperture_db.restore.report import Options
 
 
 def register(app: typer.Typer) -> None:
@@ -78,8 +78,8 @@ def register(app: typer.Typer) -> None:
         """
         from aperture_db.dumps.fitness import require_restorable
         from aperture_db.render.restore import render_plan
-        from aperture_db.restore.apply import Options
         from aperture_db.restore.plan import plan
+        from aperture_db.restore.report import Options
 
         settings = _read_settings(run)
         contents = read_dump(run, _locate(file, directory, settings))
@@ -152,13 +152,8 @@ def _require_consent(
 def _apply(run: Run, conn: Connection, planned: RestorePlan, options: Options) -> None:
     from aperture_db.cli.dump_events import narrate
     from aperture_db.render.restore import render_report
-    from aperture_db.restore.apply import (
-        Committed,
-        Committing,
-        Restored,
-        SafetyBackupMade,
-        apply,
-    )
+    from aperture_db.restore.apply import apply
+    from aperture_db.restore.report import Committed, Committing, Restored, SafetyBackupMade
 
     run.interrupted_note = "nothing was restored, the database is as it was"
     events = apply(run.target, conn, planned, options)

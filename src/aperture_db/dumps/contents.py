@@ -77,8 +77,6 @@ class DumpContents:
     """What aperture_migrations records, in order of the names."""
     extensions: tuple[DumpedExtension, ...]
     entries: tuple[Entry, ...] = field(repr=False, metadata={"json": False})
-    script_bytes: int = field(metadata={"json": False})
-    """Length of the SQL that the dump amounts to."""
 
     @property
     def row_count(self) -> int:
@@ -193,7 +191,6 @@ class _Survey:
             migrations=tuple(sorted(self._migrations)),
             extensions=tuple(self._extensions),
             entries=tuple(self._entries),
-            script_bytes=reader.bytes_read,
         )
 
     def _table(self, entry: Entry) -> DumpedTable:

@@ -97,7 +97,6 @@ class ScriptReader:
         self.dumped_from = ""
         """Version of the server that was dumped, as the script says: `16.4 (Debian …)`."""
         self.dumped_by = ""
-        self.bytes_read = 0
 
     def parts(self) -> Iterator[Part]:
         """The statements and the rows, in order. Raises ScriptError."""
@@ -207,5 +206,4 @@ class ScriptReader:
         block = self._read(BLOCK_BYTES)
         self._buffer = self._buffer[self._position :] + block
         self._position = 0
-        self.bytes_read += len(block)
         return bool(block)

@@ -12,8 +12,8 @@ from aperture_db.render.backup import format_migration
 from aperture_db.render.format import format_bytes, format_seconds, format_time, plural
 from aperture_db.render.lines import unbroken
 from aperture_db.render.table import make_table
-from aperture_db.restore.apply import RestoreReport
 from aperture_db.restore.plan import RestorePlan
+from aperture_db.restore.report import RestoreReport
 
 
 def render_plan(plan: RestorePlan) -> RenderableType:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 from psycopg import sql as identifiers
@@ -25,71 +22,26 @@ from aperture_db.migrations.preconditions import connection_check_interval
 from aperture_db.restore.compare import require_equal
 from aperture_db.restore.extensions import create_extensions
 from aperture_db.restore.objects import drop_statements, find_dependents, read_objects
+from aperture_db.restore.outcome import transaction
 from aperture_db.restore.plan import RestorePlan
 from aperture_db.restore.privileges import grant_again, read_privileges
+from aperture_db.restore.report import (
+    Committed,
+    Committing,
+    Options,
+    Restored,
+    RestoreReport,
+    SafetyBackupMade,
+)
 from aperture_db.restore.run import DumpRunner
 from aperture_db.restore.selection import make_selection
 from aperture_db.restore.sessions import describe_refusal, read_sessions, terminate_sessions
 from aperture_db.settings import Target
 
-
 WITHOUT_SAFETY = (
     "so nothing was restored; --no-safety-backup restores without that backup, and then nothing "
     "can undo the restore"
 )
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a restore is carried out."""
-
-    lock_timeout_seconds: float
-    safety_directory: Path | None
-    """Where the backup of what is replaced goes; None for no such backup."""
-    terminate_sessions: bool
-
-
-@dataclass(frozen=True)
-class SafetyBackupMade:
-    """What will be replaced has been saved."""
-
-    backup: Backup
-
-
-@dataclass(frozen=True)
-class Committing:
-    """Everything is in place and compared; the next step makes it final."""
-
-
-@dataclass(frozen=True)
-class Committed:
-    """It is final."""
-
-
-@dataclass(frozen=True)
-class RestoreReport:
-    """What a restore did."""
-
-    path: Path
-    table_count: int
-    row_count: int
-    last_migration: str | None
-    previous_migration: str | None
-    safety_backup: Path | None
-    undo_command: str | None
-    duration_seconds: float
-
-    @property
-    def is_behind(self) -> bool:
-        """The database had seen later migrations than it has now."""
-        return (self.last_migration or "") < (self.previous_migration or "")
-
-
-@dataclass(frozen=True)
-class Restored:
-    """The dump is in the place of what was there, and compared with it."""
-
-    report: RestoreReport
 
 
 def apply(
@@ -110,7 +62,7 @@ def apply(
             raise describe_refusal(sessions)
         yield Phase("ending other sessions")
         terminate_sessions(conn, sessions)
-    with _transaction(target, conn) as outcome:
+    with transaction(target, conn) as outcome:
         _prepare(conn, options)
         _lock(target, conn, plan, "SHARE ROW EXCLUSIVE", options)
         safety = yield from _back_up(target, options)
@@ -135,53 +87,6 @@ def apply(
             duration_seconds=time.monotonic() - started,
         )
     )
-
-
-class _Outcome:
-    """Knows how to find out, after a lost connection, what became of the transaction."""
-
-    transaction_id = ""
-
-    def note_complete(self, conn: Connection) -> None:
-        """Everything is done but the COMMIT."""
-        row = conn.execute("SELECT pg_current_xact_id()::text").fetchone()
-        assert row is not None
-        self.transaction_id = row[0]
-
-    def ask(self, target: Target) -> str:
-        """What the server says: committed, aborted, in progress; empty when it can't be asked."""
-        try:
-            with connect(target) as conn:
-                row = conn.execute(
-                    "SELECT pg_xact_status(%s::xid8)", [self.transaction_id]
-                ).fetchone()
-        except (psycopg.Error, ApertureDbError):
-            return ""
-        return str(row[0]) if row else ""
-
-
-@contextmanager
-def _transaction(target: Target, conn: Connection) -> Iterator[_Outcome]:
-    """One transaction. A connection that is lost during its COMMIT is no proof of a failure, so
-    the server is asked through another one."""
-    outcome = _Outcome()
-    try:
-        with conn.transaction():
-            yield outcome
-    except psycopg.OperationalError as error:
-        if not outcome.transaction_id:
-            raise
-        status = outcome.ask(target)
-        told = {
-            "committed": "the server says that it was committed: the restore is complete",
-            "aborted": "the server says that it was rolled back: the database is as it was",
-        }
-        raise ApertureDbError(
-            "the connection was lost at the very end of the restore",
-            why=told.get(status, "the server could not be asked what became of the transaction"),
-            next_step="see what is there: aperture-db stats",
-            code="connection_lost",
-        ) from error
 
 
 def _prepare(conn: Connection, options: Options) -> None:
