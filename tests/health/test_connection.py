@@ -10,7 +10,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from aperture_db.embedded import free_port
-from aperture_db.health.checks.connection import _judge_plain
+from aperture_db.health.checks.connection import judge_plain
 from aperture_db.health.report import Status
 from tests.conftest import apply_migrations
 from tests.health.conftest import follow_advice, read_check, read_health
@@ -35,7 +35,7 @@ def test_plain_tcp_is_told_where_tls_is_offered(tls_server: TlsServer) -> None:
      ("93.184.216.34", "warning"), ("2606:2800:220:1::1", "warning")],
 )  # fmt: skip
 def test_plain_tcp_is_judged_by_how_far_it_goes(address: str, status: str) -> None:
-    outcome = _judge_plain(address, is_offered=False)
+    outcome = judge_plain(address, is_offered=False)
     assert [finding.status for finding in outcome.findings] == (
         [] if status == "ok" else [Status(status)]
     )

@@ -36,7 +36,7 @@ class Check:
 
 
 def check(
-    id: str,  # noqa: A002
+    check_id: str,
     area: Area,
     *,
     about: str,
@@ -46,7 +46,7 @@ def check(
     """Make a function a check."""
 
     def make(look: Callable[[Context], Outcome]) -> Check:
-        return Check(id, area, about, source, thresholds, look)
+        return Check(check_id, area, about, source, thresholds, look)
 
     return make
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,6 +17,7 @@ from aperture_db.errors import ApertureDbError, ConnectError
 from aperture_db.grants import grant_for
 from aperture_db.health.check import Check, NothingToCheckError, Outcome, SkippedError
 from aperture_db.health.context import Context, Shared
+from aperture_db.health.deadline import cut_off_after
 from aperture_db.health.report import (
     Area,
     Cause,
@@ -98,6 +96,7 @@ def make_report(
         counts={status: sum(r.status is status for r in results) for status in Status},
         checks=results,
         error=error,
+        is_strict=strict,
     )
 
 
@@ -163,29 +162,6 @@ def run_check(check: Check, context: Context, selection: Selection) -> Result:
         advice = (f"aperture-db health --only {check.id} -vv",)
         return _skipped(check, Cause.FAILED, f"the check itself failed: {reason}", advice)
     return _judged(check, context, outcome, selection)
-
-
-@contextmanager
-def cut_off_after(conn: Connection, seconds: float) -> Iterator[threading.Event]:
-    """Shut the connection's socket down when the block takes longer, which ends any wait for it.
-
-    Yields what is set when that happened.
-    """
-    happened = threading.Event()
-
-    def cut() -> None:
-        with suppress(OSError, psycopg.Error):
-            happened.set()
-            with socket.socket(fileno=os.dup(conn.fileno())) as duplicate:
-                duplicate.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield happened
-    finally:
-        timer.cancel()
 
 
 def _judged(check: Check, context: Context, outcome: Outcome, selection: Selection) -> Result:

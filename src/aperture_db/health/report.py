@@ -150,6 +150,8 @@ class HealthReport:
     checks: tuple[Result, ...]
     error: ConnectError | None = field(default=None, metadata={"json": False})
     """Why the server can't be reached, or no longer."""
+    is_strict: bool = field(default=False, metadata={"json": False})
+    """Every skipped check counts as unknown, not only those in trouble."""
 
     def with_status(self, *wanted: Status) -> tuple[Result, ...]:
         return tuple(check for check in self.checks if check.status in wanted)
@@ -160,7 +162,9 @@ class HealthReport:
         found = [
             check
             for check in self.checks
-            if check.status in (Status.WARNING, Status.CRITICAL) or check.is_unknown
+            if check.status in (Status.WARNING, Status.CRITICAL)
+            or check.is_unknown
+            or (self.is_strict and check.status is Status.SKIPPED)
         ]
         return tuple(sorted(found, key=lambda check: -check.status.severity))
 

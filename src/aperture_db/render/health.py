@@ -30,7 +30,7 @@ def _parts(report: HealthReport, *, verbose: bool) -> Iterator[RenderableType]:
     if report.problems:
         yield ""
         yield render_problems(report)
-    skipped = [c for c in report.with_status(Status.SKIPPED) if not c.is_unknown]
+    skipped = [c for c in report.with_status(Status.SKIPPED) if c not in report.problems]
     if skipped:
         yield ""
         yield from _skipped(skipped)
@@ -117,7 +117,7 @@ def _notes(checks: Iterable[Result]) -> Iterator[RenderableType]:
 
 def _summary(report: HealthReport) -> Text:
     counts = report.counts
-    unknown = sum(check.is_unknown for check in report.checks)
+    unknown = sum(check.status is Status.SKIPPED for check in report.problems)
     parts = [
         f"{counts[Status.CRITICAL]} critical" if counts[Status.CRITICAL] else "",
         plural(counts[Status.WARNING], "warning") if counts[Status.WARNING] else "",

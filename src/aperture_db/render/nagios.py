@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aperture_db.health.report import HealthReport, Result, Status, Thresholds, Unit, Verdict
+from aperture_db.health.report import HealthReport, Status, Thresholds, Unit, Verdict
 
 SERVICE = "APERTURE-DB"
 UNITS = {Unit.SECONDS: "s", Unit.PERCENT: "%", Unit.BYTES: "B", Unit.COUNT: ""}
@@ -25,7 +25,7 @@ def render_nagios_failure(what: str, why: str) -> str:
 
 
 def _headline(report: HealthReport) -> str:
-    reasons = [f"{check.id}: {check.reason}" for check in _told(report)]
+    reasons = [f"{check.id}: {check.reason}" for check in report.problems]
     if not reasons:
         counts = report.counts
         return f"{counts[Status.OK]} ok, {counts[Status.INFO]} info"
@@ -33,15 +33,8 @@ def _headline(report: HealthReport) -> str:
     return "; ".join(reasons[:MAX_REASONS]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _told(report: HealthReport) -> tuple[Result, ...]:
-    """The problems; with --strict, what was skipped is what makes the state unknown."""
-    if report.verdict is Verdict.UNKNOWN and not report.problems:
-        return report.with_status(Status.SKIPPED)
-    return report.problems
-
-
 def _details(report: HealthReport) -> Iterator[str]:
-    for check in _told(report):
+    for check in report.problems:
         word = "unknown" if check.status is Status.SKIPPED else check.status.value
         for finding in check.findings:
             yield _clean(f"{word} {check.id}: {finding.reason}")

@@ -78,10 +78,11 @@ def tls(context: Context) -> Outcome:
     address = context.conn.info.hostaddr
     if not address:
         return Outcome("not needed, a local socket", "none")
-    return _judge_plain(address, is_offered=bool(row and row.is_offered))
+    return judge_plain(address, is_offered=bool(row and row.is_offered))
 
 
-def _judge_plain(address: str, *, is_offered: bool) -> Outcome:
+def judge_plain(address: str, *, is_offered: bool) -> Outcome:
+    """Of a connection without TLS to an IP address; `is_offered`: the server speaks TLS."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     advice: tuple[str, ...] = ("add ?sslmode=require to the connection string",)
     if not is_offered:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from aperture_db import clean, library
 from aperture_db.catalog import readable_tables
 from aperture_db.format import format_bytes, format_percent, plural
-from aperture_db.health.check import NothingToCheckError, Outcome, SkippedError, check
+from aperture_db.health.check import NothingToCheckError, Outcome, check
+from aperture_db.health.cleanable import measure_cleanable
 from aperture_db.health.context import Context
-from aperture_db.health.report import Area, Cause, Finding, Status, Thresholds, Unit
+from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import need_aperture, need_tables, refuse_unreadable
 from aperture_db.library import jobs
 from aperture_db.stats.inventory import Inventory
@@ -15,15 +16,6 @@ from aperture_db.stats.questions import ask, embedding_questions
 
 # Less costs too little to be urgent.
 LARGE_BYTES = 100 << 20
-
-
-def measure_cleanable(context: Context, kind: clean.Kind) -> clean.KindReport:
-    """What `clean` says about a kind. Raises SkippedError without the privileges."""
-    report = clean.collect(context.conn, [kind], lock_timeout=None).kinds[0]
-    if report.grant:
-        advice = (report.grant,)
-        raise SkippedError(Cause.PRIVILEGE, f"{report.unknown}; the owner can let it", advice)
-    return report
 
 
 @check(

@@ -9,7 +9,7 @@ from pathlib import Path
 from aperture_db import clean, library
 from aperture_db.format import format_seconds, format_time, plural
 from aperture_db.health.check import Outcome, check
-from aperture_db.health.checks.embeddings import measure_cleanable
+from aperture_db.health.cleanable import measure_cleanable
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import need_aperture, need_tables

@@ -10,7 +10,7 @@ from aperture_db import clean
 from aperture_db import sql as queries
 from aperture_db.catalog import Table
 from aperture_db.health.check import Outcome, check
-from aperture_db.health.checks.embeddings import measure_cleanable
+from aperture_db.health.cleanable import measure_cleanable
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import need_aperture, refuse_unreadable

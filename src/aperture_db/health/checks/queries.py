@@ -74,7 +74,8 @@ def slow_statements(context: Context) -> Outcome:
         for statement in statements
         if (status := context.judge(statement.mean_seconds)) is not Status.OK
     )
-    return Outcome(f"the slowest takes {format_seconds(slowest)}", slowest, findings)
+    shown = format_seconds(slowest) if slowest >= 0.001 else "under 1 ms"
+    return Outcome(f"the slowest takes {shown}", slowest, findings)
 
 
 def _not_measured(extension: StatementsExtension) -> Finding:

@@ -1,0 +1,17 @@
+"""What `clean` could take, as checks see it."""
+
+from __future__ import annotations
+
+from aperture_db import clean
+from aperture_db.health.check import SkippedError
+from aperture_db.health.context import Context
+from aperture_db.health.report import Cause
+
+
+def measure_cleanable(context: Context, kind: clean.Kind) -> clean.KindReport:
+    """What `clean` says about a kind. Raises SkippedError without the privileges."""
+    report = clean.collect(context.conn, [kind], lock_timeout=None).kinds[0]
+    if report.grant:
+        advice = (report.grant,)
+        raise SkippedError(Cause.PRIVILEGE, f"{report.unknown}; the owner can let it", advice)
+    return report
