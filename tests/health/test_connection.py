@@ -13,8 +13,7 @@ from aperture_db.embedded import free_port
 from aperture_db.health.checks.connection import judge_plain
 from aperture_db.health.report import Status
 from tests.conftest import apply_migrations
-from tests.health.conftest import follow_advice, read_check, read_health
-from tests.program import run_inside
+from tests.health.conftest import follow_advice, read_check, read_health, run_health
 from tests.servers.standby import ReplicatedDatabase
 from tests.servers.tls import TlsServer
 
@@ -104,7 +103,7 @@ def unreachable() -> str:
 
 
 def test_an_unreachable_server_is_critical() -> None:
-    outcome = run_inside("health", database=unreachable())
+    outcome = run_health(unreachable())
     assert outcome.code == 2
     assert outcome.out == ""
     assert outcome.err.startswith("error: can't connect to nobody@127.0.0.1:")
@@ -112,7 +111,7 @@ def test_an_unreachable_server_is_critical() -> None:
 
 
 def test_an_unreachable_server_is_critical_in_json() -> None:
-    outcome = run_inside("health", "--format", "json", database=unreachable())
+    outcome = run_health(unreachable(), "--format", "json")
     assert outcome.code == 2
     envelope = outcome.envelope
     assert envelope["error"]["code"] == "connection_refused"
@@ -122,10 +121,10 @@ def test_an_unreachable_server_is_critical_in_json() -> None:
 
 
 def test_an_unreachable_server_is_critical_for_monitoring() -> None:
-    outcome = run_inside("health", "--format", "nagios", database=unreachable())
+    outcome = run_health(unreachable(), "--format", "nagios")
     assert (outcome.code, outcome.err) == (2, "")
     assert outcome.out.startswith("APERTURE-DB CRITICAL - reachable: can't connect to ")
-    outcome = run_inside("health", "--format", "prometheus", database=unreachable())
+    outcome = run_health(unreachable(), "--format", "prometheus")
     assert outcome.code == 2
     assert '\naperture_db_up{server="127.0.0.1:' in outcome.out
     assert outcome.out.split("\n")[2].endswith(" 0")
@@ -134,10 +133,8 @@ def test_an_unreachable_server_is_critical_for_monitoring() -> None:
 def test_a_server_that_never_answers_is_critical() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        outcome = run_inside(
-            "health", "--connect-timeout", "2",
-            database=f"postgresql://someone@127.0.0.1:{port}/nothing",
-        )  # fmt: skip
+        silent_server = f"postgresql://someone@127.0.0.1:{port}/nothing"
+        outcome = run_health(silent_server, "--connect-timeout", "2")
     assert outcome.code == 2
     assert "no answer within" in outcome.err
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tests.health.conftest import read_health
-from tests.program import run_inside
+from tests.health.conftest import read_health, run_health
 
 TRUE_OF_A_FRESH_ONE = {
     "slow-statements": "not measured: no pg_stat_statements",
@@ -40,12 +39,12 @@ def test_an_empty_database_lacks_its_migrations(empty: str) -> None:
 
 
 def test_quiet_prints_nothing_about_a_healthy_database(migrated: str) -> None:
-    outcome = run_inside("health", "-q", database=migrated)
+    outcome = run_health(migrated, "-q")
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
 
 
 def test_quiet_prints_what_is_wrong(empty: str) -> None:
-    outcome = run_inside("health", "-q", database=empty)
+    outcome = run_health(empty, "-q")
     assert outcome.code == 1
     assert outcome.out.startswith("warning  migrations\n")
     assert "aperture-db migrate" in outcome.out

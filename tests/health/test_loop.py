@@ -16,10 +16,9 @@ from aperture_db.health.check import Outcome
 from aperture_db.health.context import Context
 from aperture_db.settings import resolve_target
 from tests.foundation.listeners import listening
-from tests.health.conftest import read_health
+from tests.health.conftest import read_health, run_health
 from tests.health.test_queries import execute
 from tests.health.test_sessions import idle_session
-from tests.program import run_inside
 
 STALL = "stall here"
 
@@ -170,9 +169,7 @@ def test_a_check_that_times_out_exits_with_3(migrated: str) -> None:
     )
     try:
         reader = make_conninfo(migrated, user="plain_reader", password="plain-reader")
-        outcome = run_inside(
-            "health", "--only", "failed-jobs", "--timeout", "300ms", database=reader
-        )
+        outcome = run_health(reader, "--only", "failed-jobs", "--timeout", "300ms")
     finally:
         execute(migrated, "DROP OWNED BY plain_reader", "DROP ROLE plain_reader")
     assert outcome.code == 3

@@ -6,7 +6,7 @@ import pytest
 
 from aperture_db.errors import UsageError
 from aperture_db.health import CHECKS, Unit, make_selection
-from tests.health.conftest import read_check, read_health
+from tests.health.conftest import read_check, read_health, run_health
 from tests.health.test_queries import execute
 from tests.program import run_inside
 
@@ -67,7 +67,7 @@ def test_thresholds_of_every_unit() -> None:
 def test_a_wrong_option_exits_with_3(
     migrated: str, arguments: list[str], what: str, why: str
 ) -> None:
-    outcome = run_inside("health", *arguments, database=migrated)
+    outcome = run_health(migrated, *arguments)
     assert outcome.code == 3
     told = outcome.out + outcome.err
     assert what in told
@@ -77,7 +77,7 @@ def test_a_wrong_option_exits_with_3(
 @pytest.mark.parametrize("as_json", [["--json"], ["--format", "json"], ["--format=json"]])
 def test_a_wrong_option_is_one_json_object_too(as_json: list[str]) -> None:
     for wrong in (["--only", "nothing"], ["--no-such"]):
-        outcome = run_inside("health", *as_json, *wrong, database="postgresql://x@127.0.0.1:1/x")
+        outcome = run_health("postgresql://x@127.0.0.1:1/x", *as_json, *wrong)
         assert outcome.code == 3
         assert outcome.envelope["ok"] is False
         assert outcome.envelope["command"] == "health"

@@ -9,8 +9,7 @@ from contextlib import ExitStack, contextmanager
 import psycopg
 import pytest
 
-from tests.health.conftest import follow_advice, read_check, read_health
-from tests.program import run_inside
+from tests.health.conftest import follow_advice, read_check, read_health, run_health
 from tests.servers.crowded import CrowdedServer
 from tests.servers.roles import Rights
 from tests.waiting import wait_until
@@ -193,11 +192,11 @@ def test_a_role_without_pg_monitor_gets_skips_with_the_grant(
         assert (check["status"], check["skipped_because"]) == ("skipped", "privilege")
         assert check["advice"][0].startswith('GRANT pg_monitor TO "test_read_')
     assert read_health(role, "--strict").code == 3
-    quiet = run_inside("health", "-q", "--strict", database=role)
+    quiet = run_health(role, "-q", "--strict")
     assert quiet.code == 3
     assert "skipped  blocked-queries\n" in quiet.out
     assert 'GRANT pg_monitor TO "test_read_' in quiet.out
-    assert run_inside("health", "-q", database=role).out == ""
+    assert run_health(role, "-q").out == ""
     follow_advice(migrated, reading["blocked-queries"])
     granted = read_health(role, "--strict")
     assert (granted.code, granted.changed_since(before)) == (0, set())

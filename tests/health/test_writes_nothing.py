@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from tests.health.conftest import read_health
-from tests.program import run_inside
+from tests.health.conftest import read_health, run_health
 from tests.servers.roles import Rights
 
 COUNTERS = """
@@ -34,7 +33,7 @@ def test_the_write_counters_stay(library: str) -> None:
     counters(library)
     before = counters(library)
     for arguments in ([], ["--format", "nagios"], ["--format", "prometheus"], ["--json"]):
-        assert run_inside("health", *arguments, database=library).code == 0
+        assert run_health(library, *arguments).code == 0
     assert counters(library) == before
 
 
