@@ -42,6 +42,20 @@ def test_slow_statements_are_named_without_their_values(migrated: str) -> None:
     assert read_health(migrated, *limits).changed_since(before) == set()
 
 
+def test_the_extension_may_be_in_a_schema_of_its_own(migrated: str) -> None:
+    execute(
+        migrated,
+        'CREATE SCHEMA "Own"',
+        'CREATE EXTENSION pg_stat_statements SCHEMA "Own"',
+        *["SELECT pg_sleep(0.02)"] * 3,
+    )
+    limits = ("--warn", "slow-statements=20ms")
+    check = read_check(migrated, "slow-statements", *limits)
+    assert check["status"] == "warning"
+    follow_advice(migrated, {"advice": check["advice"][-1:]})
+    assert read_check(migrated, "slow-statements", *limits)["status"] == "ok"
+
+
 def test_an_extension_without_its_library_measures_nothing(standby_conninfo: str) -> None:
     """That server does not load it."""
     check = read_check(standby_conninfo, "slow-statements")

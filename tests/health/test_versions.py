@@ -47,6 +47,13 @@ def test_every_query_runs_on_postgresql_15(postgres15: str) -> None:
     assert not [n for n, c in reading.checks.items() if c["status"] == "skipped"]
 
 
+def test_every_query_runs_beside_an_old_pgvector(old_pgvector: str) -> None:
+    reading = read_health(old_pgvector)
+    assert not [n for n, c in reading.checks.items() if c["status"] == "skipped"]
+    assert reading["extensions"]["status"] == "warning"
+    assert "vector: the server offers 0.6.2 only" in reading["extensions"]["reason"]
+
+
 def test_a_database_of_somebody_else(new_database: Callable[[], str]) -> None:
     database = new_database()
     with psycopg.connect(database, autocommit=True) as conn:

@@ -15,7 +15,7 @@ from aperture_db.cli.command import command
 from aperture_db.cli.durations import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.cli.signals import exit_code_of
-from aperture_db.cli.watch import WatchOption, require_watchable, watch
+from aperture_db.cli.watch import MIN_SECONDS, WatchOption, require_watchable, watch
 from aperture_db.errors import ApertureDbError, ConnectError, UsageError
 
 if TYPE_CHECKING:
@@ -207,6 +207,6 @@ def _watch(
     try:
         while True:
             _tell_prometheus(run, read(), output)
-            time.sleep(seconds)
+            time.sleep(max(seconds, MIN_SECONDS))
     except KeyboardInterrupt as interrupt:
         return exit_code_of(interrupt)

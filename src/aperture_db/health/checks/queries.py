@@ -8,6 +8,7 @@ from psycopg import sql
 
 from aperture_db import library
 from aperture_db.format import format_bytes, format_percent, format_seconds, plural
+from aperture_db.grants import quote_identifier
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
@@ -46,9 +47,11 @@ class Statement:
     total_seconds: float
     text: str
 
-    @property
-    def reset(self) -> str:
-        return f"SELECT pg_stat_statements_reset({self.user_oid}, {self.database_oid}, {self.id});"
+    def reset(self, schema: str) -> str:
+        """The statement that forgets it, so that it is measured anew."""
+        prefix = "" if schema == "public" else f"{quote_identifier(schema)}."
+        arguments = f"{self.user_oid}, {self.database_oid}, {self.id}"
+        return f"SELECT {prefix}pg_stat_statements_reset({arguments});"
 
 
 @check(
@@ -70,7 +73,7 @@ def slow_statements(context: Context) -> Outcome:
         return Outcome("none yet", 0.0)
     slowest = statements[0].mean_seconds
     findings = tuple(
-        _slow(context, statement, status)
+        _slow(context, statement, status, extension.schema)
         for statement in statements
         if (status := context.judge(statement.mean_seconds)) is not Status.OK
     )
@@ -91,12 +94,12 @@ def _not_measured(extension: StatementsExtension) -> Finding:
     return Finding(Status.INFO, f"{reason}, so slow statements stay unknown", tuple(advice))
 
 
-def _slow(context: Context, statement: Statement, status: Status) -> Finding:
+def _slow(context: Context, statement: Statement, status: Status, schema: str) -> Finding:
     text = statement.text
     if len(text) > SHOWN_CHARACTERS:
         text = f"{text[:SHOWN_CHARACTERS]}…"
     reason = f"{format_seconds(statement.mean_seconds)} on average of {statement.calls:,}: {text}"
-    advice = [statement.reset]
+    advice = [statement.reset(schema)]
     is_short = len(statement.text) <= EXPLAINED_CHARACTERS
     if is_short and context.conn.info.server_version >= GENERIC_PLAN_SINCE:
         advice.insert(0, f"EXPLAIN (GENERIC_PLAN) {statement.text.rstrip('; ')};")
