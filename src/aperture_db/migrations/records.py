@@ -8,6 +8,7 @@ import psycopg
 
 from aperture_db import sql
 from aperture_db.connection import Connection
+from aperture_db.migrations.locking import LOCK_KEY
 
 
 def create_table(conn: Connection) -> None:
@@ -16,9 +17,13 @@ def create_table(conn: Connection) -> None:
     if row != (True,):
         return
     try:
-        conn.execute(sql.load("migrations/create_table"))
+        with conn.transaction():
+            # Two sessions that create at the same moment could leave the winner with a sequence
+            # named aperture_migrations_id_seq1, so the runners of this tool take turns.
+            conn.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
+            conn.execute(sql.load("migrations/create_table"))
     except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
-        # IF NOT EXISTS does not keep two sessions from creating at the same moment.
+        # Aperture's own runner takes no lock, and IF NOT EXISTS is no protection against it.
         return
 
 
