@@ -62,8 +62,10 @@ def stop_servers(directory: Path) -> None:
     pids = [pid for pid in pids if _is_server_of(pid, directory)]
     for pid in pids:
         with suppress(ProcessLookupError):
-            # PostgreSQL's immediate shutdown; the end for PgBouncer.
+            # The immediate shutdown of PostgreSQL and of newer PgBouncers. An older one heeds
+            # only SIGTERM where the run has SIGQUIT ignored, as shells start background jobs.
             os.kill(pid, signal.SIGQUIT)
+            os.kill(pid, signal.SIGTERM)
     for pid in pids:
         wait_until(lambda pid=pid: not _is_running(pid), f"server process {pid} has ended")  # type: ignore[misc]
 
