@@ -93,7 +93,7 @@ def time_purge(what: What, conninfo: str) -> Timing:
     with connect(target) as conn:
         started = time.perf_counter()
         plan = make_plan(conn, what, Options(), 10)
-        for _ in execute(conn, target, plan, make_work(conn, what, Options()), Limits(10)):
+        for _ in execute(conn, target, plan, make_work(plan), Limits(10)):
             pass
         return Timing(time.perf_counter() - started, size_of(conn))
 

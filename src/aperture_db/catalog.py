@@ -111,6 +111,8 @@ class ForeignKey:
     on_delete: str
     """CASCADE, SET NULL, NO ACTION, RESTRICT or SET DEFAULT."""
     is_validated: bool
+    is_never_null: bool
+    """Every one of the columns is NOT NULL."""
     is_indexed: bool
 
 

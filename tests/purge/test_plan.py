@@ -74,6 +74,7 @@ PLAN = PurgePlan(
     rows=138_273,
     updated_rows=6,
     planned_at=datetime(2026, 11, 21, 20, 0, tzinfo=UTC),
+    preparation=None,
 )  # fmt: skip
 OUTCOME = PurgeOutcome(
     deleted=(

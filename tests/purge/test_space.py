@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from aperture_db.purge.assess import assess
+from aperture_db.purge.assess import assess, read_sizes
 from aperture_db.purge.scopes import Options, scope_of
 from aperture_db.purge.selection import select
 from aperture_db.purge.shrink import Shrinking
@@ -56,7 +56,7 @@ def test_a_table_that_another_session_uses_is_left_and_named(
         other.execute("SELECT FROM watch_history LIMIT 1")
         with conn.transaction():
             selection = select(conn, scope_of(What.MOVIES, Options()))
-            assessment = assess(conn, selection, "postgres")
+            assessment = assess(conn, selection, "postgres", read_sizes(conn, selection))
         shrinking = Shrinking(assessment)
         for _ in shrinking.run(conn):
             pass

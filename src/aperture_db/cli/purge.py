@@ -116,7 +116,7 @@ def register(app: typer.Typer) -> None:
         if save_to is not None:
             report = replace(report, backup=str(_back_up(run, save_to, lock_timeout)))
             run.data = report
-        outcome = _execute(run, report, options, Limits(lock_timeout, expect_rows))
+        outcome = _execute(run, report, Limits(lock_timeout, expect_rows))
         run.show(replace(report, outcome=outcome), render_purge)
 
 
@@ -201,7 +201,7 @@ def _back_up(run: Run, directory: Path, lock_timeout: float) -> Path:
     return path
 
 
-def _execute(run: Run, report: PurgeReport, options: Options, limits: Limits) -> PurgeOutcome:
+def _execute(run: Run, report: PurgeReport, limits: Limits) -> PurgeOutcome:
     from aperture_db.purge import events
     from aperture_db.purge.execute import execute
     from aperture_db.purge.prepare import make_work
@@ -209,8 +209,7 @@ def _execute(run: Run, report: PurgeReport, options: Options, limits: Limits) ->
     plan = report.plan
     run.interrupted_note = "the purge was rolled back, nothing was changed"
     with run.connect() as conn:
-        work = make_work(conn, plan.what, options)
-        going_on = execute(conn, run.target, plan, work, limits)
+        going_on = execute(conn, run.target, plan, make_work(plan), limits)
         with run.narrator() as narrator, closing(going_on):
             for event in going_on:
                 match event:

@@ -43,8 +43,10 @@ class Assessment:
         return sum(update.rows for update in self.updates)
 
 
-def assess(conn: Connection, selection: Selection, role: str) -> Assessment:
-    """Count everything within the open transaction.
+def assess(
+    conn: Connection, selection: Selection, role: str, sizes: Mapping[int, TableSize]
+) -> Assessment:
+    """Count everything within the open transaction. `sizes` are those of `read_sizes`.
 
     Raises ApertureDbError when the role may not read a table, or when rows that are out of scope
     refer to rows that go by a foreign key that forbids it.
@@ -65,7 +67,6 @@ def assess(conn: Connection, selection: Selection, role: str) -> Assessment:
                 code="rows_in_the_way",
             )
     counts = count_effects(conn, selection.effects)
-    sizes = _read_sizes(conn, selection)
     pageless = {oid for oid, size in sizes.items() if not size.pages}
     ways = choose_ways(selection, counts, read_key_definitions(conn), pageless)
     return Assessment(
@@ -91,11 +92,12 @@ def require_privileges(missing: Sequence[MissingPrivilege], role: str) -> None:
         )
 
 
-def assess_rebuild(conn: Connection, possessions: Possessions) -> Assessment:
+def assess_rebuild(
+    conn: Connection, possessions: Possessions, sizes: Mapping[int, TableSize]
+) -> Assessment:
     """Count what a rebuild drops: every row of Aperture's tables."""
     selection = whole_selection(possessions)
     counts = count_effects(conn, selection.effects)
-    sizes = _read_sizes(conn, selection)
     deletions = _deletions(selection, counts, Ways((), (), ()), sizes)
     return Assessment(
         counts,
@@ -119,7 +121,8 @@ def shown_name(table: Table) -> str:
     return table.name if table.is_visible else f"{table.schema}.{table.name}"
 
 
-def _read_sizes(conn: Connection, selection: Selection) -> dict[int, TableSize]:
+def read_sizes(conn: Connection, selection: Selection) -> dict[int, TableSize]:
+    """The sizes of the tables that lose rows, by oid."""
     losing = [effect.table for effect in selection.effects if effect.going is not None]
     return catalog.read_sizes(conn, losing)
 

@@ -18,8 +18,7 @@ from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.preconditions import connection_check_interval
 from aperture_db.purge.assess import Assessment
 from aperture_db.purge.events import Committed, Committing, Doing, Event, Phase, Purged
-from aperture_db.purge.footprints import not_as_planned
-from aperture_db.purge.locks import CONFLICTS, LockRefusedError, describe_refusal
+from aperture_db.purge.locks import CONFLICTS, LockRefusedError, changed_meanwhile, describe_refusal
 from aperture_db.purge.report import (
     PurgeOutcome,
     PurgePlan,
@@ -141,7 +140,7 @@ def _require_shown(assessment: Assessment, shown: PurgePlan) -> None:
     was = {deletion.table for deletion in shown.deletions}
     was |= {update.table for update in shown.updates}
     if added := now - was:
-        raise not_as_planned(f"the plan did not show {', '.join(sorted(added))}")
+        raise changed_meanwhile(sorted(added))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from aperture_db import sql as queries
 from aperture_db.activity import find_lock_holders
 from aperture_db.catalog import Table
 from aperture_db.connection import Connection
-from aperture_db.errors import BusyError
+from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.purge.selection import Selection
 
 
@@ -85,6 +85,23 @@ def take_locks(conn: Connection, locks: Sequence[TableLock], timeout_seconds: fl
             conn.execute(statement)
         except BUSY_ERRORS as error:
             raise LockRefusedError(lock) from error
+
+
+def require_locked(needed: Sequence[TableLock], taken: Sequence[TableLock]) -> None:
+    """Raise ApertureDbError when the catalog calls for a lock that the plan did not know of."""
+    locked = {(lock.table.oid, lock.mode) for lock in taken}
+    if added := [lock.table for lock in needed if (lock.table.oid, lock.mode) not in locked]:
+        raise changed_meanwhile([table.name for table in added])
+
+
+def changed_meanwhile(names: Sequence[str]) -> ApertureDbError:
+    """The error for tables that the plan did not show."""
+    return ApertureDbError(
+        "the tables are not those of the plan any more, nothing was changed",
+        why=f"meanwhile added or altered: {', '.join(sorted(names))}",
+        next_step="look at the plan again, with --dry-run",
+        code="changed_meanwhile",
+    )
 
 
 def lock_timeout_setting(seconds: float) -> str:

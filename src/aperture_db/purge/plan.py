@@ -5,11 +5,12 @@ from __future__ import annotations
 from aperture_db import catalog
 from aperture_db.connection import Connection
 from aperture_db.library import read_active_model, read_embedding_tables
-from aperture_db.purge.assess import assess
+from aperture_db.purge.assess import assess, read_sizes
 from aperture_db.purge.hazards import find_hazards
 from aperture_db.purge.jobs import jobs_after
+from aperture_db.purge.locks import locks_for
 from aperture_db.purge.losses import MANUAL_RATINGS, find_losses
-from aperture_db.purge.report import Loss, PurgePlan
+from aperture_db.purge.report import Loss, Preparation, PurgePlan
 from aperture_db.purge.scopes import Options, scope_of
 from aperture_db.purge.selection import select
 from aperture_db.purge.situation import Situation
@@ -31,7 +32,8 @@ def plan(conn: Connection, what: What, options: Options) -> PurgePlan:
     database = catalog.read_database(conn)
     scope = scope_of(what, options)
     selection = select(conn, scope)
-    assessment = assess(conn, selection, database.role)
+    sizes = read_sizes(conn, selection)
+    assessment = assess(conn, selection, database.role, sizes)
     tables = catalog.readable_tables(selection.tables.values())
     model = read_active_model(conn, read_embedding_tables(conn), tables)
     situation = Situation(conn, what, options, tables, selection, assessment.counts)
@@ -51,6 +53,7 @@ def plan(conn: Connection, what: What, options: Options) -> PurgePlan:
         rows=assessment.rows,
         updated_rows=assessment.updated_rows,
         planned_at=database.read_at,
+        preparation=Preparation(database.role, locks_for(selection), sizes),
     )
 
 

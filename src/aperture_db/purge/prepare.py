@@ -53,9 +53,9 @@ def require_doable(conn: Connection, plan: PurgePlan) -> None:
     require_privileges(plan.missing_privileges, database.role)
 
 
-def make_work(conn: Connection, what: What, options: Options) -> Work:
-    """What `execute` does for a plan of the same option."""
-    role = catalog.read_database(conn).role
-    if what is What.EVERYTHING:
-        return RebuildWork(read_directory(), role)
-    return ScopedWork(scope_of(what, options), role)
+def make_work(plan: PurgePlan) -> Work:
+    """What `execute` does to carry out a plan."""
+    assert plan.preparation is not None
+    if plan.what is What.EVERYTHING:
+        return RebuildWork(read_directory(), plan.preparation)
+    return ScopedWork(scope_of(plan.what, plan.options), plan.preparation)

@@ -18,7 +18,7 @@ from aperture_db.migrations.locking import FIRST_PAUSE_SECONDS, LOCK_KEY
 from aperture_db.migrations.records import record
 from aperture_db.migrations.script import ScriptError, run_script
 from aperture_db.purge.access import Access, read_access, restore_access
-from aperture_db.purge.assess import Assessment, assess_rebuild
+from aperture_db.purge.assess import Assessment, assess_rebuild, whole_selection
 from aperture_db.purge.events import Doing
 from aperture_db.purge.footprints import (
     Footprint,
@@ -26,17 +26,18 @@ from aperture_db.purge.footprints import (
     read_footprints,
     require_untouched,
 )
-from aperture_db.purge.locks import Mode, TableLock, take_locks
+from aperture_db.purge.locks import locks_for, require_locked, take_locks
 from aperture_db.purge.possessions import Possessions, find_possessions
 from aperture_db.purge.recorded import Rebuildable, require_rebuildable
+from aperture_db.purge.report import Preparation
 
 
 class RebuildWork:
     """Locks, counts again, rebuilds and verifies, in this order and within one transaction."""
 
-    def __init__(self, directory: MigrationDirectory, role: str) -> None:
+    def __init__(self, directory: MigrationDirectory, preparation: Preparation) -> None:
         self._directory = directory
-        self._role = role
+        self._preparation = preparation
         self._rebuildable: Rebuildable
         self._access: Access
         self._footprints: dict[int, Footprint]
@@ -44,18 +45,16 @@ class RebuildWork:
     def lock(self, conn: Connection, timeout_seconds: float) -> None:
         """Keep runners of migrations out, then lock every table of Aperture's."""
         _lock_out_runners(conn, timeout_seconds)
-        found = require_rebuildable(conn, self._directory, self._role)
-        locks = [TableLock(table, Mode.ACCESS_EXCLUSIVE) for table in found.possessions.tables]
+        locks = self._preparation.locks
         take_locks(conn, locks, timeout_seconds)
-        self._rebuildable = require_rebuildable(conn, self._directory, self._role)
-        locked = {lock.table.oid for lock in locks}
-        if not {table.oid for table in self._rebuildable.possessions.tables} <= locked:
-            raise not_as_planned("tables were added meanwhile")
+        role = self._preparation.role
+        self._rebuildable = require_rebuildable(conn, self._directory, role)
+        require_locked(locks_for(whole_selection(self._rebuildable.possessions)), locks)
 
     def assess(self, conn: Connection) -> Assessment:
         self._footprints = read_footprints(conn)
         self._access = read_access(conn, self._rebuildable.possessions)
-        return assess_rebuild(conn, self._rebuildable.possessions)
+        return assess_rebuild(conn, self._rebuildable.possessions, self._preparation.sizes)
 
     def act(self, conn: Connection) -> Iterator[Doing]:
         files = self._rebuildable.files
@@ -69,7 +68,7 @@ class RebuildWork:
 
     def verify(self, conn: Connection, *, counters_work: bool) -> None:  # noqa: ARG002
         """Raise unless the records are what they were and nobody else's table was touched."""
-        rebuilt = require_rebuildable(conn, self._directory, self._role)
+        rebuilt = require_rebuildable(conn, self._directory, self._preparation.role)
         if rebuilt.files != self._rebuildable.files:
             raise not_as_planned("the migrations recorded now are not those of before")
         both = (*self._rebuildable.possessions.tables, *rebuilt.possessions.tables)

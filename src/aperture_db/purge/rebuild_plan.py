@@ -8,14 +8,15 @@ from aperture_db import catalog
 from aperture_db.connection import Connection
 from aperture_db.library import read_active_model, read_embedding_tables
 from aperture_db.migrations.directory import MigrationDirectory
-from aperture_db.purge.assess import assess_rebuild, shown_name, whole_selection
+from aperture_db.purge.assess import assess_rebuild, read_sizes, shown_name, whole_selection
 from aperture_db.purge.hazards import find_hazards
 from aperture_db.purge.jobs import jobs_after
+from aperture_db.purge.locks import locks_for
 from aperture_db.purge.losses import find_losses
 from aperture_db.purge.plan import START_APERTURE, what_first
 from aperture_db.purge.possessions import Possessions
 from aperture_db.purge.recorded import Rebuildable, require_rebuildable
-from aperture_db.purge.report import Hazard, Loss, PurgePlan
+from aperture_db.purge.report import Hazard, Loss, Preparation, PurgePlan
 from aperture_db.purge.scopes import Options
 from aperture_db.purge.situation import Situation
 from aperture_db.purge.what import What
@@ -53,8 +54,9 @@ def plan_rebuild(conn: Connection, directory: MigrationDirectory, options: Optio
     """
     database = catalog.read_database(conn)
     rebuildable = require_rebuildable(conn, directory, database.role)
-    assessment = assess_rebuild(conn, rebuildable.possessions)
     selection = whole_selection(rebuildable.possessions)
+    sizes = read_sizes(conn, selection)
+    assessment = assess_rebuild(conn, rebuildable.possessions, sizes)
     tables = catalog.readable_tables(selection.tables.values())
     what = What.EVERYTHING
     situation = Situation(conn, what, options, tables, selection, assessment.counts)
@@ -75,6 +77,7 @@ def plan_rebuild(conn: Connection, directory: MigrationDirectory, options: Optio
         rows=assessment.rows,
         updated_rows=0,
         planned_at=database.read_at,
+        preparation=Preparation(database.role, locks_for(selection), sizes),
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from aperture_db.catalog import TableSize
 from aperture_db.library import Group
+from aperture_db.purge.locks import TableLock
 from aperture_db.purge.scopes import Options
 from aperture_db.purge.what import What
 
@@ -86,6 +89,17 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Preparation:
+    """What planning found and carrying out needs."""
+
+    role: str
+    """Whose privileges apply."""
+    locks: tuple[TableLock, ...]
+    sizes: Mapping[int, TableSize]
+    """Of the tables that lose rows."""
+
+
+@dataclass(frozen=True)
 class PurgePlan:
     """Everything that a purge is going to do, counted exactly."""
 
@@ -108,6 +122,8 @@ class PurgePlan:
     """That go, in all tables: what --expect-rows compares."""
     updated_rows: int
     planned_at: datetime
+    preparation: Preparation | None = field(repr=False, metadata={"json": False})
+    """None only for a plan that is not to be carried out."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from aperture_db.purge.footprints import (
     read_footprints,
     require_untouched,
 )
-from aperture_db.purge.locks import locks_for, take_locks
+from aperture_db.purge.locks import locks_for, require_locked, take_locks
+from aperture_db.purge.report import Preparation
 from aperture_db.purge.scopes import Scope
 from aperture_db.purge.selection import Selection, TableEffect, select
 from aperture_db.purge.ways import LiftedKey, read_key_definitions
@@ -27,26 +28,26 @@ from aperture_db.purge.ways import LiftedKey, read_key_definitions
 class ScopedWork:
     """Locks, counts again, acts and verifies, in this order and within one transaction."""
 
-    def __init__(self, scope: Scope, role: str) -> None:
+    def __init__(self, scope: Scope, preparation: Preparation) -> None:
         self._scope = scope
-        self._role = role
+        self._preparation = preparation
         self._selection: Selection
         self._assessment: Assessment
         self._footprints: dict[int, Footprint]
 
     def lock(self, conn: Connection, timeout_seconds: float) -> None:
-        """Lock what the catalog says now. Raises LockRefusedError."""
-        locks = locks_for(select(conn, self._scope))
+        """Lock what the plan says, and make sure that it still is what has to be locked. Raises
+        LockRefusedError."""
+        locks = self._preparation.locks
         take_locks(conn, locks, timeout_seconds)
         self._selection = select(conn, self._scope)
-        locked = {(lock.table.oid, lock.mode) for lock in locks}
-        if not {(lock.table.oid, lock.mode) for lock in locks_for(self._selection)} <= locked:
-            raise not_as_planned("the tables were altered meanwhile")
+        require_locked(locks_for(self._selection), locks)
 
     def assess(self, conn: Connection) -> Assessment:
         self._footprints = read_footprints(conn)
-        self._assessment = assess(conn, self._selection, self._role)
-        require_privileges(self._assessment.missing, self._role)
+        role, sizes = self._preparation.role, self._preparation.sizes
+        self._assessment = assess(conn, self._selection, role, sizes)
+        require_privileges(self._assessment.missing, role)
         return self._assessment
 
     def act(self, conn: Connection) -> Iterator[Doing]:

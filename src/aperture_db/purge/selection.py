@@ -4,7 +4,7 @@ foreign keys of the catalog take along or set to null."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
@@ -82,16 +82,7 @@ def select(conn: Connection, scope: Scope) -> Selection:
             selector.add_rows(Rows(embedding_table.name))
     for reset in scope.resets:
         selector.add_reset(reset)
-    return selector.finish(_not_null_columns(conn, tables))
-
-
-def _not_null_columns(conn: Connection, tables: Iterable[Table]) -> set[tuple[int, str]]:
-    return {
-        (column.table_oid, column.name)
-        for columns in catalog.read_columns(conn, tables).values()
-        for column in columns
-        if column.is_not_null
-    }
+    return selector.finish()
 
 
 class _Selector:
@@ -129,13 +120,13 @@ class _Selector:
             condition = _all_of([condition, _differs(columns)])
             self._changes[table.oid].append(Change(columns, condition, reset.effect))
 
-    def finish(self, not_null_columns: set[tuple[int, str]]) -> Selection:
+    def finish(self) -> Selection:
         effects: dict[int, TableEffect] = {}
         for oid in self._referenced_first():
             for key in self._keys:
                 parent = effects.get(key.referenced_oid)
                 if key.table_oid == oid and parent and parent.going is not None:
-                    self._follow(key, parent, not_null_columns)
+                    self._follow(key, parent)
             effects[oid] = self._effect(oid)
         return Selection(
             effects=tuple(e for e in effects.values() if e.going is not None or e.changes),
@@ -148,14 +139,11 @@ class _Selector:
             tables=self._tables,
         )
 
-    def _follow(
-        self, key: ForeignKey, parent: TableEffect, not_null_columns: set[tuple[int, str]]
-    ) -> None:
+    def _follow(self, key: ForeignKey, parent: TableEffect) -> None:
         """Note what a foreign key does to its own table when rows that it refers to go."""
         condition = _refers_to(key, parent)
         if key.on_delete == CASCADE:
-            is_never_null = {(key.table_oid, name) for name in key.columns} <= not_null_columns
-            takes_all = parent.is_whole and is_never_null
+            takes_all = parent.is_whole and key.is_never_null
             self._going[key.table_oid].append(TRUE if takes_all else condition)
         elif key.on_delete == SET_NULL:
             change = Change(

@@ -25,6 +25,11 @@ SELECT
         ELSE 'SET DEFAULT'
     END AS on_delete,
     k.convalidated AS is_validated,
+    NOT EXISTS (
+        SELECT
+        FROM pg_attribute AS a
+        WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey) AND NOT a.attnotnull
+    ) AS is_never_null,
     EXISTS (
         SELECT
         FROM pg_index AS i
