@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -32,11 +33,24 @@ MAIN_SETTINGS = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _heed_signals()
     worker_input = getattr(config, "workerinput", None)
     if worker_input is not None:
         config.stash[SERVERS] = SharedServers(Path(worker_input["server_directory"]))
     else:
         config.stash[SERVERS] = SharedServers.create()
+
+
+def _heed_signals() -> None:
+    """A run in the background, or under nohup, starts with some signals ignored, and so would
+    every program that the tests send them to."""
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.hookimpl(optionalhook=True)
