@@ -148,15 +148,6 @@ def translated_errors(target: Target, *, writes: bool = False) -> Iterator[None]
         raise translate_query_error(error, target, writes=writes) from error
 
 
-def set_local(conn: Connection, **settings: str) -> None:
-    """Set configuration parameters until the end of the open transaction, in one round trip."""
-    conn.execute(
-        "SELECT set_config(name, value, true) "
-        "FROM unnest(%s::text[], %s::text[]) AS t (name, value)",
-        [list(settings), list(settings.values())],
-    )
-
-
 def is_pooled(conn: Connection) -> bool:
     """Whether a pooler stands between: the process that serves us is not the one that greeted."""
     return _server_process(conn) != conn.info.backend_pid

@@ -14,7 +14,8 @@ from psycopg.rows import class_row
 from psycopg.types.json import Json
 
 from aperture_db import sql as queries
-from aperture_db.connection import Connection, set_local
+from aperture_db.connection import Connection
+from aperture_db.parameters import set_local
 
 LOCK_TIMEOUT = "10s"
 # Two first recordings at once must not both make the schema.

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from aperture_db import sql
 from aperture_db.migrations.locking import LOCK_KEY
 from tests.cli import finish, run_cli, start_cli
 from tests.migrate.conftest import CREATE_THINGS, Directory, recorded, table_exists
@@ -82,6 +83,36 @@ def test_the_runners_lock_is_waited_for_and_its_holder_named(
     assert run_cli("migrate", "--dir", path, conninfo=address).code == 0
 
 
+def test_a_runner_that_comes_second_to_the_record_table_leaves_no_second_sequence(
+    new_database: Callable[[], str], directory: Directory
+) -> None:
+    conninfo = new_database()
+    path = str(directory(**{"0001_a": CREATE_THINGS}))
+    with psycopg.connect(conninfo) as faster:
+        faster.execute(sql.load("migrations/create_table"))
+        runner = start_cli("migrate", "--dir", path, conninfo=conninfo)
+        wait_until(lambda: is_blocked(conninfo), "the runner waits for the table's name")
+    outcome = finish(runner)
+    assert outcome.code == 0, outcome.err
+    with psycopg.connect(conninfo) as conn:
+        sequences = conn.execute("SELECT relname FROM pg_class WHERE relkind = 'S'").fetchall()
+    assert sequences.count(("aperture_migrations_id_seq",)) == 1
+    assert not [name for (name,) in sequences if name.endswith("seq1")]
+
+
+@pytest.mark.parametrize("mode", [[], ["--mark-applied", "0001_a"]], ids=["apply", "mark"])
+def test_a_record_table_that_another_session_keeps_is_not_waited_for_without_end(
+    new_database: Callable[[], str], directory: Directory, mode: list[str]
+) -> None:
+    conninfo = new_database()
+    path = str(directory(**{"0001_a": CREATE_THINGS}))
+    with holding(conninfo, sql.load("migrations/create_table")):
+        outcome = run_cli("migrate", "--dir", path, "--lock-wait", "0", *mode, conninfo=conninfo)
+    assert outcome.code == 6
+    assert outcome.err.startswith("error: a lock was not obtained in time (")
+    assert not table_exists(conninfo, "aperture_migrations")
+
+
 @pytest.mark.parametrize("pooled", [False, True], ids=["direct", "pooled"])
 def test_after_kill_9_nothing_of_the_file_is_kept_and_the_next_run_completes(
     new_database: Callable[[], str],
@@ -132,6 +163,16 @@ def is_sleeping(conninfo: str) -> bool:
         found = conn.execute(
             "SELECT FROM pg_stat_activity WHERE datname = current_database() "
             "AND wait_event = 'PgSleep'"
+        )
+        return found.rowcount > 0
+
+
+def is_blocked(conninfo: str) -> bool:
+    """Whether a session waits for a lock."""
+    with psycopg.connect(conninfo) as conn:
+        found = conn.execute(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() "
+            "AND wait_event_type = 'Lock'"
         )
         return found.rowcount > 0
 

@@ -13,9 +13,10 @@ from psycopg.rows import args_row
 
 from aperture_db import sql
 from aperture_db.activity import BlockerWatch, Session
-from aperture_db.connection import Connection, set_local
+from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.grants import grant_for
+from aperture_db.parameters import set_local, timeout_parameter
 from aperture_db.settings import Target
 
 TRANSACTION_TIMEOUT_SINCE = 170000
@@ -50,7 +51,7 @@ def open_snapshot(
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         allow_long_transaction(conn)
-        set_local(conn, lock_timeout=f"{lock_timeout_seconds * 1000:.0f}ms")
+        set_local(conn, lock_timeout=timeout_parameter(lock_timeout_seconds))
         row = conn.execute("SELECT pg_export_snapshot(), pg_backend_pid()").fetchone()
         assert row is not None
         with (

@@ -24,8 +24,9 @@ from aperture_db.clean.report import (
     TablePart,
     Way,
 )
-from aperture_db.connection import Connection, set_local
+from aperture_db.connection import Connection
 from aperture_db.errors import BusyError
+from aperture_db.parameters import set_local, timeout_parameter
 
 # A waiting DELETE waits for a row, whose holder has the weakest of these on the table.
 LOCK_MODES = (
@@ -70,7 +71,7 @@ def apply(
         scene, _readable = read_scene(conn)
     for report in plan.kinds:
         planned = {part.table: part for part in report.tables}
-        deletion = Deletion(conn, plan.limits, planned, f"{lock_timeout_seconds * 1000:.0f}ms")
+        deletion = Deletion(conn, plan.limits, planned, timeout_parameter(lock_timeout_seconds))
         for doomed in find_doomed(report.kind, scene):
             if doomed.table.name not in planned or doomed.goes_with:
                 continue

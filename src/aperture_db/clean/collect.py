@@ -14,9 +14,10 @@ from aperture_db.catalog import Table, read_database, read_tables, readable_tabl
 from aperture_db.clean.doomed import NEEDED_TABLES, Doomed, Scene, find_doomed
 from aperture_db.clean.kinds import DESCRIPTIONS, Kind, Limits
 from aperture_db.clean.report import CleanReport, KindReport, TablePart, Way
-from aperture_db.connection import Connection, set_local
+from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError
 from aperture_db.grants import quote_identifier
+from aperture_db.parameters import set_local
 
 LOCK_TIMEOUT = "2s"
 # From 0109 on, schedules have minutes; job names did not change after that.

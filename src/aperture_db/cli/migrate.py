@@ -107,7 +107,7 @@ def register(app: typer.Typer) -> None:
         if status or check:
             _show_status(run, files, strict=strict, check=check)
         elif mark_applied is not None:
-            _mark_applied(run, files, mark_applied)
+            _mark_applied(run, files, mark_applied, lock_wait)
         else:
             with run.connect() as conn:
                 planned = _plan(run, conn, files, last_name, strict=strict)
@@ -174,14 +174,15 @@ def _show_dry_run(run: Run, planned: MigrationPlan) -> None:
     run.show(DryRun(planned.names), render_dry_run)
 
 
-def _mark_applied(run: Run, files: MigrationDirectory, name: str) -> None:
+def _mark_applied(run: Run, files: MigrationDirectory, name: str, lock_wait_seconds: float) -> None:
     from aperture_db.migrations.records import mark_applied
     from aperture_db.migrations.report import MarkedMigrations
     from aperture_db.render.migrate import render_marked
 
     last_name = files.resolve_name(name)
     with run.connect() as conn:
-        marked = mark_applied(conn, [each for each in files.names if each <= last_name])
+        names = [each for each in files.names if each <= last_name]
+        marked = mark_applied(conn, names, lock_wait_seconds)
     run.show(MarkedMigrations(marked), render_marked)
 
 

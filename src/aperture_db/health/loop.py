@@ -12,7 +12,7 @@ import psycopg
 from psycopg import errors as pg
 
 from aperture_db.catalog import read_exclusive_locks
-from aperture_db.connection import Connection, set_local
+from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError, ConnectError
 from aperture_db.grants import grant_for
 from aperture_db.health.check import Check, NothingToCheckError, Outcome, SkippedError
@@ -28,6 +28,7 @@ from aperture_db.health.report import (
     decide,
 )
 from aperture_db.health.selection import Selection
+from aperture_db.parameters import set_local, timeout_parameter
 from aperture_db.settings import Target
 
 REACHABLE = "reachable"
@@ -145,8 +146,8 @@ def run_check(check: Check, context: Context, selection: Selection) -> Result:
         ):
             set_local(
                 context.conn,
-                statement_timeout=f"{timeout * 1000:.0f}ms",
-                lock_timeout=f"{min(LOCK_TIMEOUT_SECONDS, timeout / 2) * 1000:.0f}ms",
+                statement_timeout=timeout_parameter(timeout),
+                lock_timeout=timeout_parameter(min(LOCK_TIMEOUT_SECONDS, timeout / 2)),
             )
             outcome = check.look(context)
     except SkippedError as skipped:

@@ -84,7 +84,7 @@ def apply_files(
     failure rolls its file back and raises ApertureDbError; the files before it stay applied.
     BusyError when a lock was not obtained in `limits.lock_wait_seconds`.
     """
-    create_table(conn)
+    create_table(conn, limits.lock_wait_seconds)
     with BlockerWatch(target, limits.lock_timeout_seconds) as watch:
         runner = _Runner(conn, target, limits, watch)
         for applied_count, file in enumerate(files):

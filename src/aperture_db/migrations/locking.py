@@ -19,6 +19,7 @@ from aperture_db import sql
 from aperture_db.activity import Session
 from aperture_db.connection import Connection
 from aperture_db.errors import BusyError
+from aperture_db.parameters import timeout_parameter
 
 # Every runner of this tool uses this key: "aperture" in ASCII, which fits a bigint.
 LOCK_KEY = 0x6170657274757265
@@ -49,7 +50,7 @@ def locked_transaction(conn: Connection, limits: Limits) -> Iterator[int | None]
         cursor = psycopg.ClientCursor(conn).execute(
             sql.load("migrations/begin_file"),
             {
-                "lock_timeout": f"{limits.lock_timeout_seconds * 1000:.0f}ms",
+                "lock_timeout": timeout_parameter(limits.lock_timeout_seconds),
                 "check_interval": limits.connection_check_interval,
                 "lock_key": LOCK_KEY,
             },

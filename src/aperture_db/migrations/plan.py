@@ -10,7 +10,6 @@ from aperture_db.connection import Connection, is_pooled
 from aperture_db.migrations.checks import check_files, probe_syntax, refuse
 from aperture_db.migrations.directory import MigrationDirectory, MigrationFile
 from aperture_db.migrations.preconditions import (
-    connection_check_interval,
     require_known_version,
     require_writable_schema,
 )
@@ -20,6 +19,7 @@ from aperture_db.migrations.status import (
     read_environment,
     refuse_deviations,
 )
+from aperture_db.parameters import connection_check_interval
 from aperture_db.settings import Target
 
 

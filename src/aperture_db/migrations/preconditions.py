@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import psycopg
-
-from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.status import Environment, MigrationStatus
-
-CONNECTION_CHECK_INTERVAL = "1s"
 
 
 def require_writable_schema(environment: Environment, user: str) -> None:
@@ -50,20 +45,3 @@ def require_known_version(status: MigrationStatus) -> None:
             "aperture-db migrate --mark-applied NAME",
             code="untracked_schema",
         )
-
-
-def connection_check_interval(conn: Connection) -> str:
-    """How often the server shall look whether this client is still there.
-
-    One second frees a dead client's locks at once. 0 where the server's platform can't do it
-    (Windows), because setting more is an error there.
-    """
-    try:
-        with conn.transaction():
-            conn.execute(
-                "SELECT set_config('client_connection_check_interval', %s, true)",
-                [CONNECTION_CHECK_INTERVAL],
-            )
-    except psycopg.errors.InvalidParameterValue:
-        return "0"
-    return CONNECTION_CHECK_INTERVAL

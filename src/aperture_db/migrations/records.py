@@ -8,22 +8,23 @@ import psycopg
 
 from aperture_db import sql
 from aperture_db.connection import Connection
-from aperture_db.migrations.locking import LOCK_KEY
+from aperture_db.parameters import set_local, timeout_parameter
 
 
-def create_table(conn: Connection) -> None:
-    """Make aperture_migrations where it is missing. Needs CREATE on the schema then."""
+def create_table(conn: Connection, lock_timeout_seconds: float) -> None:
+    """Make aperture_migrations where it is missing. Needs CREATE on the schema then.
+
+    Raises LockNotAvailable when another session makes it and does not end its transaction.
+    """
     row = conn.execute("SELECT to_regclass('aperture_migrations') IS NULL").fetchone()
     if row != (True,):
         return
     try:
         with conn.transaction():
-            # Two sessions that create at the same moment could leave the winner with a sequence
-            # named aperture_migrations_id_seq1, so the runners of this tool take turns.
-            conn.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
+            set_local(conn, lock_timeout=timeout_parameter(lock_timeout_seconds))
             conn.execute(sql.load("migrations/create_table"))
     except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
-        # Aperture's own runner takes no lock, and IF NOT EXISTS is no protection against it.
+        # Another runner was faster by a moment.
         return
 
 
@@ -44,8 +45,14 @@ def is_recorded(conn: Connection, name: str) -> bool:
     return found.rowcount == 1
 
 
-def mark_applied(conn: Connection, names: Sequence[str]) -> tuple[str, ...]:
-    """Record files without running them, in one transaction; returns those that were new."""
-    create_table(conn)
+def mark_applied(
+    conn: Connection, names: Sequence[str], lock_timeout_seconds: float
+) -> tuple[str, ...]:
+    """Record files without running them, in one transaction; returns those that were new.
+
+    Raises LockNotAvailable when another session keeps aperture_migrations locked.
+    """
+    create_table(conn, lock_timeout_seconds)
     with conn.transaction():
+        set_local(conn, lock_timeout=timeout_parameter(lock_timeout_seconds))
         return tuple(name for name in names if record(conn, name))

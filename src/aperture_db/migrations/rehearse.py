@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 
 import psycopg
 
-from aperture_db import sql
 from aperture_db.activity import BlockerWatch, find_advisory_holders
 from aperture_db.connection import Connection
 from aperture_db.migrations.apply import GUARD_GONE_ERRORS, Applied, Event, Started, Waiting
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.failures import describe_failure, describe_not_atomic
 from aperture_db.migrations.locking import LOCK_KEY, Limits, Patience, locked_transaction
-from aperture_db.migrations.records import is_recorded, record
+from aperture_db.migrations.records import create_table, is_recorded, record
 from aperture_db.migrations.script import ScriptError, run_script
 from aperture_db.settings import Target
 
@@ -45,7 +44,7 @@ def _run_all(
 ) -> Iterator[Event]:
     with BlockerWatch(target, limits.lock_timeout_seconds) as watch:
         watch.start(pid)
-        conn.execute(sql.load("migrations/create_table"))
+        create_table(conn, limits.lock_timeout_seconds)
         for count, file in enumerate(file for file in files if file.in_transaction):
             yield Started(file.name)
             started = time.monotonic()

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from aperture_db import catalog
 from aperture_db.catalog import Table, TableSize
-from aperture_db.connection import Connection, set_local
+from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError
 from aperture_db.grants import quote_identifier
 from aperture_db.library import group_of
+from aperture_db.parameters import set_local
 from aperture_db.purge.counting import Counted, count_effects, count_obstacle
 from aperture_db.purge.possessions import Possessions
 from aperture_db.purge.report import Deletion, MissingPrivilege, Update, Way

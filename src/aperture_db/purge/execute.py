@@ -12,10 +12,10 @@ import psycopg
 
 from aperture_db import catalog
 from aperture_db import sql as queries
-from aperture_db.connection import Connection, connect, set_local
+from aperture_db.connection import Connection, connect
 from aperture_db.driver_errors import translate_query_error
 from aperture_db.errors import ApertureDbError
-from aperture_db.migrations.preconditions import connection_check_interval
+from aperture_db.parameters import connection_check_interval, set_local
 from aperture_db.purge.assess import Assessment
 from aperture_db.purge.events import Committed, Committing, Doing, Event, Phase, Purged
 from aperture_db.purge.locks import CONFLICTS, LockRefusedError, changed_meanwhile, describe_refusal

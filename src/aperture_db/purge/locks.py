@@ -15,6 +15,7 @@ from aperture_db.activity import find_lock_holders
 from aperture_db.catalog import Table
 from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError, BusyError
+from aperture_db.parameters import timeout_parameter
 from aperture_db.purge.selection import Selection
 
 
@@ -77,7 +78,7 @@ def take_locks(conn: Connection, locks: Sequence[TableLock], timeout_seconds: fl
     deadline = time.monotonic() + timeout_seconds
     for lock in locks:
         statement = sql.SQL(queries.load("purge/lock_table")).format(
-            timeout=lock_timeout_setting(deadline - time.monotonic()),
+            timeout=timeout_parameter(deadline - time.monotonic()),
             table=lock.table.identifier,
             mode=sql.SQL(lock.mode),
         )
@@ -102,11 +103,6 @@ def changed_meanwhile(names: Sequence[str]) -> ApertureDbError:
         next_step="look at the plan again, with --dry-run",
         code="changed_meanwhile",
     )
-
-
-def lock_timeout_setting(seconds: float) -> str:
-    """As lock_timeout takes it, where 0 would mean to wait for ever."""
-    return f"{max(seconds * 1000, 1):.0f}ms"
 
 
 def describe_refusal(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import psycopg
 
 from aperture_db import catalog
-from aperture_db.connection import Connection, set_local
+from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError
 from aperture_db.library import group_of
 from aperture_db.migrations.directory import read_directory
+from aperture_db.parameters import set_local, timeout_parameter
 from aperture_db.purge.assess import require_privileges
 from aperture_db.purge.execute import Work
-from aperture_db.purge.locks import READ_CONFLICTS, describe_refusal, lock_timeout_setting
+from aperture_db.purge.locks import READ_CONFLICTS, describe_refusal
 from aperture_db.purge.plan import plan
 from aperture_db.purge.rebuild import RebuildWork
 from aperture_db.purge.rebuild_plan import plan_rebuild
@@ -31,7 +32,7 @@ def make_plan(
     """
     try:
         with conn.transaction():
-            set_local(conn, lock_timeout=lock_timeout_setting(lock_timeout_seconds))
+            set_local(conn, lock_timeout=timeout_parameter(lock_timeout_seconds))
             if what is What.EVERYTHING:
                 return plan_rebuild(conn, read_directory(), options)
             return plan(conn, what, options)

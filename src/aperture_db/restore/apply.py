@@ -12,13 +12,13 @@ from psycopg import sql as identifiers
 from aperture_db.activity import BlockerWatch
 from aperture_db.backup.create import Backup, BackupMade, create
 from aperture_db.backup.snapshot import allow_long_transaction
-from aperture_db.connection import Connection, connect, require_session, set_local
+from aperture_db.connection import Connection, connect, require_session
 from aperture_db.dumps.contents import DumpedTable
 from aperture_db.dumps.events import Event, Phase, Progress, Warned
 from aperture_db.dumps.files import Purpose
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.grants import quote_identifier
-from aperture_db.migrations.preconditions import connection_check_interval
+from aperture_db.parameters import connection_check_interval, set_local, timeout_parameter
 from aperture_db.restore.compare import require_equal
 from aperture_db.restore.extensions import create_extensions
 from aperture_db.restore.objects import drop_statements, find_dependents, read_objects
@@ -93,7 +93,7 @@ def _prepare(conn: Connection, options: Options) -> None:
     allow_long_transaction(conn)
     set_local(
         conn,
-        lock_timeout=f"{options.lock_timeout_seconds * 1000:.0f}ms",
+        lock_timeout=timeout_parameter(options.lock_timeout_seconds),
         client_connection_check_interval=connection_check_interval(conn),
     )
 

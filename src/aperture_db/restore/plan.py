@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from psycopg.rows import class_row
 
 from aperture_db import catalog, sql
-from aperture_db.connection import Connection, set_local
+from aperture_db.connection import Connection
 from aperture_db.dumps.contents import MIGRATIONS_TABLE, DumpContents, DumpedTable
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.grants import quote_identifier
 from aperture_db.migrations.directory import bundled_directory
+from aperture_db.parameters import set_local, timeout_parameter
 from aperture_db.restore.extensions import check_extensions
 from aperture_db.restore.objects import (
     DatabaseObject,
@@ -96,7 +97,7 @@ def plan(
     """
     sessions = read_sessions(conn)
     with conn.transaction():
-        set_local(conn, lock_timeout=f"{lock_timeout_seconds * 1000:.0f}ms")
+        set_local(conn, lock_timeout=timeout_parameter(lock_timeout_seconds))
         server = _read_server(conn)
         require_no_prepared_transactions(conn)
         migrations = _read_migrations(conn)

@@ -19,7 +19,8 @@ from aperture_db.catalog import (
     readable_tables,
     visible_tables,
 )
-from aperture_db.connection import Connection, set_local
+from aperture_db.connection import Connection
+from aperture_db.parameters import set_local
 from aperture_db.stats.report import Unknown
 
 Report = TypeVar("Report")

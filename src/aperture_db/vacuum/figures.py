@@ -12,7 +12,8 @@ from psycopg.rows import class_row
 from aperture_db import sql
 from aperture_db.activity import Session
 from aperture_db.catalog import Table, TableSize, read_sizes
-from aperture_db.connection import Connection, set_local
+from aperture_db.connection import Connection
+from aperture_db.parameters import set_local
 from aperture_db.vacuum.report import Index, SnapshotHolder
 
 SIZE_LOCK_TIMEOUT = "200ms"
