@@ -83,14 +83,25 @@ def run(command: Sequence[str], environment: Mapping[str, str], stdin: str | Non
     return seconds
 
 
-def compare(
-    candidate: Callable[[], float], floor: Callable[[], float], rounds: int
-) -> tuple[float, float, float]:
-    """Medians of both in seconds, and the median of the ratios of neighbouring runs."""
-    candidate(), floor()  # warms caches up
-    pairs = [(candidate(), floor()) for _ in range(rounds)]
-    return (
-        statistics.median(first for first, _ in pairs),
-        statistics.median(second for _, second in pairs),
-        statistics.median(first / second for first, second in pairs),
-    )
+@dataclass(frozen=True)
+class Times:
+    """What the runs of one candidate took, in the order of the rounds."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median_seconds(self) -> float:
+        return statistics.median(self.seconds)
+
+    def ratio_to(self, other: Times) -> float:
+        """The median of the ratios of runs of the same round."""
+        return statistics.median(
+            ours / theirs for ours, theirs in zip(self.seconds, other.seconds, strict=True)
+        )
+
+
+def time_in_turns(candidates: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, Times]:
+    """Let each candidate, which returns its seconds, run once a round."""
+    taken = [[candidate() for candidate in candidates.values()] for _ in range(rounds)]
+    columns = zip(*taken, strict=True)
+    return {name: Times(column) for name, column in zip(candidates, columns, strict=True)}

@@ -1,17 +1,23 @@
-"""`migrate` on an empty database against one psql session that runs the same files.
+"""`migrate` on an empty database against one psql session and against dbmate, the same files.
 
     python -m bench.migrate [ROUNDS]
 
 The floor is a single psql: every file in its own transaction, with its record, and nothing else.
-The promise is a ratio of at most 2.0.
+The promise is a ratio of at most 2.0. dbmate is a peer that does the same job; it is measured where
+it is installed (npm install --global dbmate).
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.migrations.directory import read_directory
-from bench.harness import Server, compare, run, running_server
+from bench.harness import Server, Times, run, running_server, time_in_turns
 
 CREATE_RECORDS = """
 CREATE TABLE IF NOT EXISTS aperture_migrations (
@@ -42,15 +48,44 @@ def time_migrate(server: Server) -> float:
         )
 
 
-def main(rounds: int = 7) -> None:
+def write_for_dbmate(directory: Path) -> None:
+    """The bundled files, each under the line that dbmate wants to see."""
+    for file in read_directory().files:
+        (directory / file.name).write_text(f"-- migrate:up\n{file.text}", encoding="utf-8")
+
+
+def time_dbmate(server: Server, directory: Path) -> float:
+    with server.new_database() as conninfo:
+        part = conninfo_to_dict(conninfo)
+        url = "postgres://{user}:{password}@{host}:{port}/{dbname}?sslmode=disable".format(**part)
+        dbmate = ["dbmate", "--migrations-dir", str(directory), "--no-dump-schema", "migrate"]
+        return run(dbmate, {"DATABASE_URL": url})
+
+
+def measure(server: Server, rounds: int) -> dict[str, Times]:
     script = psql_script()
+    candidates = {
+        "aperture-db migrate": lambda: time_migrate(server),
+        "psql, one session": lambda: time_psql(server, script),
+    }
+    with tempfile.TemporaryDirectory() as name:
+        if shutil.which("dbmate"):
+            write_for_dbmate(Path(name))
+            candidates["dbmate migrate"] = lambda: time_dbmate(server, Path(name))
+        time_in_turns(candidates, 1)  # warms caches up
+        return time_in_turns(candidates, rounds)
+
+
+def main(rounds: int = 7) -> None:
     with running_server() as server:
-        ours, floor, ratio = compare(
-            lambda: time_migrate(server), lambda: time_psql(server, script), rounds
-        )
-    print(f"migrate, 114 files, empty database: {ours:.3f} s")
-    print(f"psql, one session, the same files:  {floor:.3f} s")
-    print(f"ratio: {ratio:.2f} (promised: at most 2.0)")
+        times = measure(server, rounds)
+    ours, floor, *_ = times.values()
+    print("114 files on an empty database")
+    for name, taken in times.items():
+        print(f"  {name:20} {taken.median_seconds:6.3f} s")
+    print(f"  migrate / psql:      {ours.ratio_to(floor):6.2f}   (promised: at most 2.0)")
+    if dbmate := times.get("dbmate migrate"):
+        print(f"  migrate / dbmate:    {ours.ratio_to(dbmate):6.2f}")
 
 
 if __name__ == "__main__":

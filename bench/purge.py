@@ -11,7 +11,6 @@ most half.
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +29,7 @@ from aperture_db.purge.scopes import Options
 from aperture_db.purge.what import What
 from aperture_db.sample import LARGE_SIZE, SampleSize, fill
 from aperture_db.settings import resolve_target
-from bench.harness import Server, running_server
+from bench.harness import Server, Times, running_server
 
 SIZES = (
     SampleSize(
@@ -147,18 +146,14 @@ def measure(server: Server, template: str, rounds: int) -> None:
         for name, candidate in candidates.items():
             with server.new_database(template) as conninfo:
                 timings[name].append(candidate(conninfo))
+    times = {name: Times(tuple(t.seconds for t in taken)) for name, taken in timings.items()}
     for name, taken in timings.items():
-        seconds = statistics.median(timing.seconds for timing in taken)
-        print(f"  {name:30} {seconds:7.2f} s   then {megabytes(taken[0].size_after_bytes)}")
-    everything, films, content, movies = timings.values()
-    print(f"  content / DELETEs of content:  {ratio(content, everything):.3f} (at most 0.100)")
-    print(f"  movies  / DELETEs of content:  {ratio(movies, everything):.3f} (at most 0.500)")
-    print(f"  movies  / DELETEs of films:    {ratio(movies, films):.3f}")
-
-
-def ratio(first: list[Timing], second: list[Timing]) -> float:
-    """The median of the ratios of runs that followed each other."""
-    return statistics.median(a.seconds / b.seconds for a, b in zip(first, second, strict=True))
+        left = megabytes(taken[0].size_after_bytes)
+        print(f"  {name:30} {times[name].median_seconds:7.2f} s   then {left}")
+    everything, films, content, movies = times.values()
+    print(f"  content / DELETEs of content:  {content.ratio_to(everything):.3f} (at most 0.100)")
+    print(f"  movies  / DELETEs of content:  {movies.ratio_to(everything):.3f} (at most 0.500)")
+    print(f"  movies  / DELETEs of films:    {movies.ratio_to(films):.3f}")
 
 
 def main(rounds: int = 3) -> None:

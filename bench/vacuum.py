@@ -8,13 +8,12 @@ Every run starts from a copy of the same database. The promise is that rebuildin
 
 from __future__ import annotations
 
-import statistics
 import sys
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from bench.harness import Server, run, running_server
+from bench.harness import Server, run, running_server, time_in_turns
 
 DIMENSIONS = 768
 # Enough for the graph, so that the build of the template does not become the benchmark.
@@ -52,17 +51,16 @@ def time_vacuum(server: Server, template: str, *options: str) -> float:
 def main(rows: int = 6000, rounds: int = 1) -> None:
     with running_server(SETTINGS) as server, server.new_database() as conninfo:
         template = prepare(conninfo, rows)
-        pairs = [
-            (time_vacuum(server, template, "--reindex-hnsw"), time_vacuum(server, template))
-            for _ in range(rounds)
-        ]
-    rebuilt = statistics.median(first for first, _ in pairs)
-    plain = statistics.median(second for _, second in pairs)
-    ratio = statistics.median(second / first for first, second in pairs)
+        candidates = {
+            "vacuum": lambda: time_vacuum(server, template),
+            "vacuum --reindex-hnsw": lambda: time_vacuum(server, template, "--reindex-hnsw"),
+        }
+        times = time_in_turns(candidates, rounds)
     print(f"{rows} x halfvec({DIMENSIONS}), HNSW, a quarter deleted")
-    print(f"vacuum --reindex-hnsw: {rebuilt:.1f} s")
-    print(f"vacuum:                {plain:.1f} s")
-    print(f"rebuilding is {ratio:.1f} times as fast (promised: faster)")
+    for name, taken in times.items():
+        print(f"  {name:22} {taken.median_seconds:6.1f} s")
+    plain, rebuilt = times.values()
+    print(f"  rebuilding is {plain.ratio_to(rebuilt):.1f} times as fast (promised: faster)")
 
 
 if __name__ == "__main__":

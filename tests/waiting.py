@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import psycopg
+
 TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 0.02
 
@@ -18,3 +20,13 @@ def wait_until(
         if time.monotonic() > deadline:
             raise AssertionError(f"after {timeout_seconds:g} s still not true: {what}")
         time.sleep(POLL_SECONDS)
+
+
+def waits_for_lock(conninfo: str) -> bool:
+    """Whether a session of this database waits for a lock; those of other tests do not count."""
+    with psycopg.connect(conninfo) as conn:
+        found = conn.execute(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() "
+            "AND wait_event_type = 'Lock'"
+        )
+        return found.rowcount > 0

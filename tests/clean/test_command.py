@@ -20,7 +20,7 @@ from tests.described import undescribed
 from tests.program import run_inside
 from tests.servers.roles import Rights
 from tests.terminal import run_at_terminal
-from tests.waiting import wait_until
+from tests.waiting import wait_until, waits_for_lock
 
 NewDatabase = Callable[[], str]
 
@@ -221,8 +221,7 @@ def test_sigterm_leaves_whole_batches(sample_database: NewDatabase) -> None:
             [*COMMAND, "clean", "--apply", "expired-sessions", "--confirm", PHRASE],
             env=environment(database), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        waits = "SELECT true FROM pg_locks WHERE NOT granted"
-        wait_until(lambda: conn.execute(waits).fetchone(), "the second batch waits")
+        wait_until(lambda: waits_for_lock(database), "the second batch waits")
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
         count = "SELECT count(*) FROM sessions WHERE expires_at < now()"

@@ -13,7 +13,7 @@ from aperture_db import sql
 from aperture_db.migrations.locking import LOCK_KEY
 from tests.cli import finish, run_cli, start_cli
 from tests.migrate.conftest import CREATE_THINGS, Directory, recorded, table_exists
-from tests.waiting import wait_until
+from tests.waiting import wait_until, waits_for_lock
 
 ALTER = "SELECT 1;\nALTER TABLE things ADD COLUMN name text;\n"
 
@@ -91,7 +91,7 @@ def test_a_runner_that_comes_second_to_the_record_table_leaves_no_second_sequenc
     with psycopg.connect(conninfo) as faster:
         faster.execute(sql.load("migrations/create_table"))
         runner = start_cli("migrate", "--dir", path, conninfo=conninfo)
-        wait_until(lambda: is_blocked(conninfo), "the runner waits for the table's name")
+        wait_until(lambda: waits_for_lock(conninfo), "the runner waits for the table's name")
     outcome = finish(runner)
     assert outcome.code == 0, outcome.err
     with psycopg.connect(conninfo) as conn:
@@ -163,16 +163,6 @@ def is_sleeping(conninfo: str) -> bool:
         found = conn.execute(
             "SELECT FROM pg_stat_activity WHERE datname = current_database() "
             "AND wait_event = 'PgSleep'"
-        )
-        return found.rowcount > 0
-
-
-def is_blocked(conninfo: str) -> bool:
-    """Whether a session waits for a lock."""
-    with psycopg.connect(conninfo) as conn:
-        found = conn.execute(
-            "SELECT FROM pg_stat_activity WHERE datname = current_database() "
-            "AND wait_event_type = 'Lock'"
         )
         return found.rowcount > 0
 

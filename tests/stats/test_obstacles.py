@@ -16,7 +16,7 @@ from aperture_db.stats.report import Count, Unknown
 from aperture_db.stats.tables import collect_tables
 from tests.servers.roles import Rights
 from tests.stats.conftest import Open
-from tests.waiting import wait_until
+from tests.waiting import wait_until, waits_for_lock
 
 MakeRole = Callable[[str, Rights], str]
 
@@ -183,11 +183,7 @@ def test_table_that_somebody_waits_to_lock(
         with psycopg.connect(conninfo, autocommit=True) as waiter:
             thread = threading.Thread(target=truncate_until_cancelled, args=[waiter])
             thread.start()
-            waits = "SELECT count(*) FROM pg_locks WHERE pid = %s AND NOT granted"
-            wait_until(
-                lambda: user.execute(waits, [backend_pid(waiter)]).fetchone() == (1,),
-                "TRUNCATE waits for the reader",
-            )
+            wait_until(lambda: waits_for_lock(conninfo), "TRUNCATE waits for the reader")
             try:
                 report = collect(reader(conninfo))
             finally:
@@ -205,15 +201,14 @@ def test_lock_that_ends_in_time_is_waited_for(
 ) -> None:
     conninfo = sample_database()
     monkeypatch.setattr("aperture_db.stats.inventory.LOCK_TIMEOUT", "30s")
-    holder, watcher = writer(conninfo), writer(conninfo)
+    holder = writer(conninfo)
     holder.execute("BEGIN; LOCK TABLE movies")
     reports: list[Count] = []
     thread = threading.Thread(
         target=lambda: reports.append(collect(reader(conninfo)).overview.movies)
     )
     thread.start()
-    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'movies'::regclass"
-    wait_until(lambda: watcher.execute(waits).fetchone() == (1,), "stats waits for the lock")
+    wait_until(lambda: waits_for_lock(conninfo), "stats waits for the lock")
     holder.execute("COMMIT")
     thread.join()
     assert reports[0].rows

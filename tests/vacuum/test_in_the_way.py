@@ -12,7 +12,7 @@ from tests.cli import finish, start_cli
 from tests.program import run_inside
 from tests.vacuum.filling import delete_quarter, slowed
 from tests.vacuum.test_vacuum import results
-from tests.waiting import wait_until
+from tests.waiting import wait_until, waits_for_lock
 
 OURS = "FROM pg_stat_progress_vacuum WHERE datname = current_database()"
 VACUUMS = f"SELECT count(*) {OURS}"
@@ -40,16 +40,12 @@ def test_readers_and_writers_are_not_in_the_way(used_database: str) -> None:
 
 
 def test_a_lock_that_goes_away_is_waited_for(used_database: str) -> None:
-    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'movies'::regclass"
-    with (
-        psycopg.connect(used_database) as holder,
-        psycopg.connect(used_database, autocommit=True) as conn,
-    ):
+    with psycopg.connect(used_database) as holder:
         holder.execute("LOCK TABLE movies IN SHARE MODE")
         pid = holder.info.backend_pid
 
         def let_go() -> None:
-            wait_until(lambda: conn.execute(waits).fetchone() == (1,), "vacuum waits")
+            wait_until(lambda: waits_for_lock(used_database), "vacuum waits")
             holder.rollback()
 
         releasing = threading.Thread(target=let_go)
