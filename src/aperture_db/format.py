@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -58,3 +60,9 @@ def format_time(moment: datetime) -> str:
 def plural(count: int, noun: str, plural_noun: str | None = None) -> str:
     """1 table, 2 tables, 0 series."""
     return f"{count:,} {noun if count == 1 else plural_noun or noun + 's'}"
+
+
+def vacuum_command(tables: Iterable[str], *options: str) -> str:
+    """As a shell takes it; `tables` are named as `vacuum --table` knows them."""
+    named = (word for table in tables for word in ("--table", table))
+    return shlex.join(["aperture-db", "vacuum", *options, *named])

@@ -11,6 +11,7 @@ import pytest
 from aperture_db import clean
 from aperture_db.clean import Kind
 from aperture_db.connection import connect
+from aperture_db.errors import ApertureDbError
 from aperture_db.settings import resolve_target
 from tests.clean.conftest import (
     apply,
@@ -211,3 +212,22 @@ def test_rows_that_come_meanwhile_are_not_truncated_away(sample_database: NewDat
             pass
         left = conn.execute("SELECT model FROM embeddings_384").fetchall()
     assert left == [("openrouter:new",)]
+
+
+def test_a_model_that_was_changed_meanwhile_loses_nothing(sample_database: NewDatabase) -> None:
+    """Between the plan and the deletion the model in use becomes the one that was stale."""
+    database = sample_database()
+    with connect(resolve_target(database, None, {})) as conn:
+        with conn.transaction():
+            plan = clean.collect(conn, [clean.Kind.STALE_EMBEDDINGS])
+        execute(
+            database,
+            "UPDATE system_settings SET value = "
+            """'{"embeddings": {"provider": "ollama", "model": "other"}}' """
+            "WHERE key = 'ai_config'",
+        )
+        before = read_contents(database)
+        with pytest.raises(ApertureDbError, match="was changed meanwhile"):
+            for _ in clean.apply(conn, plan, lock_timeout_seconds=5):
+                pass
+    assert gone(before, read_contents(database)) == {}

@@ -65,7 +65,7 @@ def collect(
     for kind in kinds:
         report = _obstacle(kind, scene, readable, database.role)
         reports.append(report or _measured(conn, kind, scene, limits))
-    return CleanReport(database.name, tuple(reports), limits)
+    return CleanReport(database.name, tuple(reports), limits, scene.active)
 
 
 def refuse_unknown(plan: CleanReport) -> None:

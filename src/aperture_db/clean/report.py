@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from aperture_db.clean.kinds import Kind, Limits
+from aperture_db.library import ActiveModel
 
 
 class Way(StrEnum):
@@ -55,6 +56,8 @@ class CleanReport:
     database: str
     kinds: tuple[KindReport, ...]
     limits: Limits
+    active_model: ActiveModel | None = field(default=None, metadata={"json": False})
+    """Of the embeddings that stay."""
 
     @property
     def rows(self) -> int:
