@@ -69,6 +69,14 @@ def test_nagios_tells_what_is_wrong(library: str) -> None:
     assert 'VALIDATE CONSTRAINT "odd / name";' in lines[4]
 
 
+def test_nagios_leaves_out_the_notes_beside_a_warning(migrated: str) -> None:
+    execute(migrated, "CREATE INDEX twice ON users (provider, provider_user_id)")
+    outcome = run_health(migrated, "--format", "nagios", "--only", "duplicate-indexes")
+    assert parse_nagios(outcome.out, outcome.code) == "WARNING"
+    assert outcome.out.count("warning duplicate-indexes: ") == 1
+    assert "Aperture's own" not in outcome.out
+
+
 @pytest.mark.parametrize("arguments", [[], ["--strict"]])
 def test_nagios_of_what_is_not_known(
     migrated: str, role_of: Callable[[str, str], str], arguments: list[str]

@@ -118,6 +118,11 @@ class Result:
     duration_seconds: float
 
     @property
+    def grave_findings(self) -> tuple[Finding, ...]:
+        """Those that make it a problem, without the notes beside them."""
+        return tuple(f for f in self.findings if f.status is not Status.INFO)
+
+    @property
     def is_unknown(self) -> bool:
         return self.skipped_because is not None and self.skipped_because.is_trouble
 

@@ -75,10 +75,9 @@ def _problem_lines(problems: Iterable[Result]) -> Iterator[RenderableType]:
             yield ""
         word = UNKNOWN if check.is_unknown else check.status.value
         yield Text.assemble((word, _style(check)), f"  {check.id}")
-        for finding in check.findings:
-            if finding.status in (check.status, Status.WARNING, Status.CRITICAL):
-                yield _indented(finding.reason, 1)
-                yield from _advice(finding.advice, 2)
+        for finding in check.grave_findings:
+            yield _indented(finding.reason, 1)
+            yield from _advice(finding.advice, 2)
 
 
 def _indented(text: str, level: int, style: str = "") -> RenderableType:

@@ -35,8 +35,8 @@ def _headline(report: HealthReport) -> str:
 
 def _details(report: HealthReport) -> Iterator[str]:
     for check in report.problems:
-        word = "unknown" if check.status is Status.SKIPPED else check.status.value
-        for finding in check.findings:
+        for finding in check.grave_findings:
+            word = "unknown" if finding.status is Status.SKIPPED else finding.status.value
             yield _clean(f"{word} {check.id}: {finding.reason}")
             for step in finding.advice:
                 yield _clean(f"  {step}")
