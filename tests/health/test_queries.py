@@ -7,9 +7,13 @@ import threading
 import psycopg
 import pytest
 
+from aperture_db.embedded import server_programs
 from aperture_db.health.checks import queries
 from tests.health.conftest import follow_advice, read_check, read_health
 from tests.health.test_sessions import idle_session
+from tests.servers.clusters import start_server
+from tests.servers.roles import drop_role, make_role
+from tests.servers.shared import SharedServers
 from tests.waiting import wait_until
 
 
@@ -65,6 +69,27 @@ def test_an_extension_without_its_library_measures_nothing(standby_conninfo: str
         "restart the server, which makes shared_preload_libraries take effect",
         "CREATE EXTENSION IF NOT EXISTS pg_stat_statements;",
     ]
+
+
+def test_loading_the_library_keeps_those_that_are_loaded(servers: SharedServers) -> None:
+    """Only roles that may read the setting can be told the whole of its new value."""
+    loaded = {"shared_preload_libraries": "auto_explain, passwordcheck"}
+    made = servers.get("preloading", lambda home: start_server(server_programs(), home, loaded))
+    server = made["conninfo"]
+    statement = read_check(server, "slow-statements")["advice"][0]
+    assert statement == (
+        "ALTER SYSTEM SET shared_preload_libraries = "
+        "'auto_explain', 'passwordcheck', 'pg_stat_statements';"
+    )
+    execute(server, statement)
+    reader = make_role(server, "none")
+    try:
+        assert read_check(reader, "slow-statements")["advice"][0] == (
+            "add pg_stat_statements to shared_preload_libraries in postgresql.conf, "
+            "and restart the server"
+        )
+    finally:
+        drop_role(server, reader)
 
 
 def test_an_index_of_a_cancelled_build_is_found(migrated: str) -> None:
@@ -176,4 +201,4 @@ def test_the_cache_hit_ratio_is_judged_once_enough_was_read(migrated: str) -> No
     )
     check = read_check(migrated, "cache-hit-ratio", "--warn", "cache-hit-ratio=100%")
     assert check["status"] == "warning"
-    assert check["advice"][0] == "ALTER SYSTEM SET shared_buffers = '256MB';"
+    assert check["advice"][0] == "ALTER SYSTEM SET shared_buffers = '512MB';"

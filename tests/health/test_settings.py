@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aperture_db.health.checks import settings
 from tests.health.conftest import follow_advice, read_check, read_health
@@ -19,17 +19,26 @@ def set_for_database(conninfo: str, setting: str, value: str) -> None:
 
 def test_sorts_that_spill_to_disk(migrated: str) -> None:
     before = read_health(migrated)
-    set_for_database(migrated, "work_mem", "'64kB'")
     execute(migrated, "SELECT i FROM generate_series(1, 200000) AS i ORDER BY random()")
     assert read_health(migrated).changed_since(before) == set()
     reading = read_health(migrated, "--warn", "work-mem=1MB")
     assert reading.changed_since(before) == {"work-mem"}
     check = reading["work-mem"]
-    assert "because they get 64.0 kB of memory each" in check["reason"]
+    assert "because they get 4.00 MB of memory each" in check["reason"]
     assert check["advice"] == [
         "ALTER SYSTEM SET work_mem = '16MB';",
         "SELECT pg_reload_conf();",
     ]
+
+
+def test_a_setting_is_changed_where_it_was_made(migrated: str) -> None:
+    """ALTER SYSTEM would not help against the value that the database has of its own."""
+    set_for_database(migrated, "work_mem", "'64kB'")
+    execute(migrated, "SELECT i FROM generate_series(1, 200000) AS i ORDER BY random()")
+    limits = ("--warn", "work-mem=1MB")
+    advice = read_check(migrated, "work-mem", *limits)["advice"]
+    name = conninfo_to_dict(migrated)["dbname"]
+    assert advice == [f"ALTER DATABASE \"{name}\" SET work_mem = '16MB';"]
 
 
 def test_an_hnsw_index_that_outgrows_maintenance_work_mem(migrated: str) -> None:
@@ -41,9 +50,10 @@ def test_an_hnsw_index_that_outgrows_maintenance_work_mem(migrated: str) -> None
     check = reading["maintenance-work-mem"]
     assert check["status"] == "info"
     assert check["value"] > 100
-    assert check["advice"][0] == "ALTER SYSTEM SET maintenance_work_mem = '64MB';"
     warned = read_check(migrated, "maintenance-work-mem", "--warn", "maintenance-work-mem=100%")
     assert warned["status"] == "warning"
+    follow_advice(migrated, check)
+    assert read_health(migrated).changed_since(before) == set()
 
 
 def test_small_buffers_for_a_large_database(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,3 +92,23 @@ def test_a_managed_service_gets_advice_that_works_there(migrated: str) -> None:
     assert check["advice"][0].startswith('ALTER DATABASE "test_')
     follow_advice(managed, check)
     assert read_check(managed, "maintenance-work-mem")["status"] == "ok"
+
+
+def test_a_managed_service_has_a_console_for_what_needs_a_restart(
+    migrated: str, postgres15: str
+) -> None:
+    def on_service(conninfo: str) -> str:
+        return make_conninfo(conninfo, host="mine.rds.amazonaws.com", hostaddr="127.0.0.1")
+
+    limits = ("--warn", "connections=0", "--warn", "cache-hit-ratio=100%")
+    reading = read_health(on_service(migrated), *limits)
+    steps = [step for check in reading.checks.values() for step in check["advice"]]
+    assert not any("ALTER SYSTEM" in step for step in steps)
+    more = reading["connections"]["advice"][-1]
+    assert more.startswith("set max_connections = ")
+    assert more.endswith(" in the service's console, or choose a larger instance")
+    statements = read_check(on_service(postgres15), "slow-statements")
+    assert statements["advice"][0] == (
+        "add pg_stat_statements to shared_preload_libraries in the service's console, "
+        "and restart the server"
+    )

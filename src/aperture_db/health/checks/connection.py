@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aperture_db.extensions.report import ADVISED_MAJOR
 from aperture_db.format import format_percent, format_seconds
 from aperture_db.grants import quote_identifier
+from aperture_db.health.changing import change_at_start, is_managed, reset
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
@@ -158,19 +159,13 @@ def writable(context: Context) -> Outcome:
 
 def _allow_writing(context: Context, row: Writability) -> tuple[str, ...]:
     setting = "default_transaction_read_only"
-    identity = context.identity()
-    database, role = quote_identifier(identity.database), quote_identifier(identity.role)
-    match row.source:
-        case "database":
-            return (f"ALTER DATABASE {database} RESET {setting};",)
-        case "user":
-            return (f"ALTER ROLE {role} RESET {setting};",)
-        case "database user":
-            return (f"ALTER ROLE {role} IN DATABASE {database} RESET {setting};",)
-        case "client":
-            return ("remove default_transaction_read_only from the connection string's options",)
-        case _:
-            return (f"ALTER SYSTEM SET {setting} = off;", "SELECT pg_reload_conf();")
+    if row.source == "client":
+        return (f"remove {setting} from the connection string's options",)
+    if statement := reset(context, setting):
+        return (statement,)
+    if is_managed(context):
+        return (f"give it more disk space, then set {setting} = off, in the service's console",)
+    return (f"ALTER SYSTEM SET {setting} = off;", "SELECT pg_reload_conf();")
 
 
 @dataclass(frozen=True)
@@ -205,16 +200,12 @@ def connections(context: Context) -> Outcome:
         f"{fullest.used} of the {fullest.available} connections of {fullest.place} "
         f"are in use ({format_percent(fullest.share)})"
     )
-    advice = (WHO_IS_CONNECTED, *_more_connections(fullest))
+    advice = (WHO_IS_CONNECTED, *_more_connections(context, fullest))
     return Outcome(summary, percent, (Finding(status, reason, advice),))
 
 
-def _more_connections(usage: Usage) -> tuple[str, ...]:
+def _more_connections(context: Context, usage: Usage) -> tuple[str, ...]:
     kind, _, name = usage.place.partition(" ")
     if kind in ("database", "role"):
         return (f"ALTER {kind.upper()} {quote_identifier(name)} CONNECTION LIMIT -1;",)
-    wanted = max(100, usage.available * 2)
-    return (
-        f"ALTER SYSTEM SET max_connections = {wanted};",
-        "restart the server, which makes max_connections take effect",
-    )
+    return change_at_start(context, "max_connections", str(max(100, usage.available * 2)))

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from aperture_db.format import format_time
 from aperture_db.grants import quote_identifier
+from aperture_db.health.changing import is_managed
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status
@@ -106,7 +107,9 @@ class ChecksumFailures:
 def checksums(context: Context) -> Outcome:
     if context.settings("data_checksums")["data_checksums"] != "on":
         reason = "the server keeps no checksums, so a failing disk would go unnoticed"
-        advice = ("stop the server, and run: pg_checksums --enable -D <data directory>",)
+        advice: tuple[str, ...] = ()
+        if not is_managed(context):
+            advice = ("stop the server, and run: pg_checksums --enable -D <data directory>",)
         return Outcome("off", None, (Finding(Status.INFO, reason, advice),))
     failed = context.rows("checksums", ChecksumFailures)
     findings = tuple(

@@ -9,6 +9,7 @@ from psycopg import sql
 from aperture_db import library
 from aperture_db.format import format_bytes, format_percent, format_seconds, plural
 from aperture_db.grants import quote_identifier
+from aperture_db.health.changing import change_at_start, enlarge_shared_buffers, is_managed
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
@@ -65,7 +66,8 @@ def slow_statements(context: Context) -> Outcome:
     extension = context.row("statements_extension", StatementsExtension)
     assert extension is not None
     if extension.schema is None or not extension.is_loaded:
-        return Outcome("not measured: no pg_stat_statements", None, (_not_measured(extension),))
+        finding = _not_measured(context, extension)
+        return Outcome("not measured: no pg_stat_statements", None, (finding,))
     need_other_sessions(context)
     schema = sql.Identifier(extension.schema)
     statements = context.rows("slow_statements", Statement, {"min_calls": MIN_CALLS}, schema=schema)
@@ -81,17 +83,27 @@ def slow_statements(context: Context) -> Outcome:
     return Outcome(f"the slowest takes {shown}", slowest, findings)
 
 
-def _not_measured(extension: StatementsExtension) -> Finding:
-    advice = ["CREATE EXTENSION IF NOT EXISTS pg_stat_statements;"]
-    reason = "pg_stat_statements is not installed in this database"
-    if not extension.is_loaded:
+def _not_measured(context: Context, extension: StatementsExtension) -> Finding:
+    create: tuple[str, ...] = ()
+    if extension.schema is None:
+        create = ("CREATE EXTENSION IF NOT EXISTS pg_stat_statements;",)
+    if extension.is_loaded:
+        reason, advice = "pg_stat_statements is not installed in this database", create
+    else:
         reason = "the server does not load pg_stat_statements"
-        advice = [
-            "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements';",
-            "restart the server, which makes shared_preload_libraries take effect",
-            *(advice if extension.schema is None else []),
-        ]
-    return Finding(Status.INFO, f"{reason}, so slow statements stay unknown", tuple(advice))
+        advice = (*_load_library(context), *create)
+    return Finding(Status.INFO, f"{reason}, so slow statements stay unknown", advice)
+
+
+def _load_library(context: Context) -> tuple[str, ...]:
+    """The libraries that the server loads already stay; only some roles may see which."""
+    name, library = "shared_preload_libraries", "pg_stat_statements"
+    loaded = context.settings(name).get(name)
+    if loaded is None or is_managed(context):
+        where = "in the service's console" if is_managed(context) else "in postgresql.conf"
+        return (f"add {library} to {name} {where}, and restart the server",)
+    names = [word.strip().strip('"') for word in loaded.split(",") if word.strip()]
+    return change_at_start(context, name, ", ".join(f"'{each}'" for each in [*names, library]))
 
 
 def _slow(context: Context, statement: Statement, status: Status, schema: str) -> Finding:
@@ -138,11 +150,7 @@ def cache_hit_ratio(context: Context) -> Outcome:
         f"only {format_percent(share)} of what queries need is in shared_buffers "
         f"({format_bytes(row.shared_buffers_bytes)})"
     )
-    wanted = max(row.shared_buffers_bytes * 2, 256 << 20) >> 20
-    advice = (
-        f"ALTER SYSTEM SET shared_buffers = '{wanted}MB';",
-        "restart the server, which makes shared_buffers take effect",
-    )
+    advice = enlarge_shared_buffers(context, row.shared_buffers_bytes)
     return Outcome(format_percent(share), percent, (Finding(status, reason, advice),))
 
 

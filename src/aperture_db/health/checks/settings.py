@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aperture_db import extensions
 from aperture_db.format import format_bytes, plural
-from aperture_db.grants import quote_identifier
+from aperture_db.health.changing import change, enlarge_shared_buffers, is_managed, megabytes
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import counted_days
-from aperture_db.hosting import MANAGED
 
 MIB = 1 << 20
 ADVISED_WORK_MEM = 16 * MIB
@@ -19,27 +17,7 @@ MAX_WORK_MEM = 64 * MIB
 # What an HNSW build wants, tried with pgvector 0.8: 1.15 times the index's size.
 HNSW_BUILD_FACTOR = 1.15
 DEFAULT_SHARED_BUFFERS = 128 * MIB
-# PostgreSQL's manual advises a quarter of the memory, which the server does not tell; this much
-# fits every machine that holds such a database.
-ADVISED_SHARED_BUFFERS = 512 * MIB
 LARGE_DATABASE = 1 << 30
-
-
-def set_parameter(context: Context, name: str, size_bytes: int) -> tuple[str, ...]:
-    """The statements that change a setting of memory which needs no restart."""
-    value = f"'{round(size_bytes / MIB)}MB'"
-    if _is_managed(context):
-        database = quote_identifier(context.identity().database)
-        return (f"ALTER DATABASE {database} SET {name} = {value};",)
-    return (f"ALTER SYSTEM SET {name} = {value};", "SELECT pg_reload_conf();")
-
-
-def _is_managed(context: Context) -> bool:
-    """Whether the server belongs to a service, which does not let anyone ALTER SYSTEM."""
-    if context.shared.place is None:
-        report = extensions.collect(context.conn, context.target.host)
-        context.shared.place = report.server.place
-    return context.shared.place in MANAGED
 
 
 @dataclass(frozen=True)
@@ -76,7 +54,7 @@ def work_mem(context: Context) -> Outcome:
     wanted = min(max(row.work_mem_bytes * 2, ADVISED_WORK_MEM), MAX_WORK_MEM)
     if wanted <= row.work_mem_bytes:
         return Outcome(summary, per_day, (Finding(status, reason),))
-    advice = set_parameter(context, "work_mem", wanted)
+    advice = change(context, "work_mem", megabytes(wanted))
     return Outcome(summary, per_day, (Finding(status, reason, advice),))
 
 
@@ -117,7 +95,7 @@ def maintenance_work_mem(context: Context) -> Outcome:
     finding = Finding(
         Status.INFO if judged is Status.OK else judged,
         reason,
-        set_parameter(context, "maintenance_work_mem", advised),
+        change(context, "maintenance_work_mem", megabytes(advised)),
         object=index.name,
     )
     return Outcome(summary, percent, (finding,))
@@ -147,14 +125,7 @@ def shared_buffers(context: Context) -> Outcome:
     if not is_small or (row.database_bytes or 0) < LARGE_DATABASE:
         return Outcome(summary, row.shared_buffers_bytes)
     reason = f"{summary} for a database of {format_bytes(row.database_bytes or 0)}"
-    advice: tuple[str, ...]
-    if _is_managed(context):
-        advice = ("set shared_buffers in the service's console, or choose a larger instance",)
-    else:
-        advice = (
-            f"ALTER SYSTEM SET shared_buffers = '{ADVISED_SHARED_BUFFERS // MIB}MB';",
-            "restart the server, which makes shared_buffers take effect",
-        )
+    advice = enlarge_shared_buffers(context, row.shared_buffers_bytes)
     finding = Finding(Status.INFO, reason, advice)
     return Outcome(summary, row.shared_buffers_bytes, (finding,))
 
@@ -198,6 +169,6 @@ def autovacuum(context: Context) -> Outcome:
 
 
 def _switch_on(context: Context, name: str) -> tuple[str, ...]:
-    if _is_managed(context):
+    if is_managed(context):
         return (f"set {name} = on in the service's console",)
     return (f"ALTER SYSTEM SET {name} = on;", "SELECT pg_reload_conf();")
