@@ -101,7 +101,7 @@ def test_stale_rows_between_active_ones_want_a_rebuilt_index(sample_database: Ne
     execute(database, SEEDS[Kind.STALE_EMBEDDINGS])
     outcome = apply(database, "stale-embeddings", "--json")
     assert outcome.envelope["data"]["next_steps"] == [
-        "aperture-db vacuum --table embeddings_256 --reindex-hnsw"
+        "aperture-db vacuum --reindex-hnsw --table embeddings_256"
     ]
 
 

@@ -42,7 +42,7 @@ def test_dead_rows_of_a_table_with_hnsw(migrated: str) -> None:
     check = reading["dead-rows"]
     assert check["status"] == "warning"
     assert check["reason"].startswith("embeddings_256 has 100 dead rows, 16.7 % of all")
-    assert check["advice"] == ["aperture-db vacuum --table embeddings_256 --reindex-hnsw"]
+    assert check["advice"] == ["aperture-db vacuum --reindex-hnsw --table embeddings_256"]
     follow_advice(migrated, check)
     execute(migrated, "SELECT pg_stat_force_next_flush()")
     assert read_health(migrated).changed_since(before) == set()
@@ -87,7 +87,7 @@ def test_bloat_where_pgstattuple_tells(
     assert reading.changed_since(before) == {"bloat"}
     check = reading["bloat"]
     assert check["status"] == "warning"
-    assert check["advice"] == ["aperture-db vacuum --table pages --full"]
+    assert check["advice"] == ["aperture-db vacuum --full --table pages"]
     role = role_of(migrated, "read")
     skipped = read_check(role, "bloat")
     assert (skipped["status"], skipped["skipped_because"]) == ("skipped", "privilege")
@@ -166,3 +166,24 @@ def test_embeddings_that_nothing_reads(migrated: str) -> None:
     assert stale["stale-embeddings"]["advice"] == ["aperture-db clean --apply stale-embeddings"]
     follow_advice(migrated, stale["stale-embeddings"])
     assert read_check(migrated, "stale-embeddings")["status"] == "ok"
+
+
+def test_a_table_with_an_odd_name_in_another_schema_can_be_vacuumed_as_advised(
+    migrated: str,
+) -> None:
+    execute(
+        migrated,
+        'CREATE SCHEMA "My own"',
+        """CREATE TABLE "My own"."it's $odd" AS
+        SELECT i AS id, ARRAY[i, 1, 2]::real[]::halfvec(3) AS spot
+        FROM generate_series(1, 1000) AS i""",
+        """CREATE INDEX ON "My own"."it's $odd" USING hnsw (spot halfvec_l2_ops)""",
+        """VACUUM ANALYZE "My own"."it's $odd" """,
+        """DELETE FROM "My own"."it's $odd" WHERE id <= 200""",
+        "SELECT pg_stat_force_next_flush()",
+    )
+    check = read_check(migrated, "dead-rows")
+    assert check["findings"][0]["object"] == "it's $odd"
+    follow_advice(migrated, check)
+    execute(migrated, "SELECT pg_stat_force_next_flush()")
+    assert read_check(migrated, "dead-rows")["status"] == "ok"

@@ -34,7 +34,7 @@ FINDINGS = {
             Status.WARNING,
             "embeddings_768 has 1,200 dead rows, 9.1 % of all; "
              "its HNSW index finds less than it should",
-            ("aperture-db vacuum --table embeddings_768 --reindex-hnsw",),
+            ("aperture-db vacuum --reindex-hnsw --table embeddings_768",),
             "embeddings_768",
         ),
         Finding(

@@ -24,7 +24,7 @@ def test_the_faster_way_is_offered(embedded_database: str) -> None:
     assert offer in planned.out
     done = run_inside("vacuum", "--table", "embeddings_256", database=embedded_database)
     assert done.code == 0
-    assert "25.0 % of its rows are dead" in done.err
+    assert "25.0 % of embeddings_256 is dead" in done.err
     assert offer in done.err
     again = run_inside("vacuum", "--dry-run", database=embedded_database)
     assert offer not in again.out

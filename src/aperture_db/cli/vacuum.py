@@ -110,12 +110,11 @@ def _full_question(planned: VacuumPlan) -> str:
 
 def _vacuum(run: Run, conn: Connection, planned: VacuumPlan, lock_timeout: float) -> None:
     from aperture_db.cli.vacuum_log import VacuumLog, error_of, tell_old_snapshots
-    from aperture_db.render.vacuum import offer_of, render_report
+    from aperture_db.render.vacuum import render_offers, render_report
     from aperture_db.vacuum import vacuum_tables
 
-    for table in planned.tables:
-        if table.name in planned.offers:
-            run.say(f"hint: {offer_of(table)}", "info")
+    for line in () if run.options.quiet else render_offers(planned):
+        run.err.print(line, crop=False)
     log = VacuumLog(run, planned)
     events = vacuum_tables(conn, run.target, planned, lock_timeout)
     with run.narrator() as narrator, closing(events):

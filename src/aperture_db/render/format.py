@@ -7,6 +7,7 @@ from aperture_db.format import (
     format_seconds,
     format_time,
     plural,
+    vacuum_command,
 )
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "format_seconds",
     "format_time",
     "plural",
+    "vacuum_command",
 ]

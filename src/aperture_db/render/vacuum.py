@@ -13,7 +13,9 @@ from aperture_db.render.format import (
     format_percent,
     format_seconds,
     plural,
+    vacuum_command,
 )
+from aperture_db.render.lines import unbroken
 from aperture_db.render.table import NOTHING, make_table
 from aperture_db.vacuum.report import (
     Figures,
@@ -58,20 +60,19 @@ def render_plan(plan: VacuumPlan) -> RenderableType:
     total = sum(planned.before.total_bytes or 0 for planned in doable)
     count = plural(len(doable), "table")
     summary = Text(f"{count}, {format_bytes(total)}, would be {DEEDS[plan.mode]}.")
-    return Group(table, Text(), summary, *map(Text, _offers(plan)))
+    return Group(table, Text(), summary, *render_offers(plan))
 
 
-def _offers(plan: VacuumPlan) -> Iterator[str]:
-    yield from (offer_of(table) for table in plan.tables if table.name in plan.offers)
-
-
-def offer_of(table: PlannedTable) -> str:
-    """The faster way for a table with an HNSW index and many dead rows."""
-    return (
-        f"{table.name}: {format_percent(table.dead_share)} of its rows are dead, and VACUUM is "
-        "slow on its HNSW index. Faster: "
-        f"aperture-db vacuum --reindex-hnsw --table {table.name}"
-    )
+def render_offers(plan: VacuumPlan) -> Iterator[RenderableType]:
+    """The faster way for tables with an HNSW index and many dead rows."""
+    for table in plan.tables:
+        if table.name in plan.offers:
+            share = format_percent(table.dead_share)
+            yield Text(
+                f"hint: {share} of {table.name} is dead, and VACUUM is slow on its HNSW index",
+                style="info",
+            )
+            yield unbroken(f"next: {vacuum_command([table.name], '--reindex-hnsw')}")
 
 
 def _what(table: PlannedTable, mode: Mode) -> Text:

@@ -12,6 +12,7 @@ from psycopg import errors as pg
 from aperture_db.activity import Session
 from aperture_db.connection import Connection
 from aperture_db.driver_errors import translate_query_error
+from aperture_db.format import vacuum_command
 from aperture_db.grants import quote_identifier
 from aperture_db.settings import Target
 from aperture_db.vacuum.figures import find_lock_holders, find_snapshot_holders
@@ -33,7 +34,7 @@ GONE = Verdict(Outcome.GONE, "it was dropped meanwhile")
 
 def locked(table: PlannedTable, sessions: Sequence[Session]) -> Verdict:
     """For a table on which others hold locks."""
-    again = f"aperture-db vacuum --table {table.name}"
+    again = vacuum_command([table.name])
     if not sessions:
         return Verdict(Outcome.SKIPPED, "another session holds a lock on it", again)
     ends = " ".join(f"SELECT pg_terminate_backend({session.pid});" for session in sessions)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from aperture_db.format import format_bytes, format_percent
+from aperture_db.format import format_bytes, format_percent, vacuum_command
 from aperture_db.grants import quote_identifier
 from aperture_db.health.check import Outcome, SkippedError, check
 from aperture_db.health.context import Context
@@ -30,6 +30,8 @@ class DeadRows:
     name: str
     """As SQL writes it."""
     table_name: str
+    vacuum_name: str
+    """As `vacuum --table` knows it."""
     live_rows: int
     dead_rows: int
     autovacuum_rows: float
@@ -79,7 +81,7 @@ def _dead(table: DeadRows, status: Status) -> Finding:
         return Finding(Status.INFO, reason, object=table.table_name)
     if table.has_hnsw:
         reason += "; its HNSW index finds less than it should"
-        advice = f"aperture-db vacuum --table {table.table_name} --reindex-hnsw"
+        advice = vacuum_command([table.vacuum_name], "--reindex-hnsw")
     else:
         advice = f"VACUUM (ANALYZE) {table.name};"
     return Finding(status, reason, (advice,), object=table.table_name)
@@ -99,6 +101,7 @@ class Bloat:
 
     name: str
     table_name: str
+    vacuum_name: str
     size_bytes: int
     free_bytes: int
 
@@ -139,7 +142,7 @@ def bloat(context: Context) -> Outcome:
             status,
             f"{format_bytes(table.free_bytes)} of {table.name}'s "
             f"{format_bytes(table.size_bytes)} hold nothing; only new rows of its own use them",
-            (f"aperture-db vacuum --table {table.table_name} --full",),
+            (vacuum_command([table.vacuum_name], "--full"),),
             object=table.table_name,
         )
         for table in large

@@ -3,10 +3,17 @@
 SELECT
     large.name,
     large.table_name,
+    large.vacuum_name,
     sum(a.table_len)::bigint AS size_bytes,
     sum(a.approx_free_space)::bigint AS free_bytes
 FROM (
-    SELECT c.oid, c.reltoastrelid, c.oid::regclass::text AS name, c.relname::text AS table_name
+    SELECT
+        c.oid,
+        c.reltoastrelid,
+        c.oid::regclass::text AS name,
+        c.relname::text AS table_name,
+        CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE n.nspname || '.' END || c.relname
+            AS vacuum_name
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'm')
@@ -19,5 +26,5 @@ FROM (
 CROSS JOIN LATERAL unnest(ARRAY[large.oid, nullif(large.reltoastrelid, 0)]) AS relation (oid)
 CROSS JOIN LATERAL {schema}.pgstattuple_approx(relation.oid) AS a
 WHERE relation.oid IS NOT NULL
-GROUP BY large.oid, large.name, large.table_name
+GROUP BY large.oid, large.name, large.table_name, large.vacuum_name
 ORDER BY free_bytes DESC

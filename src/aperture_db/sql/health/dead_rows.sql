@@ -4,6 +4,8 @@
 SELECT
     c.oid::regclass::text AS name,
     c.relname::text AS table_name,
+    CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE s.schemaname || '.' END || c.relname
+        AS vacuum_name,
     s.n_live_tup AS live_rows,
     s.n_dead_tup AS dead_rows,
     least(
