@@ -15,7 +15,7 @@ from aperture_db.health import (
     Verdict,
 )
 from aperture_db.health.report import decide
-from aperture_db.render.health import render_health, render_problems
+from aperture_db.render.health import render_health, render_problems, render_watched
 from tests.described import undescribed
 from tests.snapshot import rendered
 
@@ -98,6 +98,10 @@ ALL = make_report("latency", "connections", "idle-in-transaction", "blocked-quer
 
 def test_what_is_wrong_stands_below(snapshot: Callable[[str, str], None]) -> None:
     snapshot("health/problems", rendered(render_health(ALL)))
+
+
+def test_watching_shows_what_matters_first(snapshot: Callable[[str, str], None]) -> None:
+    snapshot("health/watched", rendered(render_watched(ALL)))
 
 
 def test_verbose_tells_what_is_good_to_know(snapshot: Callable[[str, str], None]) -> None:

@@ -191,13 +191,13 @@ def _watch(
     run: Run, selection: Selection, seconds: float, form: Format, output: Path | None
 ) -> int:
     """Check again and again, each time through a new connection: an outage is a state, too."""
-    from aperture_db.render.health import render_health
+    from aperture_db.render.health import render_watched
 
     verbose = run.options.verbose > 0
     read = partial(_read, run, selection)
     if form in (Format.TABLE, Format.JSON):
         require_watchable(run)
-        return watch(run, seconds, read, lambda new, _first: render_health(new, verbose=verbose))
+        return watch(run, seconds, read, lambda new, _first: render_watched(new, verbose=verbose))
     if output is None:
         raise UsageError(
             f"--watch does not go with --format {form}",

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aperture_db.health.report import Area, HealthReport, Result, Status, Verdict
-from aperture_db.render.format import plural
+from aperture_db.render.format import format_time, plural
 from aperture_db.render.lines import unbroken
 
 INDENT = "  "
@@ -25,11 +25,28 @@ def render_health(report: HealthReport, *, verbose: bool = False) -> RenderableT
     return Group(*_parts(report, verbose=verbose))
 
 
+def render_watched(report: HealthReport, *, verbose: bool = False) -> RenderableType:
+    """The same from the other end: what matters stays on a screen that is too low for all."""
+    moment = Text(format_time(report.checked_at), style="muted")
+    parts: list[RenderableType] = [_summary(report), moment, ""]
+    if report.problems:
+        parts += [render_problems(report), ""]
+    return Group(*parts, _table(report), *_remarks(report, verbose=verbose))
+
+
 def _parts(report: HealthReport, *, verbose: bool) -> Iterator[RenderableType]:
     yield _table(report)
     if report.problems:
         yield ""
         yield render_problems(report)
+    yield from _remarks(report, verbose=verbose)
+    yield ""
+    yield _summary(report)
+    if report.with_status(Status.INFO) and not verbose:
+        yield Text("What the notes (info) mean: aperture-db health -v", style="muted")
+
+
+def _remarks(report: HealthReport, *, verbose: bool) -> Iterator[RenderableType]:
     skipped = [c for c in report.with_status(Status.SKIPPED) if c not in report.problems]
     if skipped:
         yield ""
@@ -38,10 +55,6 @@ def _parts(report: HealthReport, *, verbose: bool) -> Iterator[RenderableType]:
     if notes and verbose:
         yield ""
         yield from _notes(notes)
-    yield ""
-    yield _summary(report)
-    if notes and not verbose:
-        yield Text("What the notes (info) mean: aperture-db health -v", style="muted")
 
 
 def _table(report: HealthReport) -> Table:
