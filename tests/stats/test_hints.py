@@ -220,7 +220,7 @@ def test_model_was_changed(admin: Connection, report: Report) -> None:
     assert movies.next == "in Aperture, run generate-movie-embeddings"
     assert series.next == episodes.next == "in Aperture, run generate-series-embeddings"
     assert stale.message == "350 embeddings are stale"
-    assert stale.next == "aperture-db clean"
+    assert stale.next == "aperture-db clean --apply stale-embeddings"
 
 
 def test_no_model(admin: Connection, report: Report) -> None:
@@ -235,6 +235,7 @@ def test_legacy_embeddings(admin: Connection, report: Report) -> None:
     hint = only_hint(report())
     assert hint.id == "legacy_embeddings"
     assert hint.message == "300 embeddings are in *_legacy tables"
+    assert hint.next == "aperture-db clean --apply legacy-embeddings"
     admin.execute("DROP TABLE embeddings_legacy, series_embeddings_legacy")
     assert report().hints == ()
 

@@ -161,7 +161,7 @@ def _hints_about_unused(embeddings: Embeddings) -> Iterator[Hint]:
             True,
             f"{mark}{stale:,} embeddings are stale",
             f"they are not of the active model {embeddings.active_model}, so nothing reads them",
-            "aperture-db clean",
+            "aperture-db clean --apply stale-embeddings",
         )
     if legacy := embeddings.rows_in(EmbeddingState.LEGACY):
         yield Hint(
@@ -169,7 +169,7 @@ def _hints_about_unused(embeddings: Embeddings) -> Iterator[Hint]:
             True,
             f"{mark}{legacy:,} embeddings are in *_legacy tables",
             "migration 0078 copied them to the tables in use; nothing reads them",
-            "aperture-db clean",
+            "aperture-db clean --apply legacy-embeddings",
         )
 
 
