@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -56,14 +56,38 @@ def find_advisory_holders(conn: Connection, lock_key: int) -> tuple[Session, ...
     return tuple(cursor.execute(sql.load("activity/advisory_holders"), {"lock_key": lock_key}))
 
 
+def find_sessions(conn: Connection, pids: Sequence[int]) -> dict[int, Session]:
+    """Those of these server processes that are still there, by pid."""
+    cursor = conn.cursor(row_factory=class_row(Session))
+    rows = cursor.execute(sql.load("activity/sessions_by_pid"), {"pids": list(pids)})
+    return {session.pid: session for session in rows}
+
+
 def find_lock_holders(
     conn: Connection, oids: Sequence[int], modes: Sequence[str]
 ) -> tuple[Session, ...]:
     """The sessions that hold one of the lock `modes` (as pg_locks names them) on one of the
     tables, then those that queue for one."""
-    cursor = conn.cursor(row_factory=class_row(Session))
+    held = _read_lock_holders(conn, oids, modes)
+    return tuple({session.pid: session for _oid, session in held}.values())
+
+
+def find_lock_holders_by_table(
+    conn: Connection, oids: Sequence[int], modes: Sequence[str]
+) -> dict[int, tuple[Session, ...]]:
+    """The same by the table's oid."""
+    holders: dict[int, tuple[Session, ...]] = {}
+    for oid, session in _read_lock_holders(conn, oids, modes):
+        holders[oid] = (*holders.get(oid, ()), session)
+    return holders
+
+
+def _read_lock_holders(
+    conn: Connection, oids: Sequence[int], modes: Sequence[str]
+) -> Iterator[tuple[int, Session]]:
     parameters = {"oids": list(oids), "modes": list(modes)}
-    return tuple(cursor.execute(sql.load("activity/lock_holders"), parameters))
+    for oid, *session in conn.execute(sql.load("activity/lock_holders"), parameters):
+        yield oid, Session(*session)
 
 
 def find_other_sessions(conn: Connection) -> tuple[Session, ...]:

@@ -58,6 +58,50 @@ def test_a_lock_that_goes_away_is_waited_for(used_database: str) -> None:
     assert f"movies: waiting for its lock, held by pid {pid}" in outcome.err
 
 
+def test_a_table_that_is_dropped_meanwhile_is_no_failure(used_database: str) -> None:
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = %s"
+    with psycopg.connect(used_database, autocommit=True) as conn:
+        conn.execute("CREATE TABLE notes AS SELECT 1 AS id")
+        (oid,) = conn.execute("SELECT 'notes'::regclass::oid").fetchone() or (0,)
+        with psycopg.connect(used_database) as holder:
+            holder.execute("DROP TABLE notes")
+
+            def drop() -> None:
+                wait_until(lambda: conn.execute(waits, [oid]).fetchone() == (1,), "vacuum waits")
+                holder.commit()
+
+            dropping = threading.Thread(target=drop)
+            dropping.start()
+            outcome = run_inside("vacuum", "--table", "notes", "--json", database=used_database)
+            dropping.join()
+    assert outcome.code == 0, outcome.err
+    assert results(outcome)["notes"]["outcome"] == "gone"
+    assert results(outcome)["notes"]["reason"] == "it was dropped meanwhile"
+
+
+def test_who_queues_for_a_lock_is_named_too(used_database: str) -> None:
+    """A reader alone is not in the way, but a lock that waits for the reader is."""
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = %s"
+    with (
+        psycopg.connect(used_database) as reader,
+        psycopg.connect(used_database, application_name="patient") as altering,
+        psycopg.connect(used_database, autocommit=True) as conn,
+    ):
+        reader.execute("SELECT FROM movies LIMIT 1")
+        pid = altering.info.backend_pid
+        lock = "LOCK TABLE movies IN ACCESS EXCLUSIVE MODE"
+        waiting = threading.Thread(target=lambda: altering.execute(lock))
+        waiting.start()
+        wait_until(lambda: conn.execute(waits, [pid]).fetchone() == (1,), "the lock waits")
+        outcome = run_inside(
+            "vacuum", "--table", "movies", "--lock-timeout", "300ms", database=used_database
+        )
+        reader.rollback()
+        waiting.join()
+    assert outcome.code == 1
+    assert f"pid {pid}, patient" in outcome.err
+
+
 def test_an_old_snapshot_is_named(used_database: str) -> None:
     with psycopg.connect(used_database, application_name="reporting") as old:
         old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

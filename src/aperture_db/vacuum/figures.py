@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,13 +10,19 @@ from psycopg import errors as pg
 from psycopg.rows import class_row
 
 from aperture_db import sql
-from aperture_db.activity import Session
+from aperture_db.activity import Session, find_lock_holders_by_table
 from aperture_db.catalog import Table, TableSize, read_sizes
 from aperture_db.connection import Connection
 from aperture_db.parameters import set_local
 from aperture_db.vacuum.report import Index, SnapshotHolder
 
 SIZE_LOCK_TIMEOUT = "200ms"
+# Against SHARE UPDATE EXCLUSIVE, which VACUUM takes; VACUUM FULL gets along with no lock at all.
+CONFLICTING_MODES = (
+    "ShareUpdateExclusiveLock", "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock",
+    "AccessExclusiveLock",
+)  # fmt: skip
+HARMLESS_MODES = ("AccessShareLock", "RowShareLock", "RowExclusiveLock")
 
 
 @dataclass(frozen=True)
@@ -69,19 +75,11 @@ def read_size(conn: Connection, table: Table) -> TableSize | None:
 
 
 def find_lock_holders(
-    conn: Connection, oids: Iterable[int], *, is_full: bool
+    conn: Connection, oids: Sequence[int], *, is_full: bool
 ) -> dict[int, tuple[Session, ...]]:
     """The sessions that keep VACUUM, or VACUUM FULL, from tables; by the table's oid."""
-    holders: dict[int, tuple[Session, ...]] = {}
-    parameters = {"oids": list(oids), "is_full": is_full}
-    for oid, *session in conn.execute(sql.load("vacuum/lock_holders"), parameters):
-        holders[oid] = (*holders.get(oid, ()), Session(*session))
-    return holders
-
-
-def find_session(conn: Connection, pid: int) -> Session | None:
-    with conn.cursor(row_factory=class_row(Session)) as cursor:
-        return cursor.execute(sql.load("vacuum/session"), {"pid": pid}).fetchone()
+    modes = (*HARMLESS_MODES, *CONFLICTING_MODES) if is_full else CONFLICTING_MODES
+    return find_lock_holders_by_table(conn, oids, modes)
 
 
 def find_snapshot_holders(

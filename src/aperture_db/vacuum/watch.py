@@ -9,11 +9,10 @@ import psycopg
 from psycopg.rows import class_row
 
 from aperture_db import sql
-from aperture_db.activity import Session
+from aperture_db.activity import Session, find_sessions
 from aperture_db.connection import Connection, connect
 from aperture_db.errors import ApertureDbError
 from aperture_db.settings import Target
-from aperture_db.vacuum.figures import find_session
 from aperture_db.vacuum.report import PlannedTable
 from aperture_db.vacuum.stages import ProgressRow
 
@@ -55,7 +54,13 @@ class ProgressWatch:
     def find_session(self, pid: int) -> Session | None:
         """The session that the work waits for."""
         conn = self._open()
-        return find_session(conn, pid) if conn is not None else None
+        if conn is None:
+            return None
+        try:
+            return find_sessions(conn, [pid]).get(pid)
+        except psycopg.Error:
+            self._is_blind = True
+            return None
 
     def _open(self) -> Connection | None:
         if self._conn is None and not self._is_blind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aperture_db.activity import Session
+from aperture_db.activity import Session, find_sessions
 from aperture_db.format import format_seconds, plural
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
@@ -86,8 +86,7 @@ def blocked_queries(context: Context) -> Outcome:
     blockers = {pid for session in waiting for pid in session.blocking_pids}
     # Those who wait themselves are held up by the others; in a ring nobody is first.
     roots = blockers - waiting_pids or blockers
-    sessions = context.rows("sessions_by_pid", Session, {"pids": list(roots)})
-    known = {session.pid: session for session in sessions}
+    known = find_sessions(context.conn, list(roots))
     findings = tuple(
         finding
         for pid in sorted(roots)
