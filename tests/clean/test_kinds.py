@@ -231,3 +231,19 @@ def test_a_model_that_was_changed_meanwhile_loses_nothing(sample_database: NewDa
             for _ in clean.apply(conn, plan, lock_timeout_seconds=5):
                 pass
     assert gone(before, read_contents(database)) == {}
+
+
+def test_rows_of_other_tables_are_not_taken_along(sample_database: NewDatabase) -> None:
+    """They would go by ON DELETE CASCADE, and were not shown."""
+    database = sample_database()
+    execute(
+        database,
+        "CREATE TABLE notes (run_id uuid REFERENCES recommendation_runs ON DELETE CASCADE)",
+        "INSERT INTO notes SELECT id FROM recommendation_runs",
+    )
+    before = read_contents(database)
+    outcome = apply(database, "old-runs", "dead-jobs")
+    assert outcome.code == 1
+    assert 'the table "public"."notes", which is not Aperture\'s, refers to' in outcome.err
+    assert gone(before, read_contents(database)) == {}
+    assert apply(database, "dead-jobs").code == 0

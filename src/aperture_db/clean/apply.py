@@ -14,7 +14,8 @@ from aperture_db import sql as queries
 from aperture_db.activity import find_lock_holders
 from aperture_db.catalog import Table
 from aperture_db.clean.collect import parameters, read_scene, read_space
-from aperture_db.clean.doomed import Doomed, Scene, find_doomed
+from aperture_db.clean.doomed import Doomed, find_doomed
+from aperture_db.clean.guards import refuse_changed_model, refuse_outside_references
 from aperture_db.clean.kinds import Kind, Limits
 from aperture_db.clean.report import (
     CleanedKind,
@@ -25,7 +26,7 @@ from aperture_db.clean.report import (
     Way,
 )
 from aperture_db.connection import Connection
-from aperture_db.errors import ApertureDbError, BusyError
+from aperture_db.errors import BusyError
 from aperture_db.format import vacuum_command
 from aperture_db.parameters import set_local, timeout_parameter
 
@@ -66,13 +67,16 @@ def apply(
 
     Every batch is a transaction of its own: what is gone stays gone when a later one fails. Needs
     DELETE on the tables, and TRUNCATE on those that are emptied. Raises BusyError when a lock is
-    not obtained in time, and ApertureDbError when another model is in use than was planned for.
+    not obtained in time, and ApertureDbError before anything is deleted when it would not be what
+    the plan showed.
     """
+    kinds = [report.kind for report in plan.kinds]
     with conn.transaction():
         scene, _readable = read_scene(conn)
+        refuse_outside_references(conn, kinds, scene)
+    if Kind.STALE_EMBEDDINGS in kinds:
+        refuse_changed_model(plan, scene)
     for report in plan.kinds:
-        if report.kind is Kind.STALE_EMBEDDINGS:
-            _refuse_changed_model(plan, scene)
         planned = {part.table: part for part in report.tables}
         deletion = Deletion(conn, plan.limits, planned, timeout_parameter(lock_timeout_seconds))
         for doomed in find_doomed(report.kind, scene):
@@ -81,19 +85,6 @@ def apply(
             with naming_holders(conn, doomed.table):
                 for table in deletion.delete(doomed):
                     yield Progressed(report.kind, table, deletion.planned_rows(table.table))
-
-
-def _refuse_changed_model(plan: CleanReport, scene: Scene) -> None:
-    """What was listed is in use now, or what was in use would go."""
-    before, now = plan.active_model, scene.active
-    if before != now:
-        raise ApertureDbError(
-            "the model in use was changed meanwhile, and no embedding was deleted",
-            why=f"{before.id if before else 'none'} was in use when the rows were counted, "
-            f"{now.id if now else 'none'} is now",
-            next_step="aperture-db clean stale-embeddings",
-            code="model_changed",
-        )
 
 
 def summarize(
