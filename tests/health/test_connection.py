@@ -31,6 +31,7 @@ def test_plain_tcp_is_told_where_tls_is_offered(tls_server: TlsServer) -> None:
 @pytest.mark.parametrize(
     ("address", "status"),
     [("127.0.0.1", "ok"), ("::1", "ok"), ("172.18.0.2", "info"), ("fd00::2%eth0", "info"),
+     ("100.101.102.103", "info"),
      ("93.184.216.34", "warning"), ("2606:2800:220:1::1", "warning")],
 )  # fmt: skip
 def test_plain_tcp_is_judged_by_how_far_it_goes(address: str, status: str) -> None:

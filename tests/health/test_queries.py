@@ -46,6 +46,17 @@ def test_slow_statements_are_named_without_their_values(migrated: str) -> None:
     assert read_health(migrated, *limits).changed_since(before) == set()
 
 
+def test_a_statement_with_a_comment_is_not_to_be_pasted(migrated: str) -> None:
+    execute(
+        migrated,
+        "CREATE EXTENSION pg_stat_statements",
+        *["SELECT pg_sleep(0.02) -- a comment\n, 1"] * 3,
+    )
+    check = read_check(migrated, "slow-statements", "--warn", "slow-statements=20ms")
+    assert check["status"] == "warning"
+    assert not any(step.startswith("EXPLAIN") for step in check["advice"])
+
+
 def test_the_extension_may_be_in_a_schema_of_its_own(migrated: str) -> None:
     execute(
         migrated,
@@ -170,6 +181,18 @@ def test_an_own_duplicate_index_can_go(migrated: str) -> None:
     assert "one_more on movies is the same as idx_movies_tmdb_id" in check["reason"]
     follow_advice(migrated, check)
     assert read_health(migrated).changed_since(before) == set()
+
+
+def test_a_duplicate_index_of_a_constraint_goes_with_it(migrated: str) -> None:
+    execute(
+        migrated,
+        "CREATE TABLE notes (id int UNIQUE)",
+        'ALTER TABLE notes ADD CONSTRAINT "once more" UNIQUE (id)',
+    )
+    check = read_check(migrated, "duplicate-indexes")
+    assert check["advice"][0] == 'ALTER TABLE notes DROP CONSTRAINT "once more";'
+    follow_advice(migrated, check)
+    assert read_check(migrated, "duplicate-indexes")["status"] == "info"
 
 
 def test_large_tables_read_from_end_to_end(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,14 +127,14 @@ def test_a_prepared_transaction_that_keeps_rows_is_named(used_database: str) -> 
         conn.execute(
             "INSERT INTO users (username, provider, provider_user_id) VALUES ('jane', 'emby', '1')"
         )
-        conn.execute("PREPARE TRANSACTION 'forgotten'")
+        conn.execute("PREPARE TRANSACTION 'it''s forgotten'")
         try:
             delete_quarter(conn, 1)
             outcome = run_inside("vacuum", "--table", "movies", database=used_database)
         finally:
-            conn.execute("ROLLBACK PREPARED 'forgotten'")
-    assert "prepared transaction forgotten still sees them" in outcome.err
-    assert "ROLLBACK PREPARED 'forgotten';" in outcome.err
+            conn.execute("ROLLBACK PREPARED 'it''s forgotten'")
+    assert "prepared transaction it's forgotten still sees them" in outcome.err
+    assert "ROLLBACK PREPARED 'it''s forgotten';" in outcome.err
 
 
 @pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

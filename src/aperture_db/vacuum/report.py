@@ -160,11 +160,12 @@ class SnapshotHolder:
     @property
     def advice(self) -> str:
         """The statement that ends it."""
+        name = (self.name or "").replace("'", "''")
         match self.kind:
             case "prepared transaction":
-                return f"ROLLBACK PREPARED '{self.name}';"
+                return f"ROLLBACK PREPARED '{name}';"
             case "replication slot":
-                return f"SELECT pg_drop_replication_slot('{self.name}');"
+                return f"SELECT pg_drop_replication_slot('{name}');"
             case "standby":
                 return "turn hot_standby_feedback off on the standby, or end its long queries"
             case _:

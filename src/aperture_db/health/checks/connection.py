@@ -69,7 +69,7 @@ class Tls:
     "tls",
     Area.CONNECTION,
     about="The connection is encrypted, or does not leave the machine.",
-    source="the address connected to: a warning for public ones, info for private ones",
+    source="the address connected to: a warning for public ones, info for others",
 )
 def tls(context: Context) -> Outcome:
     row = context.row("tls", Tls)
@@ -93,7 +93,8 @@ def judge_plain(address: str, *, is_offered: bool) -> Outcome:
     if ip.is_loopback:
         reason = "the server offers TLS and this connection does not use it"
         return Outcome("not encrypted", "none", (Finding(Status.INFO, reason, advice),))
-    if ip.is_private:
+    # Not only private ones: 100.64.0.0/10 is shared by providers and overlay networks.
+    if not ip.is_global:
         reason = f"the connection to {ip} is not encrypted: fine as long as that network is yours"
         return Outcome("not encrypted", "none", (Finding(Status.INFO, reason, advice),))
     reason = f"password and data travel to {ip} as plain text"

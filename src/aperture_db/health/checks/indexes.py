@@ -105,6 +105,8 @@ class DuplicateIndex(Index):
     """A row of health/duplicate_indexes.sql."""
 
     same_as: str
+    constraint: str | None
+    """The one that needs it, as SQL writes it."""
 
 
 @check(
@@ -134,10 +136,13 @@ def duplicate_indexes(context: Context) -> Outcome:
 
 
 def _duplicate(index: DuplicateIndex) -> Finding:
+    advice = f"DROP INDEX CONCURRENTLY {index.name};"
+    if index.constraint:
+        advice = f"ALTER TABLE {index.table_name} DROP CONSTRAINT {index.constraint};"
     return Finding(
         Status.WARNING,
         f"{index.name} on {index.table_name} is the same as {index.same_as}; "
         f"it takes {format_bytes(index.size_bytes)}",
-        (f"DROP INDEX CONCURRENTLY {index.name};",),
+        (advice,),
         object=index.index_name,
     )

@@ -112,8 +112,9 @@ def _slow(context: Context, statement: Statement, status: Status, schema: str) -
         text = f"{text[:SHOWN_CHARACTERS]}…"
     reason = f"{format_seconds(statement.mean_seconds)} on average of {statement.calls:,}: {text}"
     advice = [statement.reset(schema)]
-    is_short = len(statement.text) <= EXPLAINED_CHARACTERS
-    if is_short and context.conn.info.server_version >= GENERIC_PLAN_SINCE:
+    # On one line, a comment would take the rest of the statement with it.
+    is_pasteable = len(statement.text) <= EXPLAINED_CHARACTERS and "--" not in statement.text
+    if is_pasteable and context.conn.info.server_version >= GENERIC_PLAN_SINCE:
         advice.insert(0, f"EXPLAIN (GENERIC_PLAN) {statement.text.rstrip('; ')};")
     return Finding(status, reason, tuple(advice), object=statement.id)
 

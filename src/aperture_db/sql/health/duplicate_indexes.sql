@@ -4,6 +4,7 @@ WITH alike AS (
     SELECT
         i.indexrelid,
         i.indrelid,
+        k.conname,
         first_value(i.indexrelid) OVER same AS kept,
         row_number() OVER same AS position
     FROM pg_index AS i
@@ -24,6 +25,7 @@ SELECT
     c.relname::text AS index_name,
     alike.indrelid::regclass::text AS table_name,
     alike.kept::regclass::text AS same_as,
+    quote_ident(alike.conname) AS "constraint",
     pg_relation_size(alike.indexrelid) AS size_bytes
 FROM alike
 JOIN pg_class AS c ON c.oid = alike.indexrelid
