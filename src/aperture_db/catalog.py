@@ -17,6 +17,9 @@ from psycopg.rows import class_row
 from aperture_db import sql as queries
 from aperture_db.activity import Session
 from aperture_db.connection import Connection
+from aperture_db.grants import quote_identifier
+
+MOST_NAMED_TABLES = 8
 
 
 class Kind(StrEnum):
@@ -163,6 +166,24 @@ def visible_tables(tables: Iterable[Table]) -> dict[str, Table]:
 def readable_tables(tables: Iterable[Table]) -> dict[str, Table]:
     """Those found by their bare name that the role may read, by that name."""
     return {name: table for name, table in visible_tables(tables).items() if table.may_select}
+
+
+def grants_to_read(tables: Iterable[Table], role: str) -> tuple[str, ...]:
+    """What the tables' owner runs to let a role read them; for many of them, all of the schema."""
+    user = quote_identifier(role)
+    named: dict[str, list[Table]] = {}
+    for table in tables:
+        named.setdefault(table.schema, []).append(table)
+    grants = []
+    for name, group in sorted(named.items()):
+        schema = quote_identifier(name)
+        if not all(table.may_enter_schema for table in group):
+            grants.append(f"GRANT USAGE ON SCHEMA {schema} TO {user};")
+        what = ", ".join(f"{schema}.{quote_identifier(table.name)}" for table in group)
+        if len(group) > MOST_NAMED_TABLES:
+            what = f"ALL TABLES IN SCHEMA {schema}"
+        grants.append(f"GRANT SELECT ON {what} TO {user};")
+    return tuple(grants)
 
 
 def read_sizes(conn: Connection, tables: Iterable[Table]) -> dict[int, TableSize]:

@@ -10,13 +10,20 @@ from psycopg.rows import class_row
 
 from aperture_db import library
 from aperture_db import sql as queries
-from aperture_db.catalog import Table, read_database, read_tables, readable_tables, visible_tables
+from aperture_db.catalog import (
+    Table,
+    grants_to_read,
+    read_database,
+    read_tables,
+    readable_tables,
+    visible_tables,
+)
 from aperture_db.clean.doomed import NEEDED_TABLES, Doomed, Scene, find_doomed
 from aperture_db.clean.kinds import DESCRIPTIONS, Kind, Limits
 from aperture_db.clean.report import CleanReport, KindReport, TablePart, Way
 from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError
-from aperture_db.grants import quote_identifier
+from aperture_db.format import list_some
 from aperture_db.parameters import set_local
 
 LOCK_TIMEOUT = "2s"
@@ -116,24 +123,14 @@ def _obstacle(
     if denied:
         return _unknown(
             kind,
-            f"role {role} may not read {', '.join(table.name for table in denied)}",
-            grant=grant_select(denied, role),
+            f"role {role} may not read {list_some(table.name for table in denied)}",
+            grant=" ".join(grants_to_read(denied, role)),
         )
     if kind is Kind.STALE_EMBEDDINGS and scene.active is None:
         return _unknown(kind, "no embedding model is known to be in use")
     if kind is Kind.DEAD_JOBS and "job_config" in scene.tables and not scene.has(*JOBS_MARK):
         return _unknown(kind, "older versions of Aperture may still use these names")
     return None
-
-
-def grant_select(tables: Iterable[Table], role: str) -> str:
-    """The statements that let a role read these tables."""
-    concerned = list(tables)
-    user = quote_identifier(role)
-    closed = {table.schema for table in concerned if not table.may_enter_schema}
-    statements = [f"GRANT USAGE ON SCHEMA {quote_identifier(name)} TO {user};" for name in closed]
-    names = ", ".join(f"{quote_identifier(t.schema)}.{quote_identifier(t.name)}" for t in concerned)
-    return " ".join([*statements, f"GRANT SELECT ON {names} TO {user};"])
 
 
 def _unknown(kind: Kind, why: str, *, grant: str | None = None) -> KindReport:

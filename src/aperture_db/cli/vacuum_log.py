@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from aperture_db.errors import ApertureDbError
-from aperture_db.render.format import plural
+from aperture_db.render.format import list_some, plural
 from aperture_db.render.vacuum import describe_result
 from aperture_db.vacuum import events
 from aperture_db.vacuum.report import (
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from aperture_db.cli.run import Run
     from aperture_db.render.progress import Narrator
 
-MAX_NAMES = 8
 MAX_STEPS = 4
 
 
@@ -82,7 +81,7 @@ class VacuumLog:
             "which has to be done again"
         )
         if waiting:
-            note += f"; not begun: {_listed(waiting)}"
+            note += f"; not begun: {list_some(waiting)}"
         self._run.interrupted_note = note
 
     @property
@@ -98,12 +97,6 @@ class VacuumLog:
         )
 
 
-def _listed(names: list[str]) -> str:
-    """All names, or the first few and how many more."""
-    shown = ", ".join(names[:MAX_NAMES])
-    return shown if len(names) <= MAX_NAMES else f"{shown} and {len(names) - MAX_NAMES} more"
-
-
 def tell_old_snapshots(run: Run, report: VacuumReport) -> None:
     """Warn of who keeps dead rows alive."""
     for holder in report.snapshot_holders:
@@ -116,7 +109,7 @@ def tell_old_snapshots(run: Run, report: VacuumReport) -> None:
 def error_of(report: VacuumReport) -> ApertureDbError:
     """The error that names every table that was not done. There must be at least one."""
     first, *others = report.problems
-    names = _listed([result.name for result in report.problems])
+    names = list_some(result.name for result in report.problems)
     steps = list(dict.fromkeys(result.advice for result in report.problems))
     if len(steps) > MAX_STEPS:
         steps[MAX_STEPS:] = [f"and {len(steps) - MAX_STEPS} more of the kind"]

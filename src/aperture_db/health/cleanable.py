@@ -13,5 +13,7 @@ def measure_cleanable(context: Context, kind: clean.Kind) -> clean.KindReport:
     report = clean.collect(context.conn, [kind], lock_timeout=None).kinds[0]
     if report.grant:
         advice = (report.grant,)
-        raise SkippedError(Cause.PRIVILEGE, f"{report.unknown}; the owner can let it", advice)
+        raise SkippedError(
+            Cause.PRIVILEGE, f"{report.unknown}; the tables' owner can let it", advice
+        )
     return report

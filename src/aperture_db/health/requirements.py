@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aperture_db import library
-from aperture_db.catalog import Table, visible_tables
+from aperture_db.catalog import Table, grants_to_read, visible_tables
+from aperture_db.format import list_some
 from aperture_db.grants import quote_identifier
 from aperture_db.health.check import NothingToCheckError, SkippedError
 from aperture_db.health.context import Context
@@ -32,12 +33,14 @@ class Age:
 
 def counted_days(context: Context) -> float | None:
     """For how long the database's statistics have been counting, at least one day: a fresh reset
-    must not be extrapolated. None where nothing tells."""
+    must not be extrapolated. None where nothing tells; raises SkippedError where the record of
+    migrations would, and may not be read."""
     age = context.row("statistics_age", Age)
     if age is None or age.counted_seconds is None:
         records = visible_tables(context.tables()).get("aperture_migrations")
-        if records is None or not records.may_select:
+        if records is None:
             return None
+        refuse_unreadable(context, [records])
         age = context.row("installation_age", Age)
     if age is None or age.counted_seconds is None:
         return None
@@ -81,15 +84,9 @@ def refuse_unreadable(context: Context, tables: list[Table]) -> None:
     if not denied:
         return
     role = context.identity().role
-    user = quote_identifier(role)
-    closed = sorted({table.schema for table in denied if not table.may_enter_schema})
-    names = ", ".join(f"{quote_identifier(t.schema)}.{quote_identifier(t.name)}" for t in denied)
+    names = list_some(table.name for table in denied)
     raise SkippedError(
         Cause.PRIVILEGE,
-        f"role {role} may not read {', '.join(table.name for table in denied)}; "
-        "the tables' owner can let it",
-        (
-            *(f"GRANT USAGE ON SCHEMA {quote_identifier(name)} TO {user};" for name in closed),
-            f"GRANT SELECT ON {names} TO {user};",
-        ),
+        f"role {role} may not read {names}; the tables' owner can let it",
+        grants_to_read(denied, role),
     )

@@ -13,12 +13,17 @@ from aperture_db.render.lines import unbroken
 from aperture_db.render.table import NOTHING, make_table
 
 NOTHING_TO_DELETE = "Nothing to delete."
+NOTHING_SEEN = "Nothing to delete, as far as it can be seen."
 
 
 def render_clean(report: CleanReport) -> RenderableType:
     """Every kind with its rows and bytes, what to know, and how to delete."""
-    how = "Nothing was deleted. To delete: aperture-db clean --apply KIND …"
-    return Group(*render_listing(report), "", Text(how if report.rows else NOTHING_TO_DELETE))
+    if report.rows:
+        last = "Nothing was deleted. To delete: aperture-db clean --apply KIND …"
+    else:
+        is_blind = any(kind.grant for kind in report.kinds)
+        last = NOTHING_SEEN if is_blind else NOTHING_TO_DELETE
+    return Group(*render_listing(report), "", Text(last))
 
 
 def render_plan(report: CleanReport) -> RenderableType:

@@ -6,6 +6,7 @@ from aperture_db.format import (
     format_percent,
     format_seconds,
     format_time,
+    list_some,
     plural,
     vacuum_command,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "format_percent",
     "format_seconds",
     "format_time",
+    "list_some",
     "plural",
     "vacuum_command",
 ]

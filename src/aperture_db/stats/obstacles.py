@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from aperture_db.catalog import ExclusiveLock, Table
-from aperture_db.grants import quote_identifier
+from aperture_db.catalog import ExclusiveLock, Table, grants_to_read
+from aperture_db.format import list_some
 from aperture_db.stats.inventory import Inventory
 from aperture_db.stats.report import Count, DatabaseFacts, Hint, Unknown
 
@@ -38,22 +38,13 @@ def hints_about_obstacles(
 
 
 def _hint_about_privileges(denied: list[Table], facts: DatabaseFacts) -> Hint:
-    role = quote_identifier(facts.role)
-    schemas = sorted({table.schema for table in denied})
-    closed = sorted({table.schema for table in denied if not table.may_enter_schema})
-    grants = [f"GRANT USAGE ON SCHEMA {quote_identifier(schema)} TO {role};" for schema in closed]
-    grants += [
-        f"GRANT SELECT ON ALL TABLES IN SCHEMA {quote_identifier(schema)} TO {role};"
-        for schema in schemas
-    ]
-    names = [table.name for table in denied]
-    shown = ", ".join(names[:NAMED_TABLES])
-    more = f" and {len(names) - NAMED_TABLES} more" if len(names) > NAMED_TABLES else ""
+    grants = grants_to_read(denied, facts.role)
+    shown = list_some((table.name for table in denied), NAMED_TABLES)
     return Hint(
         "no_privilege",
         True,
-        f"{_number_of_tables(len(names))} can't be read",
-        f"role {facts.role} has no SELECT on {shown}{more}",
+        f"{_number_of_tables(len(denied))} can't be read",
+        f"role {facts.role} has no SELECT on {shown}",
         f"as the owner or a superuser run: {' '.join(grants)}",
     )
 
