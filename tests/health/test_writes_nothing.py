@@ -1,4 +1,4 @@
-"""Health reads: with the rights of a reader, on a standby, and by the server's own counters."""
+"""What only looks writes nothing: by the server's own counters, and with a reader's rights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import psycopg
 
 from tests.health.conftest import read_health, run_health
+from tests.program import run_inside
 from tests.servers.roles import Rights
 
 COUNTERS = """
@@ -34,6 +35,9 @@ def test_the_write_counters_stay(library: str) -> None:
     before = counters(library)
     for arguments in ([], ["--format", "nagios"], ["--format", "prometheus"], ["--json"]):
         assert run_health(library, *arguments).code == 0
+    for command in ("stats", "stats --tables", "stats --history", "check-extensions", "clean",
+                    "vacuum --dry-run", "migrate --status"):  # fmt: skip
+        assert run_inside(*command.split(), database=library).code == 0
     assert counters(library) == before
 
 

@@ -16,6 +16,8 @@ from tests.waiting import wait_until, waits_for_lock
 
 OURS = "FROM pg_stat_progress_vacuum WHERE datname = current_database()"
 VACUUMS = f"SELECT count(*) {OURS}"
+# Of those that came to their end.
+FINISHED_VACUUMS = "SELECT pg_stat_get_vacuum_count('movies'::regclass)"
 
 
 def test_a_table_held_by_another_session_is_named(used_database: str) -> None:
@@ -142,11 +144,12 @@ def test_an_interruption_stops_the_statement_and_tells_what_remains(
     used_database: str, signal_number: signal.Signals, code: int
 ) -> None:
     tables = ("users", "movies", "watch_history")
-    process = start_cli(
-        "vacuum", *(word for name in tables for word in ("--table", name)), "--json",
-        conninfo=slowed(used_database),
-    )  # fmt: skip
     with psycopg.connect(used_database, autocommit=True) as conn:
+        finished = conn.execute(FINISHED_VACUUMS).fetchone()
+        process = start_cli(
+            "vacuum", *(word for name in tables for word in ("--table", name)), "--json",
+            conninfo=slowed(used_database),
+        )  # fmt: skip
         wait_until(
             lambda: conn.execute(f"{VACUUMS} AND relid = 'movies'::regclass").fetchone() == (1,),
             "movies is being vacuumed",
@@ -154,6 +157,7 @@ def test_an_interruption_stops_the_statement_and_tells_what_remains(
         process.send_signal(signal_number)
         outcome = finish(process)
         assert conn.execute(VACUUMS).fetchone() == (0,)
+        assert conn.execute(FINISHED_VACUUMS).fetchone() == finished
     assert outcome.code == code
     assert outcome.envelope["error"]["code"] == "interrupted"
     assert "2 of 3 tables done; stopped at movies, which has to be done again" in outcome.err
@@ -168,6 +172,7 @@ def test_an_interruption_through_a_pooler_stops_the_statement_too(
         name = conn.info.dbname
         conn.execute(f"ALTER DATABASE {name} SET vacuum_cost_delay = '20ms'")
         conn.execute(f"ALTER DATABASE {name} SET vacuum_cost_limit = 1")
+        finished = conn.execute(FINISHED_VACUUMS).fetchone()
         process = start_cli(
             "vacuum", "--table", "movies", conninfo=pgbouncer_conninfo(used_database)
         )
@@ -178,6 +183,7 @@ def test_an_interruption_through_a_pooler_stops_the_statement_too(
         process.send_signal(signal.SIGINT)
         outcome = finish(process)
         wait_until(lambda: conn.execute(VACUUMS).fetchone() == (0,), "nothing is being vacuumed")
+        assert conn.execute(FINISHED_VACUUMS).fetchone() == finished
     assert outcome.code == 130
 
 

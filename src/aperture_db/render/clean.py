@@ -28,7 +28,7 @@ def render_clean(report: CleanReport) -> RenderableType:
 
 def render_plan(report: CleanReport) -> RenderableType:
     """The same for what is about to be deleted."""
-    return Group(*render_listing(report))
+    return Group(*render_listing(report), "")
 
 
 def render_listing(report: CleanReport) -> Iterator[RenderableType]:
