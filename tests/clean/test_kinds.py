@@ -163,6 +163,24 @@ def test_a_run_at_work_stays(sample_database: NewDatabase) -> None:
         assert conn.execute(running).fetchone() == (1,)
 
 
+def test_the_newest_completed_discovery_run_stays_behind_a_failed_one(
+    sample_database: NewDatabase,
+) -> None:
+    database = sample_database()
+    execute(
+        database,
+        "DELETE FROM discovery_runs",
+        "INSERT INTO discovery_runs (user_id, media_type, status, run_type, created_at) "
+        "SELECT (SELECT id FROM users LIMIT 1), 'movie', status, 'scheduled', now() - age "
+        "FROM (VALUES ('failed', interval '1 day'), ('completed', '2 days'), "
+        "('completed', '3 days'), ('failed', '4 days')) AS run (status, age)",
+    )
+    assert apply(database, "old-runs").code == 0
+    with psycopg.connect(database) as conn:
+        left = conn.execute("SELECT status FROM discovery_runs ORDER BY created_at").fetchall()
+    assert left == [("completed",), ("failed",)]
+
+
 def test_nothing_is_stale_without_a_model(sample_database: NewDatabase) -> None:
     database = sample_database()
     execute(database, "DELETE FROM system_settings WHERE key IN ('ai_config', 'openai_api_key')")
