@@ -9,7 +9,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from aperture_db.purge.report import Deletion, Job, PurgeOutcome, PurgePlan, PurgeReport, Way
-from aperture_db.render.format import format_bytes, format_count, format_seconds, plural
+from aperture_db.render.format import (
+    format_bytes,
+    format_count,
+    format_seconds,
+    plural,
+    vacuum_command,
+)
 from aperture_db.render.lists import Item
 from aperture_db.render.table import make_table
 
@@ -171,8 +177,7 @@ def _outcome_parts(report: PurgeReport, outcome: PurgeOutcome) -> Iterator[Rende
             "not given back. As the owner run:",
             style="warning",
         )
-        options = " ".join(f"--table {shlex.quote(name)}" for name in outcome.not_shrunk)
-        yield _pasteable(f"aperture-db vacuum --full {options}")
+        yield _pasteable(vacuum_command(outcome.not_shrunk, "--full"))
     yield from _jobs(report.plan)
     yield ""
     if report.backup:
