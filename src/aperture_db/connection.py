@@ -75,7 +75,8 @@ def connect(
     on_wait: Callable[[ConnectError], None] | None = None,
 ) -> Connection:
     """Open an autocommit connection; `read_only` makes every transaction on it READ ONLY and
-    REPEATABLE READ, which also works on a hot standby.
+    REPEATABLE READ, which also works on a hot standby. Others are READ COMMITTED whatever the
+    database's default, so that work under a lock sees what was committed before the lock.
 
     For up to `wait_seconds` an attempt that may succeed later is repeated (refused, name not
     resolved, server starting up, timeout); `on_wait` hears of the first failure. The last
@@ -98,7 +99,8 @@ def connect(
             waiting = True
             time.sleep(RETRY_SECONDS)
     conn.read_only = read_only or None
-    conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ if read_only else None
+    level = psycopg.IsolationLevel
+    conn.isolation_level = level.REPEATABLE_READ if read_only else level.READ_COMMITTED
     return conn
 
 

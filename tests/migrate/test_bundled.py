@@ -8,13 +8,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from aperture_db.migrations.directory import read_directory
 from tests.cli import Outcome, finish, run_cli, start_cli
 from tests.conftest import MIGRATIONS, apply_migrations
-from tests.migrate.conftest import recorded
+from tests.migrate.conftest import CREATE_THINGS, Directory, recorded
+from tests.migrations.conftest import RECORD_TABLE
 from tests.migrations.structure import read_structure, recorded_structures
 from tests.servers.roles import Rights
+from tests.waiting import wait_until, waits_for_lock
 
 NAMES = [file.name for file in sorted(MIGRATIONS.glob("*.sql"))]
 
@@ -101,6 +104,30 @@ def _run_like_aperture(conninfo: str) -> None:
                 with conn.transaction():
                     conn.execute(file.read_bytes())
                     conn.execute("INSERT INTO aperture_migrations (name) VALUES (%s)", [file.name])
+
+
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+def test_what_another_runner_commits_meanwhile_is_seen_at_any_default_isolation(
+    new_database: Callable[[], str], directory: Directory, isolation: str
+) -> None:
+    conninfo = new_database()
+    path = str(directory(**{"0001_a": CREATE_THINGS}))
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        conn.execute(RECORD_TABLE)
+        conn.execute(
+            sql.SQL("ALTER DATABASE {} SET default_transaction_isolation = {}").format(
+                sql.Identifier(conn.info.dbname), isolation
+            )
+        )
+    with psycopg.connect(conninfo) as other:
+        other.execute(CREATE_THINGS)
+        other.execute("INSERT INTO aperture_migrations (name) VALUES ('0001_a.sql')")
+        runner = start_cli("migrate", "--dir", path, conninfo=conninfo)
+        wait_until(lambda: waits_for_lock(conninfo), "the runner waits for the records")
+    outcome = finish(runner)
+    assert outcome.code == 0, outcome.err
+    assert "skipped  0001_a.sql  another runner applied it" in outcome.err
+    assert recorded(conninfo) == ["0001_a.sql"]
 
 
 def test_an_owner_without_superuser_rights_migrates_where_vector_is_installed(

@@ -78,10 +78,9 @@ def test_dry_run_lists_and_changes_nothing(
 ) -> None:
     path = str(directory(**FILES))
     conninfo = new_database()
-    outcome = run_cli("migrate", "--dry-run", "--to", "2", "--dir", path, conninfo=conninfo)
-    assert outcome.code == 2
-    outcome = run_cli("migrate", "--dry-run", "--to", "0002", "--dir", path, conninfo=conninfo)
-    assert outcome.out == "0001_a.sql\n0002_b.sql\n\n2 migrations would be applied\n"
+    for name in ("2", "0002", "0002_b", "0002_b.sql"):
+        outcome = run_cli("migrate", "--dry-run", "--to", name, "--dir", path, conninfo=conninfo)
+        assert outcome.out == "0001_a.sql\n0002_b.sql\n\n2 migrations would be applied\n"
     assert recorded(conninfo) == []
 
 
@@ -96,6 +95,11 @@ def test_to_stops_after_the_named_file(
     unknown = run_cli("migrate", "--to", "0002_x", "--dir", path, conninfo=conninfo)
     assert unknown.code == 2
     assert "next:  use a full name, such as 0002_b.sql" in unknown.err
+    # As from a shell variable that is not set.
+    empty = run_cli("migrate", "--to", "", "--dir", path, conninfo=conninfo)
+    assert empty.code == 2
+    assert "error: an empty name does not name one migration file" in empty.err
+    assert recorded(conninfo) == ["0001_a.sql", "0002_b.sql"]
 
 
 def test_rehearse_runs_everything_and_keeps_nothing(new_database: Callable[[], str]) -> None:
@@ -119,6 +123,90 @@ def test_a_rehearsal_finds_the_failing_file(
     assert outcome.code == 1
     assert "migration 0004_d.sql failed at line 1 (statement 1)" in outcome.err
     assert (recorded(conninfo), table_exists(conninfo, "things")) == ([], False)
+
+
+def test_a_rehearsal_says_what_it_can_not_try(
+    new_database: Callable[[], str], directory: Directory
+) -> None:
+    conninfo = new_database()
+    concurrent = "-- aperture-db: no-transaction\nCREATE INDEX CONCURRENTLY i ON things (id);"
+    path = str(directory(**{"0001_a": CREATE_THINGS, "0002_b": concurrent}))
+    outcome = run_cli("migrate", "--rehearse", "--dir", path, conninfo=conninfo)
+    assert outcome.out.startswith("Rehearsed 1 migration in ")
+    assert "warning: not rehearsed, as it runs outside a transaction: 0002_b.sql" in outcome.err
+    assert run_cli("migrate", "--dir", path, conninfo=conninfo).code == 0
+    nothing = run_cli("migrate", "--rehearse", "--dir", path, conninfo=conninfo)
+    assert (nothing.code, nothing.out, nothing.err) == (0, "Database is up to date.\n", "")
+
+
+def test_a_schema_that_the_role_may_not_enter_is_not_taken_for_an_empty_one(
+    aperture_database: Callable[[], str], limited_role: Callable[[str, Rights], str]
+) -> None:
+    conninfo = aperture_database()
+    with psycopg.connect(conninfo) as conn:
+        conn.execute("REVOKE ALL ON SCHEMA public FROM public")
+    role = limited_role(conninfo, "none")
+    name = psycopg.conninfo.conninfo_to_dict(role)["user"]
+    for mode in ("--status", "--check", "--dry-run"):
+        refused = run_cli("migrate", mode, conninfo=role)
+        assert (refused.code, refused.out) == (1, "")
+        assert refused.err.startswith("error: what is applied can't be known (")
+        assert f"why:   role {name} lacks USAGE on schema public" in refused.err
+    with psycopg.connect(conninfo) as conn:
+        for statement in refused.err.split(" run: ")[1].split(";"):
+            if statement.strip():
+                conn.execute(statement)
+    assert run_cli("migrate", "--check", conninfo=role).code == 0
+
+
+def test_a_role_that_may_not_record_learns_it_first(
+    database_at: Callable[[str], str], limited_role: Callable[[str, Rights], str]
+) -> None:
+    conninfo = database_at("0113")
+    role = limited_role(conninfo, "read")
+    name = psycopg.conninfo.conninfo_to_dict(role)["user"]
+    with psycopg.connect(conninfo) as conn:
+        conn.execute(f"GRANT CREATE ON SCHEMA public TO {name}")
+    refused = run_cli("migrate", "--dry-run", conninfo=role)
+    assert refused.code == 1
+    assert f"error: role {name} may not record migrations" in refused.err
+    assert "next:  connect as postgres: " in refused.err
+
+
+def test_a_search_path_without_a_schema(new_database: Callable[[], str]) -> None:
+    conninfo = new_database()
+    with psycopg.connect(conninfo) as conn:
+        conn.execute(f"ALTER DATABASE {conn.info.dbname} SET search_path = nowhere")
+    refused = run_cli("migrate", conninfo=conninfo)
+    assert refused.code == 1
+    assert "why:   search_path is nowhere, and none of that exists" in refused.err
+
+
+def test_the_schema_of_the_search_path_may_have_any_name(
+    aperture_database: Callable[[], str],
+) -> None:
+    conninfo = aperture_database()
+    with psycopg.connect(conninfo) as conn:
+        conn.execute('ALTER SCHEMA public RENAME TO "Aperture\'s own"')
+        conn.execute(f'ALTER DATABASE {conn.info.dbname} SET search_path = "Aperture\'s own"')
+    assert run_cli("migrate", conninfo=conninfo).out == "Database is up to date.\n"
+    with psycopg.connect(conninfo) as conn:
+        conn.execute("TRUNCATE aperture_migrations")
+    refused = run_cli("migrate", conninfo=conninfo)
+    assert "error: Aperture's tables are there, but no migration is recorded" in refused.err
+
+
+def test_tables_of_another_application_are_not_called_a_previous_installation(
+    new_database: Callable[[], str],
+) -> None:
+    conninfo = new_database()
+    with psycopg.connect(conninfo) as conn:
+        conn.execute("CREATE TABLE users (id int)")
+    refused = run_cli("migrate", conninfo=conninfo)
+    assert refused.code == 1
+    assert "error: this is not Aperture's database, and it has tables in the way" in refused.err
+    assert "why:   schema public has users, and no migration is recorded" in refused.err
+    assert not table_exists(conninfo, "aperture_migrations")
 
 
 def test_modes_exclude_each_other(new_database: Callable[[], str]) -> None:

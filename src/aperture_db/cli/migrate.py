@@ -103,7 +103,7 @@ def register(app: typer.Typer) -> None:
         }
         _refuse_combinations([name for name, chosen in modes.items() if chosen])
         files = read_directory(directory)
-        last_name = files.resolve_name(to) if to else None
+        last_name = files.resolve_name(to) if to is not None else None
         if status or check:
             _show_status(run, files, strict=strict, check=check)
         elif mark_applied is not None:
@@ -205,7 +205,7 @@ def _apply(
     log = MigrateLog(run, planned, is_rehearsal=is_rehearsal)
     act = rehearse_files if is_rehearsal else apply_files
     if is_rehearsal:
-        run.warn("a rehearsal takes real locks: Aperture may have to wait until it is over")
+        _warn_of_rehearsal(run, planned)
     try:
         with run.narrator() as narrator:
             conn.add_notice_handler(
@@ -217,3 +217,10 @@ def _apply(
         # A failure half way still has to tell what was applied before it.
         run.data = log.report
     run.show(log.report, render_report)
+
+
+def _warn_of_rehearsal(run: Run, planned: MigrationPlan) -> None:
+    if planned.files:
+        run.warn("a rehearsal takes real locks: Aperture may have to wait until it is over")
+    if left_out := [file.name for file in planned.files if not file.in_transaction]:
+        run.warn(f"not rehearsed, as it runs outside a transaction: {', '.join(left_out)}")

@@ -15,7 +15,8 @@ from aperture_db.errors import UsageError
 from aperture_db.migrations.statements import Statement, head_comments, split_statements
 
 DIRECTORY_VARIABLE = "APERTURE_MIGRATIONS_DIR"
-NAME_PATTERN = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
+NUMBER_DIGITS = 4
+NAME_PATTERN = re.compile(rf"\d{{{NUMBER_DIGITS}}}_[a-z0-9_]+\.sql")
 DIRECTIVE_PREFIX = "aperture-db:"
 NO_TRANSACTION = "no-transaction"
 
@@ -85,17 +86,18 @@ class MigrationDirectory:
         return tuple(file.name for file in self.files)
 
     def resolve_name(self, wanted: str) -> str:
-        """The full name for a name or its number: `0042` or `0042_x.sql`. Raises UsageError."""
+        """The full name for a name or its number: `42` or `0042_x.sql`. Raises UsageError."""
+        number = wanted.zfill(NUMBER_DIGITS) if wanted.isdecimal() else None
         matches = [
             name
             for name in self.names
-            if wanted in (name, name.removesuffix(".sql"), name.partition("_")[0])
+            if wanted in (name, name.removesuffix(".sql")) or number == name.partition("_")[0]
         ]
         if len(matches) == 1:
             return matches[0]
         close = matches or difflib.get_close_matches(wanted, self.names, n=3)
         raise UsageError(
-            f"{wanted} does not name one migration file",
+            f"{wanted or 'an empty name'} does not name one migration file",
             why=f"{len(matches) or 'no'} files in {self.path} have that name or number",
             next_step=f"use a full name, such as {' or '.join(close or self.names[-1:])}",
             code="unknown_migration",

@@ -10,6 +10,7 @@ from aperture_db.connection import Connection, is_pooled
 from aperture_db.migrations.checks import check_files, probe_syntax, refuse
 from aperture_db.migrations.directory import MigrationDirectory, MigrationFile
 from aperture_db.migrations.preconditions import (
+    require_free_names,
     require_known_version,
     require_writable_schema,
 )
@@ -62,7 +63,8 @@ def plan(
     )
     if not files:
         return MigrationPlan(status, files)
-    require_writable_schema(environment, target.user)
+    require_writable_schema(environment)
+    require_free_names(environment, status)
     _check_files(conn, directory, files)
     _require_extensions(conn, target, files)
     return MigrationPlan(status, files, connection_check_interval(conn))

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import psycopg
 from psycopg.rows import args_row, class_row
 
-from aperture_db import sql
+from aperture_db import library, sql
 from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.grants import quote_identifier
 from aperture_db.migrations.directory import MigrationDirectory
 
 
@@ -69,12 +70,21 @@ class _Record(NamedTuple):
 class Environment:
     """What the connection's role and schema allow."""
 
+    role: str
     is_standby: bool
     is_read_only: bool
     schema: str | None
+    """Where tables are created; None when the role may enter no schema of the search_path."""
+    search_path: str
+    is_public_closed: bool
+    """The schema public is in the search_path, and the role may not enter it."""
     may_create: bool
     is_tracked: bool
-    aperture_table_count: int
+    records_owner: str | None
+    may_record: bool
+    """INSERT and, for the lock, UPDATE on aperture_migrations, as far as it is there."""
+    aperture_tables: list[str]
+    """Those of Aperture's first tables that are in the schema."""
 
 
 def read_environment(conn: Connection) -> Environment:
@@ -93,6 +103,7 @@ def collect(
     `environment` saves asking for it again.
     """
     environment = environment or read_environment(conn)
+    _require_open_schema(environment)
     records: list[_Record] = []
     if environment.is_tracked:
         records = _read_records(conn)
@@ -115,8 +126,22 @@ def collect(
         directory="bundled" if directory.is_bundled else str(directory.path),
         migrations=migrations,
         is_tracked=environment.is_tracked,
-        has_untracked_schema=not records and environment.aperture_table_count > 0,
+        has_untracked_schema=not records and library.is_aperture(environment.aperture_tables),
     )
+
+
+def _require_open_schema(environment: Environment) -> None:
+    """Raise ApertureDbError where the records may be in a schema that the role can't enter."""
+    if environment.schema is None and environment.is_public_closed:
+        role = quote_identifier(environment.role)
+        raise ApertureDbError(
+            "what is applied can't be known",
+            why=f"role {environment.role} lacks USAGE on schema public",
+            next_step="as the owner or a superuser run: "
+            f"GRANT USAGE ON SCHEMA public TO {role}; "
+            f"GRANT SELECT ON aperture_migrations TO {role};",
+            code="no_privilege",
+        )
 
 
 def _read_records(conn: Connection) -> list[_Record]:

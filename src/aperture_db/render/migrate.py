@@ -44,7 +44,7 @@ def render_report(report: MigrateReport) -> RenderableType:
     """One line for the outcome."""
     duration = format_seconds(report.duration_seconds)
     count = plural(len(report.applied), "migration")
-    if report.is_rehearsal:
+    if report.is_rehearsal and report.applied:
         return Text(f"Rehearsed {count} in {duration}; all of it was rolled back.")
     sentences = []
     if report.applied:
