@@ -163,6 +163,24 @@ def test_progress_at_a_terminal_is_a_bar_that_goes_away() -> None:
     assert "\x1b[1m" not in shown
 
 
+class InterruptedStream(io.StringIO):
+    """A signal comes when a text is out already, and rich does not know that yet."""
+
+    def flush(self) -> None:
+        if self.getvalue().count("\n") == 1:
+            self.write("^C\n")
+            raise KeyboardInterrupt
+
+
+def test_a_line_that_a_signal_breaks_off_is_not_repeated() -> None:
+    stream = InterruptedStream()
+    console = make_console(ColorMode.NEVER, stream, {})
+    with pytest.raises(KeyboardInterrupt):
+        console.print("a line")
+    console.print("cleaned up")
+    assert stream.getvalue() == "a line\n^C\ncleaned up\n"
+
+
 def test_progress_without_any_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", None)
     with Run("probe", CommonOptions()).narrator() as narrator:

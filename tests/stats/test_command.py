@@ -108,6 +108,7 @@ def test_quiet_prints_findings_only(
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.startswith("hint: ")
     assert "Library" not in outcome.out
+    assert " \n" not in outcome.out
     conninfo = aperture_database()
     admin = writer(conninfo)
     add_movies(admin, 1)
@@ -184,6 +185,7 @@ def test_watch_off_a_terminal(
     assert outcome.code == code
     assert outcome.err == ""
     assert "\x1b" not in "".join(shown)
+    assert " \n" not in "".join(shown)
 
 
 def test_watch_at_a_terminal(sample_database: Callable[[], str], writer: Open) -> None:

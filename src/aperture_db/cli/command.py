@@ -172,8 +172,6 @@ def report(run: Run, error: ApertureDbError | None, code: int) -> int:
         if run.options.json:
             text, error, code = _envelope(run, error, code)
         if error and error.code == "interrupted":
-            run.out.forget_unfinished()
-            run.err.forget_unfinished()
             run.err.print(f"{error.what}: {error.why}", soft_wrap=True)
         elif error:
             run.print_error(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,8 @@ from aperture_db.cli.watch import WatchOption, require_watchable, watch
 from aperture_db.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from aperture_db.stats.report import Hint
 
 
@@ -73,8 +76,7 @@ def _show_overview(run: Run, watch_seconds: float | None, *, estimate: bool) -> 
         if watch_seconds is not None:
             return watch(run, watch_seconds, read, render_stats)
         report = read()
-    run.show(report, render_stats)
-    _show_findings(run, report.hints)
+    run.show(report, render_stats, _findings_view(report.hints))
     return 0
 
 
@@ -87,8 +89,7 @@ def _show_tables(run: Run, watch_seconds: float | None, *, estimate: bool) -> in
         if watch_seconds is not None:
             return watch(run, watch_seconds, read, lambda newest, _first: render_tables(newest))
         report = read()
-    run.show(report, render_tables)
-    _show_findings(run, report.hints)
+    run.show(report, render_tables, _findings_view(report.hints))
     return 0
 
 
@@ -105,8 +106,8 @@ def _record(run: Run, *, estimate: bool) -> None:
     measurement = measure(report)
     with run.connect() as conn:
         recorded_at = record_sample(conn, measurement)
-    run.show(replace(report, recorded_at=recorded_at), render_stats)
-    _show_findings(run, report.hints)
+    recorded = replace(report, recorded_at=recorded_at)
+    run.show(recorded, render_stats, _findings_view(report.hints))
     run.say("recorded in aperture_db.samples; see the growth with: aperture-db stats --history")
 
 
@@ -119,13 +120,12 @@ def _show_history(run: Run) -> None:
     run.show(history, render_history)
 
 
-def _show_findings(run: Run, hints: tuple[Hint, ...]) -> None:
+def _findings_view(hints: tuple[Hint, ...]) -> Callable[[object], RenderableType] | None:
     """With -q, what needs attention is all that is printed."""
     from aperture_db.render.hints import render_hints
 
     findings = tuple(hint for hint in hints if hint.is_finding)
-    if findings and run.options.quiet and not run.options.json:
-        run.out.print(render_hints(findings))
+    return (lambda _report: render_hints(findings)) if findings else None
 
 
 def _refuse(option: str, **others: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from enum import StrEnum
+from types import TracebackType
 from typing import TextIO
 
 from rich.console import Console, RenderableType
@@ -53,10 +54,20 @@ class QuittingConsole(Console):
         self.file.write("".join(f"{line.rstrip(' ')}\n" for line in captured.get().splitlines()))
         self.file.flush()
 
-    def forget_unfinished(self) -> None:
-        """Drop a print that an exception broke off, which may have been written already."""
-        self.begin_capture()
-        self.end_capture()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Write what the block printed; a signal that breaks this off may come after the text is
+        out, and rich would write it again with the next print."""
+        try:
+            super().__exit__(kind, error, traceback)
+        except KeyboardInterrupt:
+            self.begin_capture()
+            self.end_capture()
+            raise
 
 
 class ColorMode(StrEnum):

@@ -11,13 +11,14 @@ from rich.live import Live
 from rich.segment import Segment
 from rich.text import Text
 
+from aperture_db.render.console import QuittingConsole
 from aperture_db.render.format import plural
 
 Show = Callable[[RenderableType], None]
 
 
 @contextmanager
-def refreshed_view(console: Console, *, in_place: bool) -> Iterator[Show]:
+def refreshed_view(console: QuittingConsole, *, in_place: bool) -> Iterator[Show]:
     """Give the block a function that shows a view instead of the one before.
 
     `in_place`: on the terminal's alternate screen, cut to its height; the last view is printed
@@ -32,14 +33,16 @@ def refreshed_view(console: Console, *, in_place: bool) -> Iterator[Show]:
             yield lambda view: _replace(live, view, shown)
     finally:
         for view in shown:
-            console.print(view)
+            console.print_result(view)
 
 
-def _print_below(console: Console, view: RenderableType, shown: list[RenderableType]) -> None:
+def _print_below(
+    console: QuittingConsole, view: RenderableType, shown: list[RenderableType]
+) -> None:
     if shown:
         console.print()
     shown[:] = [view]
-    console.print(view)
+    console.print_result(view)
 
 
 def _replace(live: Live, view: RenderableType, shown: list[RenderableType]) -> None:
