@@ -24,6 +24,7 @@ from aperture_db.cli import (
     vacuum,
 )
 from aperture_db.cli.command import exit_code_for, report
+from aperture_db.cli.help import PlainGroup
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.cli.signals import EXIT_CODE_OUTPUT_CLOSED
 from aperture_db.cli.watch import spell_out_interval
@@ -33,6 +34,7 @@ PROGRAM = "aperture-db"
 EPILOG = "The database is named by DATABASE_URL; every other way: aperture-db COMMAND --help."
 
 app = typer.Typer(
+    cls=PlainGroup,
     help="Look after the PostgreSQL database of Aperture.",
     epilog=EPILOG,
     pretty_exceptions_enable=False,

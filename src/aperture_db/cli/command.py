@@ -12,6 +12,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
 
 import typer
 
+from aperture_db.cli.help import PlainCommand
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.cli.signals import EXIT_CODE_OUTPUT_CLOSED, exit_code_of, raising_on_termination
 from aperture_db.errors import ApertureDbError
@@ -106,7 +107,7 @@ def command(
 
         invoke.__doc__ = _unwrap(body.__doc__ or "")
         invoke.__signature__ = _merged_signature(body, shared)  # type: ignore[attr-defined]
-        app.command(name, rich_help_panel=panel)(invoke)
+        app.command(name, cls=PlainCommand, rich_help_panel=panel)(invoke)
         return body
 
     return register

@@ -8,9 +8,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
-from typer.core import TyperGroup
 
 from aperture_db.cli.command import command
+from aperture_db.cli.help import PlainGroup
 from aperture_db.cli.run import Run
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ DEFAULT_COMMAND = "start"
 URL_VARIABLE = "DATABASE_URL"
 
 
-class StartsByDefault(TyperGroup):
+class StartsByDefault(PlainGroup):
     """A group whose bare name, options or not, means its command `start`."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
