@@ -48,10 +48,12 @@ def add_users(conn: Connection, number: int, provider: str = "emby") -> None:
 
 
 def add_library(conn: Connection, name: str, collection_type: str, *, enabled: bool) -> None:
+    """A library that was configured before the last sync."""
     conn.execute(
-        "INSERT INTO library_config (provider_library_id, name, collection_type, is_enabled) "
-        "VALUES (%s, %s, %s, %s)",
-        [name, name, collection_type, enabled],
+        "INSERT INTO library_config "
+        "(provider_library_id, name, collection_type, is_enabled, updated_at) "
+        "VALUES (%s, %s, %s, %s, %s)",
+        [name, name, collection_type, enabled, SYNCED_AT],
     )
 
 

@@ -168,7 +168,22 @@ def test_database_of_something_else(
     assert report.overview.movies.unknown is Unknown.ABSENT
     [hint] = report.hints
     assert hint.message == "this is not Aperture's database"
-    assert "2 other tables" in hint.cause
+    assert "2 tables of something else" in hint.cause
+    assert "some names would clash" in hint.next
+
+
+def test_outside_the_search_path(
+    aperture_database: Callable[[], str], reader: Open, writer: Open
+) -> None:
+    conninfo = aperture_database()
+    with writer(conninfo) as admin:
+        admin.execute(f"ALTER DATABASE {admin.info.dbname} SET search_path = elsewhere")
+        role = admin.info.user
+    [hint] = collect(reader(conninfo)).hints
+    assert hint.message == (
+        "Aperture's tables are in schema public, which is not in the search_path"
+    )
+    assert hint.next == f'ALTER ROLE "{role}" SET search_path = "public";'
 
 
 def test_beside_other_tables(

@@ -123,6 +123,22 @@ def test_films_of_other_libraries_do_not_make_up_for_missing_ones(
     assert now.overview.movies_in_libraries.rows == 250
 
 
+def test_what_was_reported_before_libraries_were_switched_off_is_no_measure(
+    admin: Connection, report: Report
+) -> None:
+    admin.execute("UPDATE movies SET provider_library_id = 'films'")
+    admin.execute("UPDATE series SET provider_library_id = 'shows'")
+    add_library(admin, "films", "movies", enabled=True)
+    add_library(admin, "shows", "tvshows", enabled=True)
+    admin.execute("UPDATE library_config SET is_enabled = false WHERE name = 'films'")
+    now = report()
+    assert now.hints == ()
+    movies = covered(now, Subject.MOVIES)
+    assert (movies.present, movies.expected) == (0, None)
+    assert movies.unknown == "the libraries were changed since the last sync"
+    assert covered(now, Subject.SERIES).expected == 10
+
+
 def test_fewer_series_and_episodes(admin: Connection, report: Report) -> None:
     later = SYNCED_AT + timedelta(hours=3)
     add_job_run(admin, "sync-series", 60, at=later, totalSeries=11, totalEpisodes=60)
@@ -221,6 +237,16 @@ def test_model_was_changed(admin: Connection, report: Report) -> None:
     assert series.next == episodes.next == "in Aperture, run generate-series-embeddings"
     assert stale.message == "350 embeddings are stale"
     assert stale.next == "aperture-db clean --apply stale-embeddings"
+
+
+def test_model_that_aperture_can_not_use(admin: Connection, report: Report) -> None:
+    use_model(admin, "huggingface", "bge-small")
+    movies, *_ = report().hints
+    assert movies.cause == (
+        "Aperture 0.7.8 does not know the dimensions of huggingface:bge-small: "
+        "generate-movie-embeddings fails"
+    )
+    assert movies.next == "choose another embedding model in Aperture's AI settings"
 
 
 def test_no_model(admin: Connection, report: Report) -> None:

@@ -4,6 +4,7 @@ Knowledge of Aperture 0.7.8 and every version before it; nothing here writes.
 """
 
 from aperture_db.library.embeddings import (
+    CUSTOM_MODEL_PROVIDERS,
     ActiveModel,
     EmbeddingTable,
     Media,
@@ -16,6 +17,7 @@ from aperture_db.library.sync import SYNC_MARKS, SyncMark
 from aperture_db.library.tables import FUNCTIONS, TABLE_GROUPS, Group, group_of, is_aperture
 
 __all__ = [
+    "CUSTOM_MODEL_PROVIDERS",
     "DEAD_JOBS",
     "DUPLICATE_INDEXES",
     "FUNCTIONS",

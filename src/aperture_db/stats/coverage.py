@@ -5,10 +5,12 @@ What should be here is what the media server reported to the newest completed sy
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from aperture_db import sql as queries
+from aperture_db.connection import Connection
 from aperture_db.library import ActiveModel, Media, jobs
 from aperture_db.stats.inventory import Inventory
 from aperture_db.stats.jobs import JobResult
@@ -19,6 +21,12 @@ EMBEDDING_SUBJECTS = {
     Media.MOVIE: Subject.MOVIE_EMBEDDINGS,
     Media.SERIES: Subject.SERIES_EMBEDDINGS,
     Media.EPISODE: Subject.EPISODE_EMBEDDINGS,
+}
+# As library_config names what a library holds.
+COLLECTION_TYPES = {
+    Subject.MOVIES: "movies",
+    Subject.SERIES: "tvshows",
+    Subject.EPISODES: "tvshows",
 }
 
 
@@ -39,6 +47,30 @@ def measure_coverage(
 ) -> tuple[Coverage, ...]:
     """What is there of what should be; nothing about tables that this version does not have."""
     return (*_synced(inventory, answers, results), *_embedded(inventory, answers, active))
+
+
+def forget_reports_on_other_libraries(
+    conn: Connection, inventory: Inventory, coverage: Iterable[Coverage]
+) -> tuple[Coverage, ...]:
+    """Where something seems to be missing, leave out what was reported before the libraries were
+    changed: a library that is switched off keeps its titles, and they don't count any more."""
+    measured = tuple(coverage)
+    doubtful = {
+        item.subject for item in measured if item.missing and item.subject in COLLECTION_TYPES
+    }
+    if not doubtful or not inventory.has_columns("library_config", "collection_type", "updated_at"):
+        return measured
+    rows = conn.execute(queries.load("stats/library_changes")).fetchall()
+    changed_at: dict[str, datetime | None] = dict(rows)
+    return tuple(
+        replace(item, expected=None, unknown="the libraries were changed since the last sync")
+        if item.subject in doubtful
+        and item.as_of
+        and (changed := changed_at.get(COLLECTION_TYPES[item.subject]))
+        and changed > item.as_of
+        else item
+        for item in measured
+    )
 
 
 def _synced(

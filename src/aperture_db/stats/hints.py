@@ -5,9 +5,13 @@ The rules follow how Aperture's jobs work; where they can't tell, nothing is cla
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+from aperture_db import library
+from aperture_db.catalog import Table
+from aperture_db.format import plural
+from aperture_db.grants import quote_identifier
 from aperture_db.library import jobs
 from aperture_db.stats.jobs import JobResult
 from aperture_db.stats.report import (
@@ -133,7 +137,13 @@ def _missing(item: Coverage, sync: Sync, results: Mapping[str, JobResult]) -> Hi
 
 def _pending(item: Coverage, embeddings: Embeddings, results: Mapping[str, JobResult]) -> Hint:
     noun, job = EMBEDDING_JOBS[item.subject]
-    if job in results and results[job].last_status == "failed":
+    next_step = f"in Aperture, run {job}{_price(embeddings)}"
+    if item.present == 0 and _is_without_dimension(embeddings):
+        cause = (
+            f"Aperture 0.7.8 does not know the dimensions of {embeddings.active_model}: {job} fails"
+        )
+        next_step = "choose another embedding model in Aperture's AI settings"
+    elif job in results and results[job].last_status == "failed":
         cause = f"the newest run of {job} failed"
     elif item.present == 0 and embeddings.rows_in(EmbeddingState.STALE):
         cause = "the model was changed, and embeddings of another model can't be used"
@@ -144,13 +154,21 @@ def _pending(item: Coverage, embeddings: Embeddings, results: Mapping[str, JobRe
         True,
         f"{item.missing:,} of {item.expected:,} {noun} have no embedding of the active model",
         cause,
-        f"in Aperture, run {job}{_price(embeddings)}",
+        next_step,
     )
 
 
+def _is_without_dimension(embeddings: Embeddings) -> bool:
+    """Whether the model is none that Aperture knows, of a provider whose custom models it never
+    looks up."""
+    provider = embeddings.active_provider
+    is_looked_up = provider in ("", *library.CUSTOM_MODEL_PROVIDERS)
+    return embeddings.active_dimension is None and not is_looked_up
+
+
 def _price(embeddings: Embeddings) -> str:
-    provider = (embeddings.active_model or "").partition(":")[0]
-    return "" if provider in LOCAL_PROVIDERS else "; the provider may charge for it"
+    is_local = embeddings.active_provider in LOCAL_PROVIDERS
+    return "" if is_local else "; the provider may charge for it"
 
 
 def _hints_about_unused(embeddings: Embeddings) -> Iterator[Hint]:
@@ -173,15 +191,34 @@ def _hints_about_unused(embeddings: Embeddings) -> Iterator[Hint]:
         )
 
 
-def hint_about_database(facts: DatabaseFacts, table_count: int) -> Hint:
-    """For a database that is not Aperture's, with so many tables of something else."""
-    if table_count:
+def hint_about_database(facts: DatabaseFacts, tables: Collection[Table]) -> Hint:
+    """For a database that is not Aperture's, or whose search_path does not lead to it."""
+    names_by_schema: dict[str, set[str]] = {}
+    for table in tables:
+        names_by_schema.setdefault(table.schema, set()).add(table.name)
+    for schema, names in names_by_schema.items():
+        if library.is_aperture(names):
+            return Hint(
+                "not_aperture",
+                True,
+                f"Aperture's tables are in schema {schema}, which is not in the search_path",
+                "the search_path of this role, of the database or in the connection string is set",
+                f"ALTER ROLE {quote_identifier(facts.role)} SET search_path = "
+                f"{quote_identifier(schema)};",
+            )
+    if tables:
+        in_the_way = any(table.is_visible and library.group_of(table.name) for table in tables)
         return Hint(
             "not_aperture",
             True,
             "this is not Aperture's database",
-            f"it has {table_count} other tables, and none of Aperture's",
-            "check the database's name; Aperture can move in beside them with: aperture-db migrate",
+            f"it has {plural(len(tables), 'table')} of something else",
+            "check the database's name; "
+            + (
+                "Aperture needs one of its own, because some names would clash"
+                if in_the_way
+                else "Aperture can move in beside them with: aperture-db migrate"
+            ),
         )
     return Hint(
         "not_aperture",

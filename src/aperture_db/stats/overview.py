@@ -13,7 +13,7 @@ from aperture_db.catalog import Database, Table, TableSize, read_database, read_
 from aperture_db.connection import Connection
 from aperture_db.stats import questions
 from aperture_db.stats.counting import plan_counts, sum_counts
-from aperture_db.stats.coverage import measure_coverage
+from aperture_db.stats.coverage import forget_reports_on_other_libraries, measure_coverage
 from aperture_db.stats.embeddings import counted_models, estimated_models, list_embeddings
 from aperture_db.stats.estimate import read_model_shares
 from aperture_db.stats.facts import state_facts
@@ -108,7 +108,7 @@ def _read(conn: Connection, inventory: Inventory, *, estimate: bool) -> StatsRep
     coverage: tuple[Coverage, ...] = ()
     hints: list[Hint] = []
     if not is_aperture:
-        hints.append(hint_about_database(facts, len(inventory.tables)))
+        hints.append(hint_about_database(facts, inventory.tables))
         # A table named movies is then not Aperture's.
         overview = _overview(replace(reading, inventory=Inventory((), {})))
     else:
@@ -117,7 +117,11 @@ def _read(conn: Connection, inventory: Inventory, *, estimate: bool) -> StatsRep
         if not estimate:
             if "job_runs" in inventory.readable:
                 results = read_job_results(conn)
-            coverage = measure_coverage(inventory, reading.answers, results, reading.active)
+            coverage = forget_reports_on_other_libraries(
+                conn,
+                inventory,
+                measure_coverage(inventory, reading.answers, results, reading.active),
+            )
         hints += hints_about_obstacles(inventory, tables, reading.counts.values(), facts)
         hints += hints_about_library(overview, embeddings, coverage, results)
     return StatsReport(

@@ -131,6 +131,12 @@ class Embeddings:
     sets: tuple[EmbeddingSet, ...]
     """Those with rows, and those whose rows are unknown."""
 
+    @property
+    def active_provider(self) -> str:
+        """Empty where the model is not known, or older than the names of providers."""
+        provider, colon, _ = (self.active_model or "").partition(":")
+        return provider if colon else ""
+
     def rows_in(self, state: EmbeddingState) -> int:
         return sum(item.count.rows or 0 for item in self.sets if item.state is state)
 
