@@ -45,6 +45,7 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
         "SELECT 1;\n-- größer\nCREATE TALBE t (id int);\n",
         '0002_syntax.sql:3: column 8: syntax error at or near "TALBE"; correct the file',
     ),
+    "0002_comment": ("/* open\n", "0002_comment.sql:1: column 1: unterminated /* comment; correct"),
     "0002_quote": ("SELECT 1;\nSELECT 'open;\n", "0002_quote.sql:2: column 8: unterminated"),
     "2_short": ("SELECT 1;", "2_short.sql:1: bad file name; name it like 0115_add_something.sql"),
     "0001_again": ("SELECT 1;", "0001_again.sql:1: number 0001 is used twice"),
@@ -124,17 +125,27 @@ def test_the_variable_names_a_directory_too(
     assert "correct APERTURE_MIGRATIONS_DIR" in missing.err
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "SET search_path = other;",
+        "set\tsearch_path to other;",
+        "SELECT pg_catalog.set_config('search_path', 'other', false);",
+    ],
+    ids=["SET", "tab", "set_config"],
+)
 def test_set_in_a_file_is_refused_on_a_pooler_and_undone_elsewhere(
     new_database: Callable[[], str],
     pgbouncer_conninfo: Callable[[str], str],
     directory: Directory,
+    setting: str,
 ) -> None:
     conninfo = new_database()
-    files = {"0001_a": "CREATE SCHEMA other; SET search_path = other;", "0002_b": CREATE_THINGS}
+    files = {"0001_a": f"CREATE SCHEMA other; {setting}", "0002_b": CREATE_THINGS}
     path = str(directory(**files))
     pooled = run_cli("migrate", "--dir", path, conninfo=pgbouncer_conninfo(conninfo))
     assert pooled.code == 2
-    assert "0001_a.sql:1: SET outlives the file on a pooler; use SET LOCAL" in pooled.err
+    assert "0001_a.sql:1: a setting outlives the file on a pooler; use SET LOCAL" in pooled.err
     assert run_cli("migrate", "--dir", path, conninfo=conninfo).code == 0
     assert table_exists(conninfo, "public.things")
 

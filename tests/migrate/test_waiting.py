@@ -13,6 +13,7 @@ from aperture_db import sql
 from aperture_db.migrations.locking import LOCK_KEY
 from tests.cli import finish, run_cli, start_cli
 from tests.migrate.conftest import CREATE_THINGS, Directory, recorded, table_exists
+from tests.purge.proxy import Gate, proxied
 from tests.waiting import wait_until, waits_for_lock
 
 ALTER = "SELECT 1;\nALTER TABLE things ADD COLUMN name text;\n"
@@ -185,4 +186,25 @@ def test_a_cut_connection_keeps_nothing_of_the_file(
     assert "migration 0002_slow.sql failed at line 2" in outcome.err
     assert "why:   terminating connection due to administrator command" in outcome.err
     assert "next:  read the server's log" in outcome.err
+    assert (recorded(conninfo), table_exists(conninfo, "half")) == (["0001_a.sql"], False)
+
+
+def test_a_server_that_goes_away_without_a_word_keeps_nothing_of_the_file(
+    new_database: Callable[[], str], directory: Directory
+) -> None:
+    conninfo = new_database()
+    slow = "CREATE TABLE half (id int);\nSELECT pg_sleep(600);\n"
+    path = str(directory(**{"0001_a": CREATE_THINGS, "0002_slow": slow}))
+    with proxied(conninfo, Gate()) as proxy:
+        runner = start_cli("migrate", "--json", "--dir", path, conninfo=proxy.conninfo)
+        wait_until(lambda: is_sleeping(conninfo), "the second file runs")
+        proxy.cut()
+        outcome = finish(runner)
+    assert outcome.code == 1
+    error = outcome.envelope["error"]
+    assert error["code"] == "connection_lost"
+    assert error["message"] == "the connection was lost during migration 0002_slow.sql"
+    assert "applied before it in this run: 1" in error["cause"]
+    assert [each["name"] for each in outcome.envelope["data"]["applied"]] == ["0001_a.sql"]
+    wait_until(lambda: not is_sleeping(conninfo), "the server noticed")
     assert (recorded(conninfo), table_exists(conninfo, "half")) == (["0001_a.sql"], False)

@@ -13,7 +13,11 @@ from aperture_db.activity import BlockerWatch, Session, find_advisory_holders
 from aperture_db.connection import Connection, is_pooled
 from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.directory import MigrationFile
-from aperture_db.migrations.failures import describe_failure, describe_not_atomic
+from aperture_db.migrations.failures import (
+    describe_failure,
+    describe_lost_connection,
+    describe_not_atomic,
+)
 from aperture_db.migrations.locking import LOCK_KEY, Limits, Patience, locked_transaction
 from aperture_db.migrations.records import create_table, is_recorded, record
 from aperture_db.migrations.script import ScriptError, run_script
@@ -116,6 +120,10 @@ def _attempt(
         if not conn.closed and is_recorded(conn, file.name):
             return AppliedElsewhere(file.name)
         raise describe_failure(file, failure, applied_count) from failure.cause
+    except psycopg.Error as error:
+        if conn.closed:
+            raise describe_lost_connection(file, error, runner.target, applied_count) from error
+        raise
     if is_applied is None:
         return find_advisory_holders(conn, LOCK_KEY)
     if is_applied:

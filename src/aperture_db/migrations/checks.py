@@ -95,6 +95,9 @@ def probe_syntax(conn: Connection, file: MigrationFile) -> FileFinding | None:
             return None
         line, column = line_and_column(file.text, offset)
         message = error.diag.message_primary or "it does not parse"
+        if "\n" in message:
+            # What is not closed is quoted to its end, the probe with it.
+            message = message.partition(" at or near ")[0]
         return FileFinding(file.name, line, f"column {column}: {message}", "correct the file")
     raise AssertionError("the syntax probe itself was accepted")
 
@@ -183,7 +186,11 @@ def _check_statement(
             f"put `-- aperture-db: {NO_TRANSACTION}` into the file's head",
         )
     if pooled and statement.changes_session:
-        return statement.offset, "SET outlives the file on a pooler", "use SET LOCAL"
+        return (
+            statement.offset,
+            "a setting outlives the file on a pooler",
+            "use SET LOCAL, or set_config(…, true)",
+        )
     return None
 
 

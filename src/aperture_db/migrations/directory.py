@@ -17,6 +17,7 @@ from aperture_db.migrations.statements import Statement, head_comments, split_st
 DIRECTORY_VARIABLE = "APERTURE_MIGRATIONS_DIR"
 NUMBER_DIGITS = 4
 NAME_PATTERN = re.compile(rf"\d{{{NUMBER_DIGITS}}}_[a-z0-9_]+\.sql")
+SETTING = re.compile(rb"\bset(?:\s|_config\b)", re.IGNORECASE)
 DIRECTIVE_PREFIX = "aperture-db:"
 NO_TRANSACTION = "no-transaction"
 
@@ -49,9 +50,9 @@ class MigrationFile:
 
     @cached_property
     def changes_session(self) -> bool:
-        """Whether a SET in it would last beyond its transaction."""
+        """Whether a setting that it makes would last beyond its transaction."""
         # Looking into every file's statements costs more than applying a small one.
-        return b"SET " in self.content.upper() and any(
+        return SETTING.search(self.content) is not None and any(
             statement.changes_session for statement in self.statements
         )
 

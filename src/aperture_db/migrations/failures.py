@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import psycopg
 
+from aperture_db.driver_errors import translate_query_error
 from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.script import ScriptError
+from aperture_db.settings import Target
 
 DUPLICATE_OBJECT_ERRORS = (
     psycopg.errors.DuplicateTable,
@@ -41,6 +43,25 @@ def describe_failure(
             *_excerpt(file, failure),
             *_server_remarks(cause),
             f"{file.name} {undone}; applied before it in this run: {applied_count}",
+        ),
+    )
+
+
+def describe_lost_connection(
+    file: MigrationFile, error: psycopg.Error, target: Target, applied_count: int
+) -> ApertureDbError:
+    """The error for a server that went away while a file was run."""
+    lost = translate_query_error(error, target, writes=True)
+    return ApertureDbError(
+        f"{lost.what} during migration {file.name}",
+        why=lost.why,
+        next_step="read the server's log, then run: aperture-db migrate",
+        code=lost.code,
+        details=(
+            (
+                f"the server rolls {file.name} back unless its COMMIT came through; "
+                f"applied before it in this run: {applied_count}"
+            ),
         ),
     )
 

@@ -50,7 +50,10 @@ class Statement:
 
     @property
     def changes_session(self) -> bool:
-        """Whether it is a SET whose effect lasts beyond the transaction."""
+        """Whether it is a SET, or a call of set_config as pg_dump writes it, whose effect lasts
+        beyond the transaction."""
+        if "SET_CONFIG" in self.words:
+            return "TRUE" not in self.words
         lasting = self.words[1:2] not in (("LOCAL",), ("TRANSACTION",), ("CONSTRAINTS",))
         return self.starts_with("SET") and lasting
 
