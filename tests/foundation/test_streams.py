@@ -163,6 +163,18 @@ def test_progress_at_a_terminal_is_a_bar_that_goes_away() -> None:
     assert "\x1b[1m" not in shown
 
 
+def test_prose_is_broken_between_words_and_only_at_a_terminal() -> None:
+    text = "why:   a/path/that/does/not/fit is [not] there"
+    written = {}
+    for stream in (io.StringIO(), FakeTerminal()):
+        console = make_console(ColorMode.NEVER, stream, {})
+        console.width = 20
+        console.print_prose(text, indent=7)
+        written[stream.isatty()] = stream.getvalue()
+    assert written[False] == f"{text}\n"
+    assert written[True] == "why:\n       a/path/that/does/not/fit\n       is [not]\n       there\n"
+
+
 class InterruptedStream(io.StringIO):
     """A signal comes when a text is out already, and rich does not know that yet."""
 

@@ -173,7 +173,7 @@ def report(run: Run, error: ApertureDbError | None, code: int) -> int:
         if run.options.json:
             text, error, code = _envelope(run, error, code)
         if error and error.code == "interrupted":
-            run.err.print(f"{error.what}: {error.why}", soft_wrap=True)
+            run.err.print_prose(f"{error.what}: {error.why}")
         elif error:
             run.print_error(error)
         if text is not None:

@@ -101,7 +101,7 @@ class Run:
     def say(self, text: str, style: str | None = None) -> None:
         """Narrate on stderr; not with -q."""
         if not self.options.quiet:
-            self.err.print(text, style=style, soft_wrap=True)
+            self.err.print_prose(text, style)
 
     def detail(self, text: str) -> None:
         """Narrate what only -v wants to know."""
@@ -111,7 +111,7 @@ class Run:
     def warn(self, text: str) -> None:
         """Warn on stderr, also with -q, and in the JSON object."""
         self.warnings.append(text)
-        self.err.print(f"warning: {text}", style="warning", soft_wrap=True)
+        self.err.print_prose(f"warning: {text}", "warning")
 
     def narrator(self) -> Narrator:
         """Progress on stderr: animated at a real terminal, lines elsewhere, nothing with -q."""
@@ -141,8 +141,9 @@ class Run:
 
     def print_error(self, error: ApertureDbError) -> None:
         """The three lines, with details between; a traceback with -vv, without secrets."""
-        self.err.print(f"error: {self._with_target(error.what)}", style="error", soft_wrap=True)
-        self.err.print(f"why:   {error.why}", soft_wrap=True)
+        indent = len("error: ")
+        self.err.print_prose(f"error: {self._with_target(error.what)}", "error", indent)
+        self.err.print_prose(f"why:   {error.why}", indent=indent)
         for line in error.details:
             self.err.print(f"       {line}", soft_wrap=True)
         steps = error.next_step.replace("\n", "\n       ")

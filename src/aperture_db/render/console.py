@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping
 from enum import StrEnum
 from types import TracebackType
@@ -13,6 +14,7 @@ from rich.theme import Theme
 
 # Wide enough that no line is ever wrapped or cut for a pipe or a log.
 UNLIMITED_WIDTH = 16_384
+MIN_PROSE_WIDTH = 20
 
 THEME = Theme(
     {
@@ -53,6 +55,19 @@ class QuittingConsole(Console):
             self.print(result, crop=False)
         self.file.write("".join(f"{line.rstrip(' ')}\n" for line in captured.get().splitlines()))
         self.file.flush()
+
+    def print_prose(self, text: str, style: str | None = None, indent: int = 0) -> None:
+        """Print a sentence: at a terminal broken between words, with what follows the first line
+        indented; elsewhere never broken. A word, such as a path, stays whole."""
+        if self.is_terminal:
+            text = textwrap.fill(
+                text,
+                max(self.width, MIN_PROSE_WIDTH),
+                subsequent_indent=" " * indent,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        self.print(text, style=style, soft_wrap=True)
 
     def __exit__(
         self,

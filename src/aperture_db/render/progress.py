@@ -7,7 +7,6 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,6 +18,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from aperture_db.render.console import QuittingConsole
 from aperture_db.render.format import format_seconds
 
 HEARTBEAT_SECONDS = 30.0
@@ -45,7 +45,7 @@ class Narrator:
     step that is still running. A silent narrator says nothing.
     """
 
-    def __init__(self, console: Console, *, animated: bool, silent: bool) -> None:
+    def __init__(self, console: QuittingConsole, *, animated: bool, silent: bool) -> None:
         self._console = console
         self._silent = silent
         self._started = time.monotonic()
@@ -123,7 +123,7 @@ class Narrator:
     def line(self, text: str, style: str | None = None) -> None:
         """Print a line that stays."""
         if not self._silent:
-            self._console.print(text, style=style, soft_wrap=True)
+            self._console.print_prose(text, style)
 
     def _beat(self) -> None:
         while not self._stopped.wait(HEARTBEAT_SECONDS):
