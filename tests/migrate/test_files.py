@@ -146,7 +146,9 @@ def test_set_in_a_file_is_refused_on_a_pooler_and_undone_elsewhere(
     pooled = run_cli("migrate", "--dir", path, conninfo=pgbouncer_conninfo(conninfo))
     assert pooled.code == 2
     assert "0001_a.sql:1: a setting outlives the file on a pooler; use SET LOCAL" in pooled.err
-    assert run_cli("migrate", "--dir", path, conninfo=conninfo).code == 0
+    for mode in (["--rehearse"], []):
+        outcome = run_cli("migrate", "--dir", path, *mode, conninfo=conninfo)
+        assert outcome.code == 0, outcome.err
     assert table_exists(conninfo, "public.things")
 
 

@@ -32,6 +32,7 @@ GUARD_GONE_ERRORS = (
     psycopg.errors.InvalidSavepointSpecification,
     psycopg.errors.NoActiveSqlTransaction,
 )
+RESET_SESSION = "RESET ALL; RESET SESSION AUTHORIZATION; RESET ROLE"
 
 
 @dataclass(frozen=True)
@@ -173,4 +174,4 @@ def _restore_session(conn: Connection, file: MigrationFile) -> None:
     """Undo what a file's SET would do to the files behind it. `checks` refuses such a file on a
     pooler, where the connection may not be the same one any more."""
     if file.changes_session and not is_pooled(conn):
-        conn.execute("RESET ALL; RESET SESSION AUTHORIZATION; RESET ROLE")
+        conn.execute(RESET_SESSION)

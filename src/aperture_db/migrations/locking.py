@@ -38,6 +38,16 @@ class Limits:
     """For one attempt of a statement; readers queue up behind DDL that waits."""
     connection_check_interval: str = "0"
 
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The configuration parameters of a file's transaction."""
+        return {
+            "lock_timeout": timeout_parameter(self.lock_timeout_seconds),
+            "statement_timeout": "0",
+            "idle_in_transaction_session_timeout": "0",
+            "client_connection_check_interval": self.connection_check_interval,
+        }
+
 
 @contextmanager
 def locked_transaction(conn: Connection, limits: Limits) -> Iterator[int | None]:
@@ -49,11 +59,7 @@ def locked_transaction(conn: Connection, limits: Limits) -> Iterator[int | None]
     try:
         cursor = psycopg.ClientCursor(conn).execute(
             sql.load("migrations/begin_file"),
-            {
-                "lock_timeout": timeout_parameter(limits.lock_timeout_seconds),
-                "check_interval": limits.connection_check_interval,
-                "lock_key": LOCK_KEY,
-            },
+            {"lock_key": LOCK_KEY, **limits.parameters},
         )
         cursor.set_result(-1)
         row = cursor.fetchone()

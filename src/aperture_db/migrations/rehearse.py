@@ -9,12 +9,20 @@ import psycopg
 
 from aperture_db.activity import BlockerWatch, find_advisory_holders
 from aperture_db.connection import Connection
-from aperture_db.migrations.apply import GUARD_GONE_ERRORS, Applied, Event, Started, Waiting
+from aperture_db.migrations.apply import (
+    GUARD_GONE_ERRORS,
+    RESET_SESSION,
+    Applied,
+    Event,
+    Started,
+    Waiting,
+)
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.failures import describe_failure, describe_not_atomic
 from aperture_db.migrations.locking import LOCK_KEY, Limits, Patience, locked_transaction
 from aperture_db.migrations.records import create_table, is_recorded, record
 from aperture_db.migrations.script import ScriptError, run_script
+from aperture_db.parameters import set_local
 from aperture_db.settings import Target
 
 
@@ -61,4 +69,12 @@ def _run_all(
                 conn.execute("ROLLBACK")
                 is_kept = is_recorded(conn, file.name)
                 raise describe_not_atomic(file, count, is_recorded=is_kept) from error
+            _restore_settings(conn, file, limits)
             yield Applied(file.name, time.monotonic() - started)
+
+
+def _restore_settings(conn: Connection, file: MigrationFile, limits: Limits) -> None:
+    """What a file's SET does ends with it when it is applied, so here too."""
+    if file.changes_session:
+        conn.execute(RESET_SESSION)
+        set_local(conn, **limits.parameters)

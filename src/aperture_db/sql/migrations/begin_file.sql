@@ -7,6 +7,8 @@ SELECT
     pg_try_advisory_xact_lock(%(lock_key)s),
     pg_backend_pid(),
     set_config('lock_timeout', %(lock_timeout)s, true),
-    set_config('statement_timeout', '0', true),
-    set_config('idle_in_transaction_session_timeout', '0', true),
-    set_config('client_connection_check_interval', %(check_interval)s, true)
+    set_config('statement_timeout', %(statement_timeout)s, true),
+    set_config(
+        'idle_in_transaction_session_timeout', %(idle_in_transaction_session_timeout)s, true
+    ),
+    set_config('client_connection_check_interval', %(client_connection_check_interval)s, true)
