@@ -50,6 +50,30 @@ def test_ddl_that_stays_blocked_ends_busy_and_names_the_holder(
     assert recorded(conninfo) == ["0001_a.sql"]
 
 
+@pytest.mark.parametrize(
+    "held",
+    ["SELECT * FROM things", "LOCK TABLE aperture_migrations IN EXCLUSIVE MODE"],
+    ids=["DDL", "records"],
+)
+def test_a_rehearsal_stops_at_the_first_lock_that_is_not_obtained(
+    new_database: Callable[[], str], directory: Directory, held: str
+) -> None:
+    conninfo = new_database()
+    path = str(directory(**{"0001_a": CREATE_THINGS}))
+    assert run_cli("migrate", "--dir", path, conninfo=conninfo).code == 0
+    directory(**{"0002_b": ALTER})
+    with holding(conninfo, held) as blocker:
+        outcome = run_cli(
+            "migrate", "--rehearse", "--dir", path, "--lock-timeout", "900ms", conninfo=conninfo
+        )
+        pid = blocker.info.backend_pid
+    assert outcome.code == 6
+    message = "the rehearsal stopped at 0002_b.sql: a lock was not obtained in 0.9 s ("
+    assert f"error: {message}" in outcome.err
+    assert f"why:   held by pid {pid}, a blocker" in outcome.err
+    assert recorded(conninfo) == ["0001_a.sql"]
+
+
 def test_ddl_is_repeated_until_the_holder_is_done(
     new_database: Callable[[], str], directory: Directory
 ) -> None:

@@ -94,7 +94,7 @@ def apply_files(
         runner = _Runner(conn, target, limits, watch)
         for applied_count, file in enumerate(files):
             yield Started(file.name)
-            patience = Patience(limits.lock_wait_seconds, file.name)
+            patience = Patience(limits.lock_wait_seconds, f"{file.name} was not applied")
             while isinstance(outcome := _attempt(runner, file, applied_count), tuple):
                 if patience.is_news():
                     yield Waiting(file.name, outcome, patience.waited_seconds)

@@ -72,10 +72,11 @@ def locked_transaction(conn: Connection, limits: Limits) -> Iterator[int | None]
 
 
 class Patience:
-    """Paces repeated attempts at something that others hold."""
+    """Paces repeated attempts at something that others hold. `outcome` says what it means when
+    the time is up."""
 
-    def __init__(self, wait_seconds: float, name: str) -> None:
-        self._name = name
+    def __init__(self, wait_seconds: float, outcome: str) -> None:
+        self._outcome = outcome
         self._started = time.monotonic()
         self._wait_seconds = wait_seconds
         self._pause = FIRST_PAUSE_SECONDS
@@ -96,17 +97,23 @@ class Patience:
         """Sleep before the next attempt. Raises BusyError once the time is up."""
         left = self._wait_seconds - self.waited_seconds
         if left <= 0:
-            raise BusyError(
-                f"{self._name} was not applied: a lock was not obtained "
-                f"in {self._wait_seconds:g} s",
-                why=f"held by {holders[0]}"
-                if holders
-                else "the session that holds it could not be seen (that needs pg_monitor)",
-                next_step=f"SELECT pg_terminate_backend({holders[0].pid}); or stop Aperture, "
-                "then run: aperture-db migrate"
-                if holders
-                else "stop Aperture, then run: aperture-db migrate",
-                details=tuple(f"held by {holder}" for holder in holders[1:]),
-            )
+            raise lock_not_obtained(self._outcome, self._wait_seconds, holders)
         time.sleep(min(self._pause, left))
         self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def lock_not_obtained(
+    outcome: str, waited_seconds: float, holders: tuple[Session, ...]
+) -> BusyError:
+    """The error for a lock that others held too long. `outcome` says what did not happen."""
+    return BusyError(
+        f"{outcome}: a lock was not obtained in {waited_seconds:g} s",
+        why=f"held by {holders[0]}"
+        if holders
+        else "the session that holds it could not be seen (that needs pg_monitor)",
+        next_step=f"SELECT pg_terminate_backend({holders[0].pid}); or stop Aperture, "
+        "then run: aperture-db migrate"
+        if holders
+        else "stop Aperture, then run: aperture-db migrate",
+        details=tuple(f"held by {holder}" for holder in holders[1:]),
+    )

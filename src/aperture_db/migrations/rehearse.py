@@ -9,6 +9,7 @@ import psycopg
 
 from aperture_db.activity import BlockerWatch, find_advisory_holders
 from aperture_db.connection import Connection
+from aperture_db.errors import BusyError
 from aperture_db.migrations.apply import (
     GUARD_GONE_ERRORS,
     RESET_SESSION,
@@ -19,7 +20,13 @@ from aperture_db.migrations.apply import (
 )
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.failures import describe_failure, describe_not_atomic
-from aperture_db.migrations.locking import LOCK_KEY, Limits, Patience, locked_transaction
+from aperture_db.migrations.locking import (
+    LOCK_KEY,
+    Limits,
+    Patience,
+    lock_not_obtained,
+    locked_transaction,
+)
 from aperture_db.migrations.records import create_table, is_recorded, record
 from aperture_db.migrations.script import ScriptError, run_script
 from aperture_db.parameters import set_local
@@ -35,7 +42,7 @@ def rehearse_files(
     may wait that long. Raises what applying would raise; BusyError at the first lock that is not
     obtained in time.
     """
-    patience = Patience(limits.lock_wait_seconds, "the rehearsal")
+    patience = Patience(limits.lock_wait_seconds, "the rehearsal did not start")
     while True:
         with locked_transaction(conn, limits) as pid:
             if pid is not None:
@@ -59,9 +66,11 @@ def _run_all(
             try:
                 record(conn, file.name)
                 run_script(conn, file)
+            except psycopg.errors.LockNotAvailable as error:
+                raise _stopped(file, limits, watch) from error
             except ScriptError as failure:
                 if isinstance(failure.cause, psycopg.errors.LockNotAvailable):
-                    Patience(0, file.name).pause(watch.stop())
+                    raise _stopped(file, limits, watch) from failure.cause
                 raise describe_failure(file, failure, count) from failure.cause
             try:
                 conn.execute("RELEASE SAVEPOINT aperture_db_guard")
@@ -71,6 +80,11 @@ def _run_all(
                 raise describe_not_atomic(file, count, is_recorded=is_kept) from error
             _restore_settings(conn, file, limits)
             yield Applied(file.name, time.monotonic() - started)
+
+
+def _stopped(file: MigrationFile, limits: Limits, watch: BlockerWatch) -> BusyError:
+    outcome = f"the rehearsal stopped at {file.name}"
+    return lock_not_obtained(outcome, limits.lock_timeout_seconds, watch.stop())
 
 
 def _restore_settings(conn: Connection, file: MigrationFile, limits: Limits) -> None:
