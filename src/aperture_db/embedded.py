@@ -196,6 +196,15 @@ def server_programs() -> Path:
     return next(unpacked.glob("*/bin"))
 
 
+def unpacked_programs() -> list[Path]:
+    """The directories like that of `server_programs` which are there already; nothing is unpacked.
+
+    Raises UsageError for an account that has no place for them.
+    """
+    unpacked = state_directory().glob("postgresql-*/complete")
+    return sorted(directory for mark in unpacked for directory in mark.parent.glob("*/bin"))
+
+
 def free_port() -> int:
     """A TCP port of the loopback address that nobody listens on at this moment."""
     with socket.socket() as probe:

@@ -17,6 +17,7 @@ from aperture_db.backup.directory import BackupDirectory
 from aperture_db.dumps import contents, files, seal
 from aperture_db.dumps.files import Format, Purpose
 from aperture_db.dumps.programs import how_to_install, installed_programs
+from aperture_db.embedded import server_programs
 from aperture_db.render.backup import render_backup, render_contents, render_list
 from aperture_db.restore import plan, report, sessions
 from tests.described import undescribed
@@ -175,6 +176,12 @@ def test_programs_are_sorted_by_version_and_wrappers_left_out() -> None:
     found = installed_programs(os.environ["PATH"])
     assert [each.version for each in found] == sorted(each.version for each in found)
     assert all(each.pg_dump.resolve().name != "pg_wrapper" for each in found)
+
+
+def test_the_embedded_servers_programs_serve_backups() -> None:
+    """Who tries the demo has no other pg_dump, or one that is too old for it."""
+    embedded = server_programs()
+    assert embedded in [each.directory for each in installed_programs(os.defpath)]
 
 
 def test_views(snapshot: Snapshot) -> None:

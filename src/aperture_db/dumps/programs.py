@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from aperture_db.embedded import state_directory
+from aperture_db.embedded import unpacked_programs
 from aperture_db.errors import ClientProgramError, UsageError
 
 # Where packages put the programs of one major version, so that several can be installed.
@@ -125,7 +125,7 @@ def _directories(path: str) -> Iterator[Path]:
     # The demo server's programs serve as well, where they have been unpacked. An account without
     # a home has none.
     with suppress(OSError, UsageError):
-        yield from (state_directory() / "postgresql").glob("*/bin")
+        yield from unpacked_programs()
 
 
 def _read_version(directory: Path) -> tuple[int, int] | None:
