@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aperture_db import conninfo
 from aperture_db.errors import UsageError
 from aperture_db.redaction import redact
 
+URL_OPTION = "--database-url"
 ENV_FILES = (".env.local", ".env")
 # Any of these names a server; PGPASSWORD or PGSSLMODE alone do not.
 PG_TARGET_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE")
 NAMING_KEYWORDS = ("host", "hostaddr", "port", "user", "dbname", "password")
+# What a command to paste must not hold.
+SECRET_KEYWORDS = {"password", "sslpassword", "scram_client_key", "scram_server_key"}
+URL_TO_FILL_IN = "postgresql://…"
 # A shorter password is found in many words of a message.
 MIN_UNMISTAKABLE_CHARACTERS = 4
 
@@ -29,6 +34,9 @@ class Target:
     source: str
     """Where the connection string was found, in words for the user."""
     warnings: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    """The options that named it, for another command; empty where the environment or a file of
+    the working directory did. A URL with a secret in it is left to be filled in."""
 
     @property
     def host(self) -> str:
@@ -52,6 +60,10 @@ class Target:
         if ":" in host:
             host = f"[{host}]"
         return f"{self.user}@{host}:{self.port}/{self.database}"
+
+    def command_line(self, *words: str) -> str:
+        """A command of this program, to be pasted, that works on the same database."""
+        return shlex.join(["aperture-db", *words, *self.options])
 
     def redact(self, text: str) -> str:
         """A text of somebody else's without the password.
@@ -84,7 +96,10 @@ def resolve_target(
         warnings: tuple[str, ...] = ()
         if env_file is not None and source != str(env_file):
             warnings = (f"{env_file} is not used: {source} goes before it",)
-        return _target_from_text(text, source, warnings, environ)
+        target = _target_from_text(text, source, warnings, environ)
+        if env_file is not None and source == str(env_file):
+            return replace(target, options=("--env-file", source))
+        return target
     if any(environ.get(name) for name in PG_TARGET_VARIABLES):
         return _target_from_pg_variables()
     env_files = f"{env_file}" if env_file else "an env file"
@@ -102,7 +117,7 @@ def _candidates(
     url: str | None, env_file: Path | None, environ: Mapping[str, str], directory: Path
 ) -> Iterator[tuple[str, str]]:
     if url and url.strip():
-        yield url, "--database-url"
+        yield url, URL_OPTION
     yield from _from_variables(environ, "")
     for path in [env_file] if env_file else [directory / name for name in ENV_FILES]:
         if _is_file(path):
@@ -152,7 +167,11 @@ def _target_from_text(
     if parsed.dropped_options:
         names = ", ".join(parsed.dropped_options)
         warnings += (f"unknown options in the connection string are ignored: {names}",)
-    return Target(_complete(parsed.params, environ), source, warnings)
+    options: tuple[str, ...] = ()
+    if source == URL_OPTION:
+        has_secret = parsed.dropped_options or SECRET_KEYWORDS & parsed.params.keys()
+        options = (URL_OPTION, URL_TO_FILL_IN if has_secret else text)
+    return Target(_complete(parsed.params, environ), source, warnings, options)
 
 
 def _complete(params: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

@@ -239,3 +239,34 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
 @given(password=st.text(st.characters(exclude_categories=["Cs"]), min_size=4))
 def test_redaction_in_every_encoding(encode: Callable[[str], str], password: str) -> None:
     assert make_target(password, host="").redact(f"<{encode(password)}>") == "<********>"
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"),
+    [
+        ("postgresql://u@h/d?sslmode=verify-full", "'postgresql://u@h/d?sslmode=verify-full'"),
+        ("host=h user=u", "'host=h user=u'"),
+        ("postgresql://u:secret@h/d", "'postgresql://…'"),
+        ("postgresql://u@h/d?password=secret", "'postgresql://…'"),
+        ("postgresql://u@h/d?sslkey=k&sslpassword=secret", "'postgresql://…'"),
+        ("postgresql://u@h/d?unknown=secret", "'postgresql://…'"),
+        ("host=h password='se cret'", "'postgresql://…'"),
+    ],
+)
+def test_a_command_to_paste_names_the_database_without_its_password(
+    given: str, printed: str
+) -> None:
+    target = resolve_target(given, None, {"DATABASE_URL": url("another")})
+    line = target.command_line("restore", "/a b.dump")
+    assert line == f"aperture-db restore '/a b.dump' --database-url {printed}"
+
+
+def test_a_command_to_paste_names_the_env_file(tmp_path: Path) -> None:
+    env_file = tmp_path / "my.env"
+    env_file.write_text(f"DATABASE_URL={url('d')}\n")
+    (tmp_path / ".env").write_text(f"DATABASE_URL={url('other')}\n")
+    named = resolve_target(None, env_file, {}, tmp_path)
+    assert named.command_line("stats") == f"aperture-db stats --env-file {env_file}"
+    not_used = resolve_target(None, env_file, {"DATABASE_URL": url("d")}, tmp_path)
+    assert not_used.command_line("stats") == "aperture-db stats"
+    assert resolve_target(None, None, {}, tmp_path).command_line("stats") == "aperture-db stats"

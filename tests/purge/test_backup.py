@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.cli import run_cli
+from tests.cli import Outcome, run_cli
 from tests.purge.contents import read_contents
 from tests.purge.purging import CONFIRMED, PHRASE, purge, try_purge
 from tests.terminal import run_at_terminal
@@ -32,6 +33,36 @@ def test_the_backup_undoes_the_purge(
     restored = run_cli(*undo[1:], "--no-safety-backup", "--confirm", PHRASE, conninfo=database)
     assert restored.code == 0, restored.err
     assert read_contents(database) == before
+
+
+def test_the_line_that_undoes_it_works_as_it_is_printed(
+    sample_database: Callable[[], str], tmp_path: Path
+) -> None:
+    """Copied whole: a path that needs quotes, and the database that the option had named."""
+    database = sample_database()
+    before = read_contents(database)
+    backups = tmp_path / "it's here"
+    backups.mkdir()
+    env_file = tmp_path / "my database.env"
+    env_file.write_text(f"DATABASE_URL={database}\n")
+    named = ("--env-file", str(env_file), "--dir", str(backups))
+    planned = run_cli("purge", "--what", "movies", "--dry-run", *named)
+    assert planned.code == 0, planned.err
+    purged = run_pasted(planned.out.splitlines()[-1])
+    assert purged.code == 0, purged.err
+    undone = run_pasted(purged.out.splitlines()[-1])
+    assert undone.code == 0, undone.err
+    assert read_contents(database) == before
+    redone = run_pasted(undone.out.splitlines()[-1])
+    assert redone.code == 0, redone.err
+    assert read_contents(database)["movies"] == []
+
+
+def run_pasted(line: str) -> Outcome:
+    """Run a printed command, confirmed."""
+    program, *words = shlex.split(line)
+    assert program == "aperture-db"
+    return run_cli(*words, "--confirm", PHRASE)
 
 
 def test_without_a_place_for_the_backup_nothing_is_asked_or_done(

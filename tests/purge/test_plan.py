@@ -90,6 +90,7 @@ OUTCOME = PurgeOutcome(
     size_after_bytes=423_624_704,
     freed_bytes=224_919_552,
     not_shrunk=("watch_history",),
+    shrink_command="aperture-db vacuum --full --table=watch_history",
 )
 
 
@@ -98,12 +99,18 @@ def test_the_plan(snapshot: Callable[[str, str], None]) -> None:
 
 
 def test_a_dry_run(snapshot: Callable[[str, str], None]) -> None:
-    snapshot("purge/dry_run", rendered(render_purge(PurgeReport(PLAN, is_dry_run=True))))
+    report = PurgeReport(
+        PLAN,
+        is_dry_run=True,
+        command="aperture-db purge --what movies --expect-rows 138273 --include-locked",
+    )
+    snapshot("purge/dry_run", rendered(render_purge(report)))
 
 
 @pytest.mark.parametrize("backup", [None, "/backups/aperture_before_purge_2026-11-21.dump"])
 def test_the_outcome(backup: str | None, snapshot: Callable[[str, str], None]) -> None:
-    report = PurgeReport(PLAN, is_dry_run=False, outcome=OUTCOME, backup=backup)
+    undo = backup and f"aperture-db restore {backup}"
+    report = PurgeReport(PLAN, is_dry_run=False, outcome=OUTCOME, backup=backup, undo_command=undo)
     name = "purge/outcome" if backup is None else "purge/outcome_with_backup"
     snapshot(name, rendered(render_purge(report)))
 

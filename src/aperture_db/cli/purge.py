@@ -18,7 +18,7 @@ from aperture_db.purge.what import What
 
 if TYPE_CHECKING:
     from aperture_db.purge.execute import Limits
-    from aperture_db.purge.report import PurgeOutcome, PurgeReport
+    from aperture_db.purge.report import PurgeOutcome, PurgePlan, PurgeReport
     from aperture_db.purge.scopes import Options
 
 
@@ -100,7 +100,8 @@ def register(app: typer.Typer) -> None:
         report = _plan(run, what, options, lock_timeout, is_dry_run=dry_run)
         plan = report.plan
         if dry_run or not (plan.rows or plan.updated_rows):
-            run.show(report, render_purge)
+            command = _command(run, plan, directory, export_ratings, backs_up=backup)
+            run.show(replace(report, command=command), render_purge)
             require_expected(plan.rows, expect_rows)
             return
         is_asked = confirm is None and not run.options.json
@@ -114,7 +115,9 @@ def register(app: typer.Typer) -> None:
         if export_ratings is not None:
             report = _export(run, report, export_ratings)
         if save_to is not None:
-            report = replace(report, backup=str(_back_up(run, save_to, lock_timeout)))
+            saved = str(_back_up(run, save_to, lock_timeout))
+            undo = run.target.command_line("restore", saved)
+            report = replace(report, backup=saved, undo_command=undo)
             run.data = report
         outcome = _execute(run, report, Limits(lock_timeout, expect_rows))
         run.show(replace(report, outcome=outcome), render_purge)
@@ -137,6 +140,19 @@ def _plan(
         for hazard in plan.warnings:
             run.warn(hazard.text)
     return report
+
+
+def _command(
+    run: Run, plan: PurgePlan, directory: Path | None, ratings: Path | None, *, backs_up: bool
+) -> str:
+    """The command that does exactly what a dry run has shown."""
+    words = ["purge", "--what", str(plan.what), "--expect-rows", str(plan.rows)]
+    words += ["--include-locked"] if plan.options.include_locked else []
+    words += ["--keep-runs"] if plan.options.keep_runs else []
+    words += ["--export-ratings", str(ratings)] if ratings else []
+    words += [] if backs_up else ["--no-backup"]
+    words += ["--dir", str(directory)] if directory else []
+    return run.target.command_line(*words)
 
 
 def _question(run: Run, report: PurgeReport, save_to: Path | None) -> str:

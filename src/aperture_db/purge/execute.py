@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import psycopg
@@ -88,7 +88,11 @@ def execute(
     yield Committed()
     shrinking = Shrinking(assessment)
     yield from shrinking.run(conn)
-    yield Purged(_outcome(conn, shown, assessment, shrinking, started, size_before))
+    outcome = _outcome(conn, shown, assessment, started, size_before)
+    if names := shrinking.not_shrunk:
+        command = target.command_line("vacuum", "--full", *(f"--table={name}" for name in names))
+        outcome = replace(outcome, not_shrunk=tuple(names), shrink_command=command)
+    yield Purged(outcome)
 
 
 def require_expected(rows: int, expected_rows: int | None) -> None:
@@ -189,7 +193,6 @@ def _outcome(
     conn: Connection,
     shown: PurgePlan,
     assessment: Assessment,
-    shrinking: Shrinking,
     started: float,
     size_before: int | None,
 ) -> PurgeOutcome:
@@ -216,7 +219,7 @@ def _outcome(
         size_before_bytes=size_before,
         size_after_bytes=size_after,
         freed_bytes=None if size_before is None or size_after is None else size_before - size_after,
-        not_shrunk=tuple(shrinking.not_shrunk),
+        not_shrunk=(),
     )
 
 

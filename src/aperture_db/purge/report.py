@@ -159,6 +159,8 @@ class PurgeOutcome:
     freed_bytes: int | None
     not_shrunk: tuple[str, ...]
     """Tables whose space could not be given back."""
+    shrink_command: str | None = field(default=None, metadata={"json": False})
+    """What gives it back later."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,11 @@ class PurgeReport:
     plan: PurgePlan
     is_dry_run: bool
     outcome: PurgeOutcome | None = None
+    command: str = field(default="", metadata={"json": False})
+    """What carries the plan of a dry run out."""
     backup: str | None = None
     """The file of the backup that was made before."""
+    undo_command: str | None = None
+    """What restores that backup."""
     ratings_file: str | None = None
     """The file that the ratings were saved to before."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator
 
 from rich.console import Group, RenderableType
@@ -14,7 +13,6 @@ from aperture_db.render.format import (
     format_count,
     format_seconds,
     plural,
-    vacuum_command,
 )
 from aperture_db.render.lists import Item
 from aperture_db.render.table import make_table
@@ -27,7 +25,7 @@ def render_purge(report: PurgeReport) -> RenderableType:
     """The outcome, or the plan of a purge that has not happened."""
     if report.outcome is not None:
         return Group(*_outcome_parts(report, report.outcome))
-    return Group(*_dry_run_parts(report.plan))
+    return Group(*_dry_run_parts(report))
 
 
 def render_plan(plan: PurgePlan) -> RenderableType:
@@ -35,21 +33,15 @@ def render_plan(plan: PurgePlan) -> RenderableType:
     return Group(*_plan_parts(plan))
 
 
-def _dry_run_parts(plan: PurgePlan) -> Iterator[RenderableType]:
+def _dry_run_parts(report: PurgeReport) -> Iterator[RenderableType]:
+    plan = report.plan
     if not plan.rows and not plan.updated_rows:
         yield Text(NOTHING if plan.deletions else NO_TABLES)
         return
     yield from _plan_parts(plan)
     yield ""
     yield Text("Nothing was changed. To purge exactly this:")
-    yield _pasteable(_command(plan))
-
-
-def _command(plan: PurgePlan) -> str:
-    words = ["aperture-db purge --what", plan.what, f"--expect-rows {plan.rows}"]
-    words += ["--include-locked"] if plan.options.include_locked else []
-    words += ["--keep-runs"] if plan.options.keep_runs else []
-    return " ".join(words)
+    yield _pasteable(report.command)
 
 
 def _plan_parts(plan: PurgePlan) -> Iterator[RenderableType]:
@@ -171,18 +163,18 @@ def _outcome_parts(report: PurgeReport, outcome: PurgeOutcome) -> Iterator[Rende
         yield table
         yield ""
     yield Text(_summary(outcome))
-    if outcome.not_shrunk:
+    if outcome.shrink_command:
         yield Text(
             f"The space of {plural(len(outcome.not_shrunk), 'table')} is free for new rows, but "
             "not given back. As the owner run:",
             style="warning",
         )
-        yield _pasteable(vacuum_command(outcome.not_shrunk, "--full"))
+        yield _pasteable(outcome.shrink_command)
     yield from _jobs(report.plan)
     yield ""
-    if report.backup:
+    if report.undo_command:
         yield Text("To undo this:")
-        yield _pasteable(f"aperture-db restore {shlex.quote(report.backup)}")
+        yield _pasteable(report.undo_command)
     else:
         yield Text("This can't be undone: no backup was made.")
 

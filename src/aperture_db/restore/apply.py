@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Generator, Iterator
 
@@ -83,7 +82,7 @@ def apply(
             last_migration=plan.contents.last_migration,
             previous_migration=plan.current_migration,
             safety_backup=path,
-            undo_command=f"aperture-db restore {shlex.quote(str(path))}" if path else None,
+            undo_command=target.command_line("restore", str(path)) if path else None,
             duration_seconds=time.monotonic() - started,
         )
     )
