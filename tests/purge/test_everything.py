@@ -151,17 +151,27 @@ def test_owners_and_grants_stay(
     execute(database, f"GRANT SELECT ON movies, aperture_migrations TO {reader}")
     execute(database, f"GRANT UPDATE ON users TO {reader} WITH GRANT OPTION")
     execute(database, f"GRANT USAGE ON SEQUENCE parental_rating_values_id_seq TO {reader}")
+    execute(database, f"GRANT UPDATE (title) ON movies TO {reader}")
+    execute(database, "REVOKE EXECUTE ON FUNCTION update_updated_at_column() FROM PUBLIC")
+    execute(database, f"GRANT EXECUTE ON FUNCTION update_updated_at_column() TO {reader}")
+    execute(database, f"ALTER DEFAULT PRIVILEGES GRANT DELETE ON TABLES TO {reader}")
     query = (
-        "SELECT relname, relowner::regrole, relacl::text FROM pg_class "
-        "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S') ORDER BY 1"
+        "SELECT relname, relowner::regrole, array_agg(acl::text ORDER BY acl) FROM pg_class "
+        "LEFT JOIN LATERAL aclexplode(relacl) AS acl ON acl.grantee <> relowner "
+        "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S') "
+        "GROUP BY 1, 2 ORDER BY 1"
     )
     functions = (
-        "SELECT proname, proowner::regrole FROM pg_proc "
+        "SELECT proname, proowner::regrole, proacl::text FROM pg_proc "
         f"WHERE proowner = '{owner}'::regrole ORDER BY 1"
     )
+    columns = "SELECT attrelid::regclass::text, attname, attacl::text FROM pg_attribute "
+    columns += "WHERE attacl IS NOT NULL AND attrelid > 16384 ORDER BY 1, 2"
     before, functions_before = execute(database, query), execute(database, functions)
+    columns_before = execute(database, columns)
     purge(database, *EVERYTHING)
     assert execute(database, query) == before
+    assert execute(database, columns) == columns_before
     assert execute(database, functions) == functions_before
 
 

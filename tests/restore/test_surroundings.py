@@ -208,10 +208,14 @@ def test_grants_stay(conninfo: str, dump: Path, limited_role: LimitedRole) -> No
         f'GRANT SELECT (id, username) ON users TO "{role}"',
         f'GRANT USAGE ON SEQUENCE aperture_migrations_id_seq TO "{role}"',
         "GRANT SELECT ON series TO PUBLIC",
+        "REVOKE EXECUTE ON FUNCTION update_updated_at_column() FROM PUBLIC",
+        f'GRANT EXECUTE ON FUNCTION update_updated_at_column() TO "{role}" WITH GRANT OPTION',
+        f'ALTER DEFAULT PRIVILEGES GRANT SELECT, DELETE ON TABLES TO "{role}"',
     )
     query = (
-        "SELECT array_agg(format('%s %s', c.relname, acl) ORDER BY c.relname) FROM pg_class AS c, "
-        "unnest(relacl) AS acl WHERE relnamespace = 'public'::regnamespace"
+        "SELECT array_agg(format('%s %s', relname, acl) ORDER BY relname, acl) FROM pg_class, "
+        "aclexplode(relacl) AS acl WHERE relnamespace = 'public'::regnamespace "
+        "AND acl.grantee <> relowner"
     )
     before = fetch_one(conninfo, query)
     columns = (
@@ -219,11 +223,17 @@ def test_grants_stay(conninfo: str, dump: Path, limited_role: LimitedRole) -> No
         "AND attname = 'username'"
     )
     column = fetch_one(conninfo, columns)
+    functions = (
+        "SELECT array_agg(format('%s %s', proname, proacl) ORDER BY proname) FROM pg_proc "
+        "WHERE pronamespace = 'public'::regnamespace AND prolang <> 13"
+    )
+    before_functions = fetch_one(conninfo, functions)
 
     outcome = restore(dump, conninfo)
 
     assert outcome.code == 0, outcome.err
     assert fetch_one(conninfo, query) == before
+    assert fetch_one(conninfo, functions) == before_functions
     assert fetch_one(conninfo, columns) == column
 
 

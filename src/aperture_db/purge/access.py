@@ -5,32 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from psycopg import sql
-from psycopg.rows import class_row
 
 from aperture_db import sql as queries
 from aperture_db.connection import Connection
+from aperture_db.privileges import Privileges, read_privileges, set_privileges
 from aperture_db.purge.possessions import Possessions
 
 TRACKING_TABLE = "aperture_migrations"
 
 
 @dataclass(frozen=True)
-class Grant:
-    is_sequence: bool
-    name: str
-    privilege: str
-    grantee: str | None
-    """None for PUBLIC."""
-    is_grantable: bool
-
-
-@dataclass(frozen=True)
 class Access:
-    """Owners and grants by the names of tables, sequences and functions."""
+    """Owners by the names of tables and functions, and what others may do with these."""
 
     table_owners: dict[str, str]
     function_owners: dict[str, str]
-    grants: tuple[Grant, ...]
+    privileges: Privileges
 
     @property
     def main_owner(self) -> str:
@@ -39,13 +29,10 @@ class Access:
 
 
 def read_access(conn: Connection, possessions: Possessions) -> Access:
-    oids = [table.oid for table in possessions.tables]
-    with conn.cursor(row_factory=class_row(Grant)) as cursor:
-        grants = tuple(cursor.execute(queries.load("purge/grants"), {"tables": oids}))
     return Access(
         {table.name: table.owner for table in possessions.tables},
         {function.signature: function.owner for function in possessions.functions},
-        grants,
+        _privileges_on(conn, possessions),
     )
 
 
@@ -65,19 +52,12 @@ def restore_access(conn: Connection, possessions: Possessions, access: Access) -
             statement = sql.SQL(queries.load("purge/own_function"))
             signature = sql.SQL(function.signature)
             conn.execute(statement.format(function=signature, owner=sql.Identifier(owner)))
-    there = set(conn.execute(queries.load("purge/relation_names")).fetchall())
-    for grant in access.grants:
-        if (grant.name,) in there:
-            _grant(conn, grant)
+    set_privileges(conn, now=_privileges_on(conn, possessions), wanted=access.privileges)
 
 
-def _grant(conn: Connection, grant: Grant) -> None:
-    conn.execute(
-        sql.SQL(queries.load("purge/grant")).format(
-            privilege=sql.SQL(grant.privilege),
-            kind=sql.SQL("SEQUENCE" if grant.is_sequence else "TABLE"),
-            name=sql.Identifier(grant.name),
-            grantee=sql.Identifier(grant.grantee) if grant.grantee else sql.SQL("PUBLIC"),
-            option=sql.SQL("WITH GRANT OPTION" if grant.is_grantable else ""),
-        )
+def _privileges_on(conn: Connection, possessions: Possessions) -> Privileges:
+    return read_privileges(
+        conn,
+        [table.oid for table in possessions.tables],
+        [function.oid for function in possessions.functions],
     )

@@ -18,12 +18,17 @@ from aperture_db.dumps.files import Purpose
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.grants import quote_identifier
 from aperture_db.parameters import connection_check_interval, set_local, timeout_parameter
+from aperture_db.privileges import set_privileges
 from aperture_db.restore.compare import require_equal
 from aperture_db.restore.extensions import create_extensions
-from aperture_db.restore.objects import drop_statements, find_dependents, read_objects
+from aperture_db.restore.objects import (
+    drop_statements,
+    find_dependents,
+    privileges_on,
+    read_objects,
+)
 from aperture_db.restore.outcome import transaction
 from aperture_db.restore.plan import RestorePlan
-from aperture_db.restore.privileges import grant_again, read_privileges
 from aperture_db.restore.report import (
     Committed,
     Committing,
@@ -155,7 +160,7 @@ def _require_unchanged(conn: Connection, plan: RestorePlan) -> None:
 def _replace(conn: Connection, plan: RestorePlan) -> Generator[Event, None, int]:
     """Drop what gives way, run the dump, compare; returns the rows that went in."""
     contents = plan.contents
-    privileges = read_privileges(conn, plan.division.replaced)
+    privileges = privileges_on(conn, plan.division.replaced)
     search_path = _read_search_path(conn)
     for statement in drop_statements(plan.division.replaced):
         conn.execute(statement.encode())
@@ -168,7 +173,7 @@ def _replace(conn: Connection, plan: RestorePlan) -> Generator[Event, None, int]
     yield from runner.run()
     yield Phase("comparing")
     require_equal(conn, contents, plan.tables, runner.row_counts)
-    grant_again(conn, privileges)
+    set_privileges(conn, now=privileges_on(conn, read_objects(conn)), wanted=privileges)
     set_local(conn, search_path=search_path)
     return sum(runner.row_counts.values())
 

@@ -12,6 +12,7 @@ from aperture_db import library, sql
 from aperture_db.connection import Connection
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.dumps.script import Entry
+from aperture_db.privileges import Privileges, read_privileges
 
 # The tool's own schema goes with the dump that has it; any other schema than this and those of
 # Aperture's tables is somebody else's.
@@ -128,6 +129,13 @@ def _family(kind: str) -> str:
     if kind in RELATION_KINDS:
         return "relation"
     return "routine" if kind in ROUTINE_KINDS else "type" if kind in TYPE_KINDS else ""
+
+
+def privileges_on(conn: Connection, objects: Iterable[DatabaseObject]) -> Privileges:
+    """What others than the owners may do with these."""
+    relations = [each.oid for each in objects if each.kind in RELATION_KINDS]
+    routines = [each.oid for each in objects if each.kind in ROUTINE_KINDS]
+    return read_privileges(conn, relations, routines)
 
 
 def find_dependents(conn: Connection, objects: Sequence[DatabaseObject]) -> tuple[str, ...]:

@@ -1,2 +1,2 @@
 -- Let a role do what it could before. Privilege: owner of the object.
-GRANT {privilege} ON {kind} {name} TO {grantee} {option}
+GRANT {privilege}{column} ON {kind} {object} TO {grantee} {option}
