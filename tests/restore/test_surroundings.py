@@ -157,8 +157,31 @@ def test_what_is_in_the_dump_comes_back_with_it(conninfo: str, tmp_path: Path) -
     outcome = restore(dump, conninfo)
 
     assert outcome.code == 0, outcome.err
+    (shown,) = (line for line in outcome.err.splitlines() if line.startswith("Not Aperture's"))
+    assert "so they are replaced too: " in shown
+    assert {"notes", "view titles", "type mood"} <= set(shown.partition(": ")[2].split(", "))
     assert read_state(conninfo) == before
     assert fetch_one(conninfo, "SELECT nextval('numbers')") == 7
+
+
+def test_names_that_need_quotes(conninfo: str, tmp_path: Path) -> None:
+    execute(
+        conninfo,
+        'CREATE TABLE "My ""Notes""" AS SELECT \'then\' AS "Text"',
+        'CREATE FUNCTION "F x"("My ""Notes""") RETURNS integer LANGUAGE sql AS \'SELECT 1\'',
+        'GRANT SELECT ("Text") ON "My ""Notes""" TO pg_monitor',
+    )
+    before = read_rows(conninfo)
+    dump = make_dump(conninfo, tmp_path).path
+    execute(conninfo, 'UPDATE "My ""Notes""" SET "Text" = \'now\'')
+
+    outcome = restore(dump, conninfo)
+
+    assert outcome.code == 0, outcome.err
+    assert 'replaced too: function F x, My "Notes"' in outcome.err
+    assert read_rows(conninfo) == before
+    holds = "SELECT has_column_privilege('pg_monitor', oid, 'Text', 'SELECT') FROM pg_class "
+    assert fetch_one(conninfo, holds + "WHERE relname = 'My \"Notes\"'")
 
 
 def test_schemas_of_others_in_the_dump(
@@ -176,6 +199,18 @@ def test_schemas_of_others_in_the_dump(
     assert "not restored: schema other" in kept.err
     assert fetch_one(conninfo, "SELECT text FROM other.t") == "now"
     assert fetch_one(empty, "SELECT text FROM other.t") == "then"
+
+
+def test_a_schema_of_others_with_a_table_named_like_apertures(
+    conninfo: str, tmp_path: Path
+) -> None:
+    execute(conninfo, "CREATE SCHEMA shop", "CREATE TABLE shop.users AS SELECT 'then' AS name")
+    dump = make_dump(conninfo, tmp_path).path
+    execute(conninfo, "UPDATE shop.users SET name = 'now'")
+    outcome = restore(dump, conninfo)
+    assert outcome.code == 0, outcome.err
+    assert "not restored: schema shop" in outcome.err
+    assert fetch_one(conninfo, "SELECT name FROM shop.users") == "now"
 
 
 def test_the_tools_own_schema(conninfo: str, new_database: NewDatabase, tmp_path: Path) -> None:
@@ -372,6 +407,8 @@ def test_tables_of_a_newer_aperture_as_decided(
     outcome = restore(dump, conninfo, "--others", others)
     assert outcome.code == 0, outcome.err
     assert ("public.holograms" in read_rows(conninfo)) is is_there
+    fate = "so they stay" if is_there else "as --others drop says"
+    assert f"{fate}: holograms" in outcome.err
 
 
 class TestConfirmation:
@@ -473,7 +510,7 @@ def test_the_json_object(conninfo: str, dump: Path) -> None:
     assert data["path"] == str(dump)
     assert data["table_count"] == 80
     assert data["row_count"] == 151
-    assert data["undo_command"] == f"aperture-db restore {data['safety_backup']}"
+    assert data["undo_command"].startswith(f"aperture-db restore {data['safety_backup']}")
 
 
 def test_the_json_object_of_a_plan(conninfo: str, dump: Path) -> None:

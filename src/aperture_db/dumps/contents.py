@@ -22,6 +22,7 @@ from aperture_db.dumps.script import (
     Statement,
 )
 from aperture_db.dumps.seal import Seal
+from aperture_db.library import is_aperture
 
 MIGRATIONS_TABLE = "aperture_migrations"
 INSERTED_NAME = re.compile(rb"'([^']+\.sql)'")
@@ -85,6 +86,16 @@ class DumpContents:
     @property
     def last_migration(self) -> str | None:
         return self.migrations[-1] if self.migrations else None
+
+    @property
+    def aperture_schemas(self) -> frozenset[str]:
+        """The schemas that hold Aperture's tables. One name proves nothing: many a database of
+        somebody else's has a table `users`."""
+        return frozenset(
+            schema
+            for schema in {table.schema for table in self.tables}
+            if is_aperture(table.name for table in self.tables if table.schema == schema)
+        )
 
     @property
     def server_major(self) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aperture_db import library
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.dumps.failures import not_usable
 
@@ -25,6 +24,6 @@ def _unfit_reason(contents: DumpContents) -> str | None:
         return None if contents.is_sealed else "it holds no table"
     if not has_rows:
         return "it holds tables without their rows (pg_dump --schema-only)"
-    if not library.is_aperture(table.name for table in contents.tables):
+    if not contents.aperture_schemas:
         return "its tables are not Aperture's"
     return None

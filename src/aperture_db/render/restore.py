@@ -49,6 +49,11 @@ def _remarks(plan: RestorePlan) -> Iterator[str]:
             "Its rows were read and are whole; that no bit is flipped in the definitions of its "
             "tables only a checksum could tell."
         )
+    if plan.replaced_others:
+        others = ", ".join(plan.replaced_others)
+        yield f"Not Aperture's, but in the dump, so they are replaced too: {others}"
+    if plan.dropped:
+        yield f"Dropped, as --others drop says: {', '.join(plan.dropped)}"
     if plan.kept:
         yield f"Not Aperture's, so they stay: {', '.join(plan.kept)}"
     if plan.left_out:

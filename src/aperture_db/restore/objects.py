@@ -58,11 +58,22 @@ class Division:
     """The objects of the database, divided for one dump."""
 
     replaced: tuple[DatabaseObject, ...]
-    """Aperture's, and others that the dump has too."""
+    """Aperture's, others that the dump has too, and what is dropped."""
     kept: tuple[DatabaseObject, ...]
     """Those that are neither."""
     left_out_schemas: tuple[str, ...]
     """Schemas of the dump that are in the database already and not Aperture's."""
+    dropped: tuple[DatabaseObject, ...] = ()
+    """Not in the dump and of unknown origin: they go because the user says so."""
+
+    @property
+    def replaced_others(self) -> tuple[DatabaseObject, ...]:
+        """Not Aperture's, and replaced because the dump has them."""
+        return tuple(
+            each
+            for each in self.replaced
+            if not _is_aperture(each) and each.schema != TOOL_SCHEMA and each not in self.dropped
+        )
 
     @property
     def replaced_tables(self) -> tuple[DatabaseObject, ...]:
@@ -88,7 +99,7 @@ def divide(
     objects: Iterable[DatabaseObject], contents: DumpContents, schemas: Iterable[str]
 ) -> Division:
     """Decide about each object; `schemas` are those of the database."""
-    own = own_schemas(contents.entries)
+    own = own_schemas(contents)
     dumped = {_key(entry) for entry in contents.entries if entry.schema in own}
     replaced: list[DatabaseObject] = []
     kept: list[DatabaseObject] = []
@@ -100,14 +111,9 @@ def divide(
     return Division(tuple(replaced), tuple(kept), tuple(left_out))
 
 
-def own_schemas(entries: Sequence[Entry]) -> set[str]:
+def own_schemas(contents: DumpContents) -> frozenset[str]:
     """The schemas of the dump that hold Aperture's tables, and the tool's own."""
-    tables = {entry.schema for entry in entries if entry.kind == "TABLE" and _group(entry)}
-    return tables | {TOOL_SCHEMA}
-
-
-def _group(entry: Entry) -> library.Group | None:
-    return library.group_of(entry.name)
+    return contents.aperture_schemas | {TOOL_SCHEMA}
 
 
 def _is_aperture(each: DatabaseObject) -> bool:

@@ -56,6 +56,10 @@ class RestorePlan:
     """Exact, at the time of the plan."""
     current_migration: str | None
     """The newest one that the database records."""
+    replaced_others: tuple[str, ...]
+    """What is replaced although it is not Aperture's: the dump has it."""
+    dropped: tuple[str, ...]
+    """What goes with --others drop."""
     kept: tuple[str, ...]
     """What stays although it is not in the dump: somebody else's."""
     left_out: tuple[str, ...]
@@ -112,6 +116,8 @@ def plan(
             replaced_tables=tuple(str(each) for each in division.replaced_tables),
             replaced_row_count=_count_rows(conn, division.replaced_tables),
             current_migration=migrations[-1] if migrations else None,
+            replaced_others=tuple(str(each) for each in division.replaced_others),
+            dropped=tuple(str(each) for each in division.dropped),
             kept=tuple(str(each) for each in division.kept),
             left_out=describe_left_out(contents, division.left_out_schemas) + extensions.left_out,
             create_extensions=extensions.to_create,
@@ -150,11 +156,12 @@ def _decide_about_others(
 ) -> Division:
     """A newer Aperture may have made tables that this tool does not know: then the user decides,
     because left where they are they keep that Aperture from migrating again."""
-    own = own_schemas(contents.entries) | {each.schema for each in division.replaced}
+    own = own_schemas(contents) | {each.schema for each in division.replaced}
     doubtful = tuple(each for each in division.kept if each.schema in own)
     if others is Others.DROP:
         kept = tuple(each for each in division.kept if each not in doubtful)
-        return Division(division.replaced + doubtful, kept, division.left_out_schemas)
+        replaced = division.replaced + doubtful
+        return Division(replaced, kept, division.left_out_schemas, dropped=doubtful)
     known = {path.name for path in bundled_directory().glob("*.sql")} | set(contents.migrations)
     unknown = sorted(set(migrations) - known)
     if doubtful and unknown and others is None:
