@@ -83,6 +83,7 @@ def create(
         contents = yield from _read_back(partial.path, snapshot.row_counts)
         size_bytes = partial.path.stat().st_size
         path = partial.publish(purpose, made_at)
+    assert contents.row_count is not None
     yield BackupMade(
         Backup(
             path=path,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -46,10 +46,18 @@ class DumpedTable:
     has_data: bool
     """False where the dump was made without this table's rows."""
     row_count: int | None
-    """None for rows written as INSERT statements, which only the server can count."""
+    """None where they are missing, or written as INSERT statements, which only the server can
+    count."""
 
     def __str__(self) -> str:
         return self.name if self.schema == "public" else f"{self.schema}.{self.name}"
+
+
+def count_rows(tables: Iterable[DumpedTable]) -> int | None:
+    """The rows in the dump; None where the dump doesn't tell how many there are."""
+    counts = [table.row_count for table in tables if table.has_data]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 @dataclass(frozen=True)
@@ -80,8 +88,8 @@ class DumpContents:
     entries: tuple[Entry, ...] = field(repr=False, metadata={"json": False})
 
     @property
-    def row_count(self) -> int:
-        return sum(table.row_count or 0 for table in self.tables)
+    def row_count(self) -> int | None:
+        return count_rows(self.tables)
 
     @property
     def last_migration(self) -> str | None:
@@ -151,15 +159,12 @@ class _Survey:
     """Collects what the parts of a script tell."""
 
     def __init__(self) -> None:
-        self._entries: dict[Entry, None] = {}
         self._row_counts: dict[tuple[str, str], int | None] = {}
         self._extensions: list[DumpedExtension] = []
         self._migrations: set[str] = set()
 
     def take(self, part: Part) -> Iterator[Event]:
         entry = part.entry
-        if entry.kind and entry not in self._entries:
-            self._entries[entry] = None
         match part:
             case CopyData():
                 yield Progress(f"reading {entry.name}", len(self._row_counts), None)
@@ -189,7 +194,7 @@ class _Survey:
         self, path: Path, format_: Format, reader: ScriptReader, *, is_sealed: bool
     ) -> DumpContents:
         name = read_name(path.name)
-        tables = [entry for entry in self._entries if entry.kind == "TABLE"]
+        tables = [entry for entry in reader.entries if entry.kind == "TABLE"]
         return DumpContents(
             path=path,
             size_bytes=path.stat().st_size,
@@ -198,21 +203,24 @@ class _Survey:
             made_at=name.made_at if name else None,
             dumped_from=reader.dumped_from,
             dumped_by=reader.dumped_by,
-            tables=tuple(self._table(entry) for entry in tables),
+            tables=tuple(self._table(entry, reader) for entry in tables),
             migrations=tuple(sorted(self._migrations)),
             extensions=tuple(self._extensions),
-            entries=tuple(self._entries),
+            entries=tuple(reader.entries),
         )
 
-    def _table(self, entry: Entry) -> DumpedTable:
+    def _table(self, entry: Entry, reader: ScriptReader) -> DumpedTable:
         key = (entry.schema, entry.name)
-        return DumpedTable(*key, key in self._row_counts, self._row_counts.get(key))
+        has_data = Entry(entry.name, DATA, entry.schema) in reader.entries
+        # An empty table has a COPY without rows, or no INSERT.
+        row_count = self._row_counts.get(key, 0) if has_data else None
+        return DumpedTable(*key, has_data, row_count)
 
 
 def _column(copy_statement: bytes, rows: bytes, name: str) -> Iterator[str]:
     """The values of one column of a COPY, whose names and values hold nothing to unescape."""
     listed = re.search(rb"\(([^)]*)\)", copy_statement)
-    names = [each.strip() for each in listed[1].decode().split(",")] if listed else []
+    names = [each.strip(' "') for each in listed[1].decode().split(",")] if listed else []
     if name in names:
         index = names.index(name)
         for row in rows.decode(errors="replace").splitlines():

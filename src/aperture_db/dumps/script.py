@@ -92,6 +92,8 @@ class ScriptReader:
         self._entry = PREAMBLE
         self._line_number = 0
         self._is_dump = False
+        self.entries: dict[Entry, None] = {}
+        """Every entry that is announced, in order, also those of tables without a row."""
         self.is_complete = False
         """The script's own last comment was reached."""
         self.dumped_from = ""
@@ -125,6 +127,7 @@ class ScriptReader:
         if match := ENTRY.match(comment):
             name, kind, schema = (part.decode(errors="replace") for part in match.groups())
             self._entry = Entry(name, kind, "" if schema == "-" else schema)
+            self.entries[self._entry] = None
         elif comment.startswith(LAST_LINE):
             self.is_complete = True
         elif comment.startswith(CLUSTER_LINE):

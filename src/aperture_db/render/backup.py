@@ -89,12 +89,13 @@ def render_contents(contents: DumpContents) -> RenderableType:
     """What a dump that was read whole holds."""
     checksum = "checksum right" if contents.is_sealed else "no checksum of aperture-db in it"
     made_by = f", by pg_dump {contents.dumped_by}" if contents.dumped_by else ""
-    rows = format_count(contents.row_count)
+    count = contents.row_count
+    rows = "rows as INSERT statements" if count is None else f"{format_count(count)} rows"
     return Group(
         unbroken(f"{contents.path} is whole", style="ok"),
         Text(
             f"{format_bytes(contents.size_bytes)} ({contents.format.value}), {checksum}; "
-            f"{plural(len(contents.tables), 'table')} with {rows} rows"
+            f"{plural(len(contents.tables), 'table')} with {rows}"
             f"{_at(contents.last_migration)}; "
             f"from PostgreSQL {contents.dumped_from or 'of unknown version'}{made_by}"
         ),

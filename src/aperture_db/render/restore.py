@@ -15,13 +15,17 @@ from aperture_db.render.table import make_table
 from aperture_db.restore.plan import RestorePlan
 from aperture_db.restore.report import RestoreReport
 
+# More tables than one version of Aperture ever added.
+NAMED = 40
+
 
 def render_plan(plan: RestorePlan) -> RenderableType:
     """The dump beside the database, then what stays, what is left out and who is connected."""
     contents = plan.contents
     table = make_table("", "now", "after the restore")
     table.add_row("tables", f"{len(plan.replaced_tables):,}", f"{len(plan.tables):,}")
-    table.add_row("rows", f"{plan.replaced_row_count:,}", f"{plan.row_count:,}")
+    rows = "as many as the dump inserts" if plan.row_count is None else f"{plan.row_count:,}"
+    table.add_row("rows", f"{plan.replaced_row_count:,}", rows)
     table.add_row(
         "migration",
         format_migration(plan.current_migration),
@@ -49,6 +53,9 @@ def _remarks(plan: RestorePlan) -> Iterator[str]:
             "Its rows were read and are whole; that no bit is flipped in the definitions of its "
             "tables only a checksum could tell."
         )
+    if gone := plan.gone_tables:
+        more = f" and {len(gone) - NAMED} more" if len(gone) > NAMED else ""
+        yield f"Not in the dump, so gone afterwards: {', '.join(gone[:NAMED])}{more}"
     if plan.replaced_others:
         others = ", ".join(plan.replaced_others)
         yield f"Not Aperture's, but in the dump, so they are replaced too: {others}"

@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 
 from aperture_db import catalog, sql
 from aperture_db.connection import Connection
-from aperture_db.dumps.contents import MIGRATIONS_TABLE, DumpContents, DumpedTable
+from aperture_db.dumps.contents import MIGRATIONS_TABLE, DumpContents, DumpedTable, count_rows
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.grants import quote_identifier
 from aperture_db.migrations.directory import bundled_directory
@@ -81,9 +81,19 @@ class RestorePlan:
         return tuple(table for table in self.contents.tables if table.schema not in left_out)
 
     @property
-    def row_count(self) -> int:
-        """The rows of these tables, as far as a dump tells them."""
-        return sum(table.row_count or 0 for table in self.tables)
+    def row_count(self) -> int | None:
+        """The rows of these tables, where the dump tells how many there are."""
+        return count_rows(self.tables)
+
+    @property
+    def gone_tables(self) -> tuple[str, ...]:
+        """Aperture's tables that the dump does not have."""
+        dumped = {(table.schema, table.name) for table in self.tables}
+        return tuple(
+            str(each)
+            for each in self.division.replaced_tables
+            if (each.schema, each.name) not in dumped and each not in self.division.dropped
+        )
 
 
 def plan(

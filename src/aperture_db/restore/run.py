@@ -113,23 +113,28 @@ class DumpRunner:
             f"the dump could not be restored: {_describe(entry)} failed",
             why=f"{diagnostics.message_primary} (SQLSTATE {error.sqlstate}); "
             "everything was rolled back, the database is as it was",
-            next_step=_advice(self._contents, self._conn.info.server_version // 10_000),
+            next_step=self._advice(error),
             code="restore_failed",
             details=tuple(details),
         )
+
+    def _advice(self, error: psycopg.Error) -> str:
+        dumped_major = self._contents.server_major
+        server_major = self._conn.info.server_version // 10_000
+        if dumped_major and dumped_major > server_major:
+            return (
+                f"the dump comes from PostgreSQL {dumped_major} and this server is {server_major}: "
+                f"restore into PostgreSQL {dumped_major} or newer"
+            )
+        if isinstance(error, psycopg.errors.UndefinedObject) and not self._contents.extensions:
+            return (
+                "the dump brings no extensions along (pg_dump -n): aperture-db check-extensions "
+                "--create, then run again"
+            )
+        return "choose another dump: aperture-db backup --list"
 
 
 def _describe(entry: Entry) -> str:
     if entry.kind == "TABLE DATA":
         return f"rows of {entry.name}"
     return f"{entry.kind.lower()} {entry.name}".strip() or "settings"
-
-
-def _advice(contents: DumpContents, server_major: int) -> str:
-    dumped_major = contents.server_major
-    if dumped_major and dumped_major > server_major:
-        return (
-            f"the dump comes from PostgreSQL {dumped_major} and this server is {server_major}: "
-            f"restore into PostgreSQL {dumped_major} or newer"
-        )
-    return "choose another dump: aperture-db backup --list"
