@@ -16,7 +16,7 @@ from aperture_db.backup.create import Backup
 from aperture_db.backup.directory import BackupDirectory
 from aperture_db.dumps import contents, files, seal
 from aperture_db.dumps.files import Format, Purpose
-from aperture_db.dumps.programs import how_to_install, installed_programs
+from aperture_db.dumps.programs import how_to_get, how_to_install, installed_programs
 from aperture_db.embedded import server_programs
 from aperture_db.render.backup import render_backup, render_contents, render_list
 from aperture_db.restore import plan, report, sessions
@@ -27,6 +27,7 @@ from tests.snapshot import rendered
 
 NewDatabase = Callable[[], str]
 Snapshot = Callable[[str, str], None]
+ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
 
@@ -170,6 +171,19 @@ def test_how_to_install(os_release: str, command: str, tmp_path: Path) -> None:
     file = tmp_path / "os-release"
     file.write_text(os_release)
     assert command in how_to_install(18, file)
+
+
+def test_in_an_image_nothing_is_installed(tmp_path: Path) -> None:
+    """It is built again with the versions that it has and the one that it lacks."""
+    mark = tmp_path / "part-of-an-image"
+    mark.touch()
+    majors = sorted({each.major for each in installed_programs(os.environ["PATH"])})
+    wanted = " ".join(map(str, [*majors, 99]))
+    assert mark.name in (ROOT / "docker" / "install_tool.sh").read_text()
+    assert (
+        how_to_get(99, mark)
+        == f'build this image again with --build-arg POSTGRESQL_CLIENTS="{wanted}"'
+    )
 
 
 def test_programs_are_sorted_by_version_and_wrappers_left_out() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ VERSIONED_DIRECTORIES = (
 # Debian's /usr/bin/pg_dump is a script that picks a version by rules of its own.
 WRAPPER = "pg_wrapper"
 VERSION_TIMEOUT_SECONDS = 20
+# docker/install_tool.sh leaves it where the tool is part of an image.
+IMAGE_MARK = Path(sys.prefix) / "part-of-an-image"
 
 # What a child needs from us besides its connection: no PG* variable of the caller is among it.
 PASSED_VARIABLES = (
@@ -154,7 +157,7 @@ def _missing(major: int | None, found: Sequence[ClientPrograms]) -> ClientProgra
     return ClientProgramError(
         f"there is no pg_dump for {wanted} on this machine",
         why=why,
-        next_step=f"install it: {how_to_install(major or 16)}",
+        next_step=how_to_get(major or 16),
     )
 
 
@@ -164,8 +167,18 @@ def too_old_to_read(path: Path, made_by: str) -> ClientProgramError:
     return ClientProgramError(
         f"{path} was made by a newer pg_dump ({made_by}) than the ones on this machine",
         why=f"pg_restore reads no newer archives, and the newest here is {newest_programs()}",
-        next_step=f"install it: {how_to_install(major or 18)}",
+        next_step=how_to_get(major or 18),
     )
+
+
+def how_to_get(major: int, image_mark: Path = IMAGE_MARK) -> str:
+    """What brings the client programs of a major version here: into the image where there is
+    one, because what is installed into a container is gone with it."""
+    if not image_mark.exists():
+        return f"install it: {how_to_install(major)}"
+    present = {each.major for each in installed_programs(os.environ.get("PATH", os.defpath))}
+    majors = " ".join(map(str, sorted(present | {major})))
+    return f'build this image again with --build-arg POSTGRESQL_CLIENTS="{majors}"'
 
 
 def how_to_install(major: int, os_release: Path = Path("/etc/os-release")) -> str:
