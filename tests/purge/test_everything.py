@@ -113,6 +113,27 @@ def test_takes_the_migrations_of_a_newer_aperture(
     assert execute(database, "SELECT id FROM moods") == [(1,)]
 
 
+def test_what_was_added_to_apertures_tables_goes_as_announced(
+    aperture_database: Callable[[], str],
+) -> None:
+    database = aperture_database()
+    as_made = structure(database)
+    execute(
+        database,
+        "ALTER TABLE movies ADD COLUMN shelf text CHECK (shelf <> ''); "
+        "CREATE INDEX by_shelf ON movies (shelf); "
+        "CREATE STATISTICS shelved ON title, shelf FROM movies; "
+        "CREATE POLICY mine ON movies USING (shelf = 'mine'); "
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; "
+        "CREATE TRIGGER noted BEFORE UPDATE ON movies FOR EACH ROW "
+        "WHEN (OLD.shelf IS NOT NULL) EXECUTE FUNCTION note()",
+    )
+    assert any("you have added" in first for first in plan_of(database, *EVERYTHING)["first"])
+    purge(database, *EVERYTHING)
+    execute(database, "DROP FUNCTION note()")
+    assert structure(database) == as_made
+
+
 @pytest.mark.parametrize(
     ("addition", "named"),
     [

@@ -196,6 +196,25 @@ def test_a_table_that_may_not_be_read_is_named(
     assert cause == "it lacks SELECT on users, user_taste_profiles, user_ratings"
 
 
+def test_rows_that_a_policy_hides_do_not_go_unseen(
+    sample_database: Callable[[], str], limited_role: Callable[[str, Rights], str]
+) -> None:
+    """TRUNCATE heeds no policy, and what is counted under one is not all."""
+    database = sample_database()
+    owner = limited_role(database, "owner")
+    run(
+        database,
+        "ALTER TABLE user_ratings ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;"
+        "CREATE POLICY few ON user_ratings USING (source = 'trakt')",
+    )
+    before = read_contents(database)
+    for what in ("ratings", "everything"):
+        outcome = try_purge(owner, "--what", what, *CONFIRMED)
+        assert outcome.code == 1
+        assert "row-level security" in outcome.err
+        assert read_contents(database) == before
+
+
 @pytest.mark.parametrize(
     ("body", "event", "table"),
     [

@@ -32,7 +32,8 @@ def make_plan(
     """
     try:
         with conn.transaction():
-            set_local(conn, lock_timeout=timeout_parameter(lock_timeout_seconds))
+            lock_timeout = timeout_parameter(lock_timeout_seconds)
+            set_local(conn, lock_timeout=lock_timeout, row_security="off")
             if what is What.EVERYTHING:
                 return plan_rebuild(conn, read_directory(), options)
             return plan(conn, what, options)
