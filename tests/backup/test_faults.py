@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from tests.backup.stand_ins import stand_in
 from tests.cli import COMMAND, Outcome, environment, finish
 from tests.dump_files import PLACES, execute, make_dump, start_program
 from tests.program import run_inside
+from tests.servers.programs import NO_MOUNTS
 from tests.waiting import wait_until
 
 NewDatabase = Callable[[], str]
@@ -188,7 +190,7 @@ def in_mount_namespace(script: str, arguments: Sequence[str], conninfo: str) -> 
         [*namespace, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
     )
     if probe.returncode != 0:
-        pytest.skip("this machine allows no mounts, not even in a namespace")
+        pytest.skip(f"{NO_MOUNTS}, even in a namespace")
     done = subprocess.run(
         [*namespace, "/bin/sh", "-ec", script, "sh", *COMMAND, *arguments],
         env=environment(conninfo, **PLACES),
@@ -215,6 +217,42 @@ def test_a_full_disk(kilobytes: int, sample_database: NewDatabase, tmp_path: Pat
     assert outcome.code == 1, outcome.err
     assert f"there is not enough space in {disk}" in outcome.err
     assert outcome.out.split() == [OLD]
+
+
+def test_a_device_without_space(conninfo: str, directory: Path, tmp_path: Path) -> None:
+    """What pg_dump itself says, on a machine that forbids to mount a small disk, too."""
+    script = 'for word; do shift; case "$word" in --file=*) word=--file=/dev/full;; esac; '
+    script += 'set -- "$@" "$word"; done; "$REAL" "$@"'
+    outcome = finish(start(conninfo, directory, stand_in(tmp_path / "bin", script)))
+    assert outcome.code == 1, outcome.err
+    assert f"there is not enough space in {directory}" in outcome.err
+    require_only_the_old_one(directory)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ENOSPC, "there is not enough space in"),
+        (errno.EDQUOT, "there is not enough space in"),
+        (errno.EROFS, "its file system is mounted read-only"),
+    ],
+    ids=["full", "quota", "read-only"],
+)
+def test_a_disk_that_fails_at_the_last_bytes(
+    number: int,
+    reason: str,
+    conninfo: str,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_path: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("aperture_db.dumps.seal.write_seal", fail)
+    outcome = run_inside("backup", "--dir", str(directory), "--keep", "1", database=conninfo)
+    assert outcome.code == 1
+    assert reason in outcome.err
+    require_only_the_old_one(directory)
 
 
 def test_a_read_only_root_without_home(conninfo: str, tmp_path: Path) -> None:

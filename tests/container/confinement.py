@@ -13,7 +13,7 @@ import pytest
 
 from aperture_db.embedded import server_programs
 from tests.cli import COMMAND, TIMEOUT_SECONDS, Outcome, environment
-from tests.servers.programs import require
+from tests.servers.programs import NO_MOUNTS, require
 
 UNKNOWN_UID = 54321
 # $1 is a directory that stays writable, then mount points up to --, then the command.
@@ -40,7 +40,7 @@ def run_confined(
     variables = {"PATH": f"{server_programs()}:{os.environ['PATH']}"} | variables
     unshare = str(require("unshare", "util-linux"))
     if subprocess.run([unshare, "--mount", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("making file systems read-only for a test takes root, and its capabilities")
+        pytest.skip(f"{NO_MOUNTS}, or this is not root")
     confine = [unshare, "--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]
     done = subprocess.run(
         [*confine, str(writable), *_mount_points(writable), "--", *command],

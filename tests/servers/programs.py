@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+NO_MOUNTS = "this machine forbids to mount"
+"""The only reason for which CI, too, skips a test: no package changes it. What such tests show is
+also shown without a mount, as far as that goes."""
 SYSTEM_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin")
 
 
