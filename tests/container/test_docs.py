@@ -46,3 +46,18 @@ def test_commands_and_their_options_exist(path: Path) -> None:
         for option in options:
             assert re.search(rf"(?<![\w-]){option}(?![\w-])", help_of(command)), (command, option)
         help_of(command)
+
+
+def test_docker_exec_names_a_container_that_is_called_so() -> None:
+    """Compose calls it `project-service-1` where nothing else is said."""
+    called = {
+        name
+        for path in (ROOT / "docker-compose.yml", ROOT / "docs" / "docker.md")
+        for name in re.findall(r"^ +container_name: ([\w-]+)", path.read_text(), re.MULTILINE)
+    }
+    used = {
+        name
+        for path in FILES
+        for name in re.findall(r"docker exec (?:-it )?([\w-]+) aperture-db ", path.read_text())
+    }
+    assert used == called | {"aperture"}
