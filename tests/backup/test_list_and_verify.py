@@ -19,7 +19,7 @@ from aperture_db.dumps.files import Format, Purpose
 from aperture_db.dumps.programs import how_to_get, how_to_install, installed_programs
 from aperture_db.embedded import server_programs
 from aperture_db.render.backup import render_backup, render_contents, render_list
-from aperture_db.restore import plan, report, sessions
+from aperture_db.restore import plan, report, server, sessions
 from tests.described import undescribed
 from tests.dump_files import make_dump, run_pg_dump
 from tests.program import run_inside
@@ -241,5 +241,5 @@ def test_the_json_is_described() -> None:
         contents.DumpedExtension,
     )
     assert not undescribed(
-        "restore", report.RestoreReport, plan.RestorePlan, plan.Server, sessions.OtherSession
+        "restore", report.RestoreReport, plan.RestorePlan, server.Server, sessions.OtherSession
     )

@@ -349,6 +349,20 @@ def test_an_extension_in_another_schema(conninfo: str, dump: Path) -> None:
     assert "ALTER EXTENSION vector SET SCHEMA public;" in outcome.err
 
 
+def test_an_extension_in_a_schema_of_its_own(
+    conninfo: str, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """As some services have them; the schema is made where it is missing."""
+    extensions = ("vector", "pg_trgm", "pgcrypto")
+    moves = [f"ALTER EXTENSION {name} SET SCHEMA extensions" for name in extensions]
+    execute(conninfo, "CREATE SCHEMA extensions", *moves)
+    dump = make_dump(conninfo, tmp_path).path
+    empty = new_database()
+    outcome = restore(dump, empty)
+    assert outcome.code == 0, outcome.err
+    assert read_rows(empty) == read_rows(conninfo)
+
+
 def test_an_extension_the_server_does_not_have(postgres15: str, dump: Path) -> None:
     outcome = restore(dump, postgres15)
     assert outcome.code == 5

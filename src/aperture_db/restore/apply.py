@@ -164,9 +164,9 @@ def _replace(conn: Connection, plan: RestorePlan) -> Generator[Event, None, int]
     search_path = _read_search_path(conn)
     for statement in drop_statements(plan.division.replaced):
         conn.execute(statement.encode())
+    _create_schemas(conn, plan)
     for name in create_extensions(conn, contents, plan.create_extensions):
         yield Warned(f"the extension {name} could not be installed and is left out")
-    _create_schemas(conn, plan)
     if plan.owner != plan.server.role:
         conn.execute(f"SET LOCAL ROLE {quote_identifier(plan.owner)}".encode())
     runner = DumpRunner(conn, contents, make_selection(contents, plan.division.left_out_schemas))
@@ -179,8 +179,7 @@ def _replace(conn: Connection, plan: RestorePlan) -> Generator[Event, None, int]
 
 
 def _create_schemas(conn: Connection, plan: RestorePlan) -> None:
-    missing = {table.schema for table in plan.tables} - set(plan.server.schemas)
-    for schema in sorted(missing):
+    for schema in plan.missing_schemas:
         conn.execute(
             identifiers.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
                 identifiers.Identifier(schema), identifiers.Identifier(plan.owner)

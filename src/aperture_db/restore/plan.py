@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from psycopg.rows import class_row
-
-from aperture_db import catalog, sql
+from aperture_db import catalog
 from aperture_db.connection import Connection
 from aperture_db.dumps.contents import MIGRATIONS_TABLE, DumpContents, DumpedTable, count_rows
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.grants import quote_identifier
 from aperture_db.migrations.directory import bundled_directory
 from aperture_db.parameters import set_local, timeout_parameter
 from aperture_db.restore.extensions import check_extensions
@@ -25,23 +22,12 @@ from aperture_db.restore.objects import (
 )
 from aperture_db.restore.others import Others
 from aperture_db.restore.selection import describe_left_out
+from aperture_db.restore.server import Server, read_server, require_ownership, require_schemas
 from aperture_db.restore.sessions import (
     OtherSession,
     read_sessions,
     require_no_prepared_transactions,
 )
-
-
-@dataclass(frozen=True)
-class Server:
-    """The server and what this session may do there."""
-
-    version: str
-    role: str
-    is_standby: bool
-    is_read_only: bool
-    may_create_schemas: bool
-    schemas: list[str] = field(metadata={"json": False})
 
 
 @dataclass(frozen=True)
@@ -86,6 +72,15 @@ class RestorePlan:
         return count_rows(self.tables)
 
     @property
+    def missing_schemas(self) -> tuple[str, ...]:
+        """Those that have to be made for the dump's tables and extensions."""
+        wanted = {table.schema for table in self.tables}
+        for extension in self.contents.extensions:
+            if extension.name in self.create_extensions:
+                wanted.add(extension.schema)
+        return tuple(sorted(wanted - set(self.server.schemas)))
+
+    @property
     def gone_tables(self) -> tuple[str, ...]:
         """Aperture's tables that the dump does not have."""
         dumped = {(table.schema, table.name) for table in self.tables}
@@ -112,14 +107,13 @@ def plan(
     sessions = read_sessions(conn)
     with conn.transaction():
         set_local(conn, lock_timeout=timeout_parameter(lock_timeout_seconds))
-        server = _read_server(conn)
+        server = read_server(conn)
         require_no_prepared_transactions(conn)
         migrations = _read_migrations(conn)
         division = settle(conn, contents, server.schemas, migrations, others)
-        owner = division.owner or server.role
-        _require_rights(conn, server, division, owner, contents)
+        require_ownership(server, division)
         extensions = check_extensions(conn, contents)
-        return RestorePlan(
+        planned = RestorePlan(
             contents=contents,
             server=server,
             division=division,
@@ -131,10 +125,13 @@ def plan(
             kept=tuple(str(each) for each in division.kept),
             left_out=describe_left_out(contents, division.left_out_schemas) + extensions.left_out,
             create_extensions=extensions.to_create,
-            owner=owner,
+            owner=division.owner or server.role,
             sessions=sessions,
             warnings=_warnings(conn, contents, server),
         )
+        schemas = {table.schema for table in planned.tables}
+        require_schemas(conn, server, planned.owner, schemas, planned.missing_schemas)
+    return planned
 
 
 def settle(
@@ -185,20 +182,6 @@ def _decide_about_others(
     return division
 
 
-def _read_server(conn: Connection) -> Server:
-    with conn.cursor(row_factory=class_row(Server)) as cursor:
-        server = cursor.execute(sql.load("restore/server")).fetchone()
-    assert server is not None
-    if server.is_standby or server.is_read_only:
-        raise ApertureDbError(
-            "the database can only be read",
-            why="it is a standby" if server.is_standby else "default_transaction_read_only is on",
-            next_step="connect to the primary server",
-            code="read_only",
-        )
-    return server
-
-
 def _read_migrations(conn: Connection) -> tuple[str, ...]:
     """The names that the database records, in order; none without the table."""
     exists = conn.execute("SELECT to_regclass(%s) IS NOT NULL", [MIGRATIONS_TABLE]).fetchone()
@@ -206,41 +189,6 @@ def _read_migrations(conn: Connection) -> tuple[str, ...]:
         return ()
     names = conn.execute('SELECT name FROM aperture_migrations ORDER BY name COLLATE "C"')
     return tuple(row[0] for row in names)
-
-
-def _require_rights(
-    conn: Connection, server: Server, division: Division, owner: str, contents: DumpContents
-) -> None:
-    for each in division.replaced:
-        if not each.may_drop:
-            raise ApertureDbError(
-                f"user {server.role} may not replace {each}",
-                why=f"it belongs to {each.owner}",
-                next_step=f"connect as {each.owner} or as a superuser",
-                code="no_privilege",
-            )
-    wanted = sorted({table.schema for table in contents.tables} - set(division.left_out_schemas))
-    quoted = quote_identifier(owner)
-    for schema in wanted:
-        if schema not in server.schemas:
-            if not server.may_create_schemas:
-                database = quote_identifier(conn.info.dbname)
-                grant = f"GRANT CREATE ON DATABASE {database} TO {quote_identifier(server.role)};"
-                raise _no_privilege(server.role, f"make the schema {schema}", grant)
-            continue
-        row = conn.execute("SELECT has_schema_privilege(%s, %s, 'CREATE')", [owner, schema])
-        if row.fetchone() != (True,):
-            grant = f"GRANT USAGE, CREATE ON SCHEMA {quote_identifier(schema)} TO {quoted};"
-            raise _no_privilege(owner, f"make tables in the schema {schema}", grant)
-
-
-def _no_privilege(role: str, what: str, grant: str) -> ApertureDbError:
-    return ApertureDbError(
-        f"user {role} may not {what}",
-        why="the dump's tables have to be made again there",
-        next_step=f"as a superuser run: {grant}",
-        code="no_privilege",
-    )
 
 
 def _count_rows(conn: Connection, tables: Sequence[DatabaseObject]) -> int:
