@@ -173,6 +173,8 @@ def _outcome_parts(report: PurgeReport, outcome: PurgeOutcome) -> Iterator[Rende
     yield from _jobs(report.plan)
     yield ""
     if report.undo_command:
+        if any(table.rows > table.planned_rows for table in outcome.deleted):
+            yield Text("Rows that came after the backup are not in it.", style="warning")
         yield Text("To undo this:")
         yield _pasteable(report.undo_command)
     else:
