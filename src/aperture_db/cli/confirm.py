@@ -30,7 +30,7 @@ def require_confirmation(run: Run, given: str | None, question: str) -> None:
     elif run.options.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise _not_confirmed("nobody can be asked here: there is no terminal, or --json is set")
     else:
-        run.err.print(question, style="warning")
+        run.err.print(question, style="warning", soft_wrap=True)
         run.err.print(f'Type "{PHRASE}" to go on: ', end="", soft_wrap=True)
         answer, source = sys.stdin.readline().rstrip("\r\n"), "the answer"
     if answer != PHRASE:
