@@ -13,7 +13,7 @@ from aperture_db import sql
 from aperture_db.migrations.locking import LOCK_KEY
 from tests.cli import finish, run_cli, start_cli
 from tests.migrate.conftest import CREATE_THINGS, Directory, recorded, table_exists
-from tests.purge.proxy import Gate, proxied
+from tests.proxy import Gate, proxied
 from tests.waiting import wait_until, waits_for_lock
 
 ALTER = "SELECT 1;\nALTER TABLE things ADD COLUMN name text;\n"

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from tests.cli import finish, start_cli
+from tests.proxy import Gate, is_connected, proxied
 from tests.purge.contents import counts, read_contents
 from tests.purge.expected import Case, expected_after
-from tests.purge.proxy import Gate, is_connected, proxied
 from tests.purge.purging import CONFIRMED
 from tests.waiting import wait_until
 
