@@ -86,7 +86,7 @@ def execute(
             progress.is_committing = True
             yield Committing()
     yield Committed()
-    shrinking = Shrinking(assessment)
+    shrinking = Shrinking(assessment, progress.transaction_id)
     yield from shrinking.run(conn)
     outcome = _outcome(conn, shown, assessment, started, size_before)
     if names := shrinking.not_shrunk:
@@ -110,7 +110,7 @@ def require_expected(rows: int, expected_rows: int | None) -> None:
 class _Progress:
     """How far the transaction is, for telling what an error means."""
 
-    transaction_id: str | None = None
+    transaction_id: str = ""
     is_committing: bool = False
 
 
@@ -169,7 +169,7 @@ def _explained(
         raise cause from error
 
 
-def _describe_lost_commit(target: Target, transaction_id: str | None) -> ApertureDbError:
+def _describe_lost_commit(target: Target, transaction_id: str) -> ApertureDbError:
     """The error for a connection that ended between COMMIT and its answer: ask the server."""
     status = ""
     with suppress(psycopg.Error, ApertureDbError), connect(target) as conn:

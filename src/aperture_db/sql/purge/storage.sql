@@ -1,2 +1,3 @@
--- The file that holds a table: another one after VACUUM FULL. Privilege: none.
-SELECT pg_relation_filenode(%(oid)s)
+-- The file that holds a table, another one after VACUUM FULL, and the table's size with all that
+-- belongs to it. Privilege: none.
+SELECT pg_relation_filenode(%(oid)s) AS file, pg_total_relation_size(%(oid)s) AS total_bytes
