@@ -49,9 +49,10 @@ def time_migrate(server: Server) -> float:
 
 
 def write_for_dbmate(directory: Path) -> None:
-    """The bundled files, each under the line that dbmate wants to see."""
+    """The bundled files, each between the lines that dbmate wants to see."""
     for file in read_directory().files:
-        (directory / file.name).write_text(f"-- migrate:up\n{file.text}", encoding="utf-8")
+        text = f"-- migrate:up\n{file.text}\n-- migrate:down\n"
+        (directory / file.name).write_text(text, encoding="utf-8")
 
 
 def time_dbmate(server: Server, directory: Path) -> float:

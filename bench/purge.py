@@ -151,8 +151,8 @@ def measure(server: Server, template: str, rounds: int) -> None:
         left = megabytes(taken[0].size_after_bytes)
         print(f"  {name:30} {times[name].median_seconds:7.2f} s   then {left}")
     everything, films, content, movies = times.values()
-    print(f"  content / DELETEs of content:  {content.ratio_to(everything):.3f} (at most 0.100)")
-    print(f"  movies  / DELETEs of content:  {movies.ratio_to(everything):.3f} (at most 0.500)")
+    print(f"  content / DELETEs of content:  {content.ratio_to(everything):.3f}")
+    print(f"  movies  / DELETEs of content:  {movies.ratio_to(everything):.3f}")
     print(f"  movies  / DELETEs of films:    {movies.ratio_to(films):.3f}")
 
 
@@ -161,6 +161,7 @@ def main(rounds: int = 3) -> None:
         for size in SIZES:
             with library(server, size) as template:
                 measure(server, template, rounds)
+    print("\npromised at the larger size: content at most 0.100, movies at most 0.500")
 
 
 if __name__ == "__main__":
