@@ -12,6 +12,8 @@ import subprocess
 import termios
 from pathlib import Path
 
+from rich.text import Text
+
 from tests.cli import COMMAND, TIMEOUT_SECONDS, environment
 
 
@@ -43,6 +45,11 @@ def run_at_terminal(
     shown = _read_all(screen)
     os.close(screen)
     return process.wait(TIMEOUT_SECONDS), shown.replace("\r\n", "\n")
+
+
+def words_of(shown: str) -> str:
+    """What appeared as one line of words, without colours and breaks."""
+    return " ".join(Text.from_ansi(shown).plain.split())
 
 
 def _read_all(screen: int) -> str:

@@ -13,7 +13,7 @@ import pytest
 from tests.cli import Outcome, run_cli
 from tests.purge.contents import read_contents
 from tests.purge.purging import CONFIRMED, PHRASE, purge, try_purge
-from tests.terminal import run_at_terminal
+from tests.terminal import run_at_terminal, words_of
 
 
 @pytest.mark.parametrize("what", ["movies", "everything"])
@@ -85,7 +85,7 @@ def test_the_question_says_where_the_backup_goes(
         conninfo=sample_database(), typed="no\n",
     )  # fmt: skip
     assert code == 4
-    assert f"A backup goes to {tmp_path} before." in shown.replace("\n", " ")
+    assert f"A backup goes to {tmp_path} before." in words_of(shown)
     assert list(tmp_path.iterdir()) == []
 
 

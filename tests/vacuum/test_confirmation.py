@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from tests.terminal import run_at_terminal
+from tests.terminal import run_at_terminal, words_of
 
 QUESTION = 'Type "yes I am sure" to go on: '
 FULL = ("vacuum", "--full", "--table", "movies")
@@ -17,7 +17,7 @@ def test_the_exact_phrase_goes_on(used_database: str) -> None:
         before = conn.execute(FILE).fetchone()
         code, shown = run_at_terminal(*FULL, conninfo=used_database, typed="yes I am sure\n")
         assert code == 0, shown
-        assert "Aperture can neither read nor write it" in " ".join(shown.split())
+        assert "Aperture can neither read nor write it" in words_of(shown)
         assert conn.execute(FILE).fetchone() != before
 
 

@@ -135,7 +135,7 @@ def _apply(run: Run, plan: CleanReport, confirm: str | None, lock_timeout: float
     if not run.options.json and not run.options.quiet:
         run.err.print(render_plan(plan))
     require_confirmation(
-        run, confirm, f"This deletes {plan.rows:,} rows from {run.target}; it can't be undone."
+        run, confirm, f"This deletes {plan.rows:,} rows from {run.target}.\nIt can't be undone."
     )
     run.show(_delete(run, plan, lock_timeout), render_cleaned)
 

@@ -23,14 +23,15 @@ def require_confirmation(run: Run, given: str | None, question: str) -> None:
 
     `given` is the value of --confirm, which decides alone where it is there. At a terminal the
     phrase has to be typed exactly, upper and lower case too, and there is one try; `question`
-    says in one sentence what is about to happen. --json never asks. Raises NotConfirmedError.
+    says what is about to happen, a sentence a line. --json never asks. Raises NotConfirmedError.
     """
     if given is not None:
         answer, source = given, "--confirm"
     elif run.options.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise _not_confirmed("nobody can be asked here: there is no terminal, or --json is set")
     else:
-        run.err.print(question, style="warning", soft_wrap=True)
+        for sentence in question.splitlines():
+            run.err.print_prose(sentence, "warning")
         run.err.print(f'Type "{PHRASE}" to go on: ', end="", soft_wrap=True)
         answer, source = sys.stdin.readline().rstrip("\r\n"), "the answer"
     if answer != PHRASE:
@@ -41,5 +42,5 @@ def _not_confirmed(why: str) -> NotConfirmedError:
     return NotConfirmedError(
         "not confirmed, nothing was changed",
         why=why,
-        next_step=f'run it again with --confirm "{PHRASE}", or type the phrase at a terminal',
+        next_step=f'type the phrase at a terminal, or add --confirm "{PHRASE}"',
     )

@@ -163,8 +163,8 @@ def _question(run: Run, report: PurgeReport, save_to: Path | None) -> str:
         question += f" and changes {report.plan.updated_rows:,}"
     question += "."
     if save_to is not None:
-        return f"{question} A backup goes to {save_to} before."
-    return f"{question} No backup is made: it can't be undone."
+        return f"{question}\nA backup goes to {save_to} before."
+    return f"{question}\nNo backup is made: it can't be undone."
 
 
 def _export(run: Run, report: PurgeReport, path: Path) -> PurgeReport:

@@ -140,11 +140,11 @@ def _require_consent(
     rows = plural(planned.replaced_row_count, "row")
     question = f"This replaces {tables} with {rows} in {run.target}."
     if planned.sessions:
-        question += f" It ends {plural(len(planned.sessions), 'session')} first."
+        question += f"\nIt ends {plural(len(planned.sessions), 'session')} first."
     question += (
-        f" What is replaced is backed up to {save_to}."
+        f"\nWhat is replaced is backed up to {save_to}."
         if save_to
-        else " There will be no backup of it: this cannot be undone."
+        else "\nThere will be no backup of it: this cannot be undone."
     )
     require_confirmation(run, given, question)
 
