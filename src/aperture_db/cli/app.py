@@ -107,12 +107,17 @@ def _report_usage(error: typer.TyperException, arguments: list[str]) -> int:
     named = next((word for word in arguments if word in _command_names()), "")
     path = context.command_path if context else f"{PROGRAM} {named}".strip()
     usage = UsageError(
-        _without_connection_strings(error.format_message(), arguments).rstrip("."),
+        _plain(_without_connection_strings(error.format_message(), arguments)),
         why="the command line can't be understood as given",
         next_step=f"{path} --help",
     )
     run = Run(path.removeprefix(PROGRAM).strip(), CommonOptions(json=_wants_json(arguments)))
     return report(run, usage, exit_code_for(run.command, usage))
+
+
+def _plain(message: str) -> str:
+    """Without the breaks and tabs between choices, and the library's name for the error."""
+    return " ".join(message.split()).replace(": Value error, ", ": ").rstrip(".")
 
 
 def _wants_json(arguments: list[str]) -> bool:
