@@ -113,6 +113,15 @@ def test_a_directory_without_files_is_refused(directory: Directory) -> None:
     ]
 
 
+def test_a_link_that_leads_nowhere_is_refused(directory: Directory) -> None:
+    path = directory(**{"0001_a": "SELECT 1;\n"})
+    link = path / "0002_b.sql"
+    link.symlink_to(path / "gone.sql")
+    outcome = run_cli("migrate", "--dir", str(path), conninfo="postgresql://h/d")
+    assert outcome.code == 2
+    assert f"why:   {link}: No such file or directory\n" in outcome.err
+
+
 def test_the_variable_names_a_directory_too(
     new_database: Callable[[], str], directory: Directory
 ) -> None:

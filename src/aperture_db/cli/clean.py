@@ -133,7 +133,7 @@ def _apply(run: Run, plan: CleanReport, confirm: str | None, lock_timeout: float
         run.show(CleanResult(plan.database, (), 0.0, ()), render_cleaned)
         return
     if not run.options.json and not run.options.quiet:
-        run.err.print(render_plan(plan))
+        run.err.print_result(render_plan(plan))
     require_confirmation(
         run, confirm, f"This deletes {plan.rows:,} rows from {run.target}.\nIt can't be undone."
     )

@@ -99,14 +99,17 @@ def register(app: typer.Typer) -> None:
         options = Options(include_locked, keep_runs)
         report = _plan(run, what, options, lock_timeout, is_dry_run=dry_run)
         plan = report.plan
+        is_asked = confirm is None and not (run.options.json or dry_run)
+        shows_plan = is_asked or not (run.options.quiet or run.options.json)
+        for hazard in () if shows_plan else plan.warnings:
+            run.warn(hazard.text)
         if dry_run or not (plan.rows or plan.updated_rows):
             command = _command(run, plan, directory, export_ratings, backs_up=backup)
             run.show(replace(report, command=command), render_purge)
             require_expected(plan.rows, expect_rows)
             return
-        is_asked = confirm is None and not run.options.json
-        if is_asked or not (run.options.quiet or run.options.json):
-            run.err.print(render_plan(plan), "")
+        if shows_plan:
+            run.err.print_result(render_plan(plan))
         require_expected(plan.rows, expect_rows)
         save_to = _backup_directory(run, directory) if backup else None
         if export_ratings is not None:
@@ -126,7 +129,7 @@ def register(app: typer.Typer) -> None:
 def _plan(
     run: Run, what: What, options: Options, lock_timeout: float, *, is_dry_run: bool
 ) -> PurgeReport:
-    """Make the plan, keep it for the JSON object, and give its warnings where no table does."""
+    """Make the plan, and keep it for the JSON object."""
     from aperture_db.purge.prepare import make_plan, require_doable
     from aperture_db.purge.report import PurgeReport
 
@@ -136,9 +139,6 @@ def _plan(
             require_doable(conn, plan)
     report = PurgeReport(plan, is_dry_run)
     run.data = report
-    if run.options.json or run.options.quiet:
-        for hazard in plan.warnings:
-            run.warn(hazard.text)
     return report
 
 
@@ -180,7 +180,7 @@ def _export(run: Run, report: PurgeReport, path: Path) -> PurgeReport:
 
 def _backup_directory(run: Run, option: Path | None) -> Path:
     """Where the backup goes. Raises ApertureDbError for what would keep it from being made."""
-    from aperture_db.backup.directory import choose_directory, require_directory
+    from aperture_db.backup.directory import choose_directory, require_writable
     from aperture_db.backup.settings import read_settings
     from aperture_db.connection import require_session
     from aperture_db.dumps.programs import programs_for_server
@@ -190,7 +190,7 @@ def _backup_directory(run: Run, option: Path | None) -> Path:
             require_session(conn, run.target, "a backup")
             programs_for_server(conn.info.server_version)
             directory = choose_directory(option, read_settings(conn))
-        require_directory(directory)
+        require_writable(directory)
     except ApertureDbError as error:
         error.next_step += "; or purge without a backup: --no-backup"
         raise

@@ -93,7 +93,7 @@ def register(app: typer.Typer) -> None:
                 run.show(planned, render_plan)
                 return
             if not run.options.quiet:
-                run.err.print(render_plan(planned), crop=False)
+                run.err.print_result(render_plan(planned))
             save_to = None if unsaved else _safety_directory(planned, directory, settings)
             _require_consent(run, planned, confirm, save_to, terminate=terminate)
             _apply(run, conn, planned, Options(lock_timeout, save_to, terminate))

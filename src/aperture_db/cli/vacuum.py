@@ -114,7 +114,7 @@ def _vacuum(run: Run, conn: Connection, planned: VacuumPlan, lock_timeout: float
     from aperture_db.vacuum import vacuum_tables
 
     for line in () if run.options.quiet else render_offers(planned):
-        run.err.print(line, crop=False)
+        run.err.print_result(line)
     log = VacuumLog(run, planned)
     events = vacuum_tables(conn, run.target, planned, lock_timeout)
     with run.narrator() as narrator, closing(events):

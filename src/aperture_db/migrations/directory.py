@@ -125,10 +125,11 @@ def read_directory(
         files = tuple(
             MigrationFile(entry.name, entry.read_bytes())
             for entry in entries
-            if entry.suffix.lower() == ".sql" and entry.is_file()
+            # A link that leads nowhere is a migration that is missing, not one that isn't meant.
+            if entry.suffix.lower() == ".sql" and (entry.is_file() or entry.is_symlink())
         )
     except OSError as error:
-        raise _unusable(path, str(error.strerror), named_by) from error
+        raise _unusable(path, f"{error.filename}: {error.strerror}", named_by) from error
     if not files:
         raise _unusable(path, "it holds no .sql files", named_by)
     return MigrationDirectory(path, files, is_bundled=path == bundled_directory())

@@ -30,7 +30,7 @@ def render_purge(report: PurgeReport) -> RenderableType:
 
 def render_plan(plan: PurgePlan) -> RenderableType:
     """Everything that is going to happen, the most important last."""
-    return Group(*_plan_parts(plan))
+    return Group(*_plan_parts(plan), "")
 
 
 def _dry_run_parts(report: PurgeReport) -> Iterator[RenderableType]:
