@@ -14,13 +14,16 @@ import statistics
 import subprocess
 import sys
 
+import psycopg
+
+from aperture_db.sample import DEMO_SIZE, fill
 from bench.harness import Server, run, running_server
 
 MODULE = ("-m", "aperture_db")
 COMMANDS = {
     "--version": ["--version"],
     "migrate, nothing to do": ["migrate"],
-    "stats": ["stats"],
+    "stats, of the sample": ["stats"],
 }
 
 
@@ -34,10 +37,19 @@ def import_seconds(arguments: list[str], environment: dict[str, str]) -> float:
     return sum(int(microseconds) for microseconds in own_times) / 1e6
 
 
+def fill_with_sample(conninfo: str) -> None:
+    """The library that the demo has."""
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        for _ in fill(conn, DEMO_SIZE):
+            pass
+        conn.execute("VACUUM ANALYZE")
+
+
 def measure(server: Server, rounds: int) -> None:
     with server.new_database() as conninfo:
         environment = {"DATABASE_URL": conninfo}
         run([sys.executable, *MODULE, "migrate", "-q"], environment)
+        fill_with_sample(conninfo)
         bare = statistics.median(run([sys.executable, "-c", ""], {}) for _ in range(rounds))
         print(f"{'python, nothing':<24} {bare * 1000:6.0f} ms")
         for label, arguments in COMMANDS.items():
