@@ -22,8 +22,8 @@ from aperture_db.purge.situation import Situation
 from aperture_db.purge.what import What
 
 ADDITIONS = (
-    "Note what you have added to Aperture's tables yourself: indexes, triggers, policies and "
-    "columns go."
+    "Note what you have added to Aperture's tables yourself: indexes, triggers, policies, columns "
+    "and their places in publications go."
 )
 SETUP = "Finish the setup wizard at once: until then anybody can, without logging in."
 # What users and administrators made, by the table that holds it.
