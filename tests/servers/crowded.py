@@ -11,9 +11,13 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from tests.servers.clusters import start_server
+from tests.waiting import wait_until
 
-# Ordinary roles have 2 of the 4 connections.
-SETTINGS = {"max_connections": "4", "superuser_reserved_connections": "2"}
+ORDINARY_CONNECTIONS = 2
+SETTINGS = {
+    "max_connections": str(ORDINARY_CONNECTIONS + 2),
+    "superuser_reserved_connections": "2",
+}
 VISITOR_PASSWORD = "visitor-password"
 
 
@@ -40,8 +44,9 @@ def crowd(conninfo: str) -> Iterator[CrowdedServer]:
     """Take every connection that ordinary roles may have, until the end of the block."""
     visitor = make_conninfo(conninfo, user="visitor", password=VISITOR_PASSWORD)
     with ExitStack() as connections:
-        while _add(connections, visitor):
-            pass
+        for _ in range(ORDINARY_CONNECTIONS):
+            # Those that have just been closed are counted until their processes have ended.
+            wait_until(lambda: _add(connections, visitor), "a connection is free")
         yield CrowdedServer(visitor, conninfo)
 
 
