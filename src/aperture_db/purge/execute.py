@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,9 +12,10 @@ import psycopg
 
 from aperture_db import catalog
 from aperture_db import sql as queries
-from aperture_db.connection import Connection, connect
+from aperture_db.connection import Connection
 from aperture_db.driver_errors import translate_query_error
 from aperture_db.errors import ApertureDbError
+from aperture_db.lost_commits import ABORTED, COMMITTED, ask_for_status
 from aperture_db.parameters import connection_check_interval, set_local
 from aperture_db.purge.assess import Assessment
 from aperture_db.purge.events import Committed, Committing, Doing, Event, Phase, Purged
@@ -29,10 +30,6 @@ from aperture_db.purge.shrink import Shrinking
 from aperture_db.settings import Target
 
 FIRST_VERSION_WITH_TRANSACTION_TIMEOUT = 170000
-IN_PROGRESS = "in progress"
-# How long a server may take to notice that a connection is gone.
-ASK_SECONDS = 5.0
-ASK_AGAIN_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -171,17 +168,10 @@ def _explained(
 
 def _describe_lost_commit(target: Target, transaction_id: str) -> ApertureDbError:
     """The error for a connection that ended between COMMIT and its answer: ask the server."""
-    status = ""
-    with suppress(psycopg.Error, ApertureDbError), connect(target) as conn:
-        deadline = time.monotonic() + ASK_SECONDS
-        while status in ("", IN_PROGRESS) and time.monotonic() < deadline:
-            time.sleep(ASK_AGAIN_SECONDS)
-            parameters = {"xid": transaction_id}
-            row = conn.execute(queries.load("purge/committed"), parameters).fetchone()
-            status = str(row[0]) if row else ""
+    status = ask_for_status(target, transaction_id)
     happened = {
-        "committed": "the server says that it was committed: everything of the plan is done",
-        "aborted": "the server says that it was rolled back: nothing was changed",
+        COMMITTED: "the server says that it was committed: everything of the plan is done",
+        ABORTED: "the server says that it was rolled back: nothing was changed",
     }
     return ApertureDbError(
         "the connection was lost while the purge was being committed",

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 
 import psycopg
 
-from aperture_db.connection import Connection, connect
+from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError
+from aperture_db.lost_commits import ABORTED, COMMITTED, ask_for_status
 from aperture_db.settings import Target
 
 
 class Outcome:
-    """Knows how to find out, after a lost connection, what became of the transaction."""
+    """Knows what to ask the server for, when the connection is lost."""
 
     transaction_id = ""
 
@@ -22,17 +23,6 @@ class Outcome:
         row = conn.execute("SELECT pg_current_xact_id()::text").fetchone()
         assert row is not None
         self.transaction_id = row[0]
-
-    def ask(self, target: Target) -> str:
-        """What the server says: committed, aborted, in progress; empty when it can't be asked."""
-        try:
-            with connect(target) as conn:
-                row = conn.execute(
-                    "SELECT pg_xact_status(%s::xid8)", [self.transaction_id]
-                ).fetchone()
-        except (psycopg.Error, ApertureDbError):
-            return ""
-        return str(row[0]) if row else ""
 
 
 @contextmanager
@@ -46,10 +36,10 @@ def transaction(target: Target, conn: Connection) -> Iterator[Outcome]:
     except psycopg.OperationalError as error:
         if not outcome.transaction_id:
             raise
-        status = outcome.ask(target)
+        status = ask_for_status(target, outcome.transaction_id)
         told = {
-            "committed": "the server says that it was committed: the restore is complete",
-            "aborted": "the server says that it was rolled back: the database is as it was",
+            COMMITTED: "the server says that it was committed: the restore is complete",
+            ABORTED: "the server says that it was rolled back: the database is as it was",
         }
         raise ApertureDbError(
             "the connection was lost at the very end of the restore",
