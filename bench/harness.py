@@ -22,7 +22,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from aperture_db.embedded import BIND_ADDRESS, Cluster, free_port, server_programs
+from aperture_db.postgres.embedded import BIND_ADDRESS, Cluster, free_port, server_programs
 
 
 @dataclass(frozen=True)

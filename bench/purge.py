@@ -21,14 +21,14 @@ from functools import partial
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from aperture_db.connection import connect
 from aperture_db.migrations.directory import read_directory
+from aperture_db.postgres.connection import connect
+from aperture_db.postgres.settings import resolve_target
 from aperture_db.purge.execute import Limits, execute
 from aperture_db.purge.prepare import make_plan, make_work
 from aperture_db.purge.scopes import Options
 from aperture_db.purge.what import What
 from aperture_db.sample import LARGE_SIZE, SampleSize, fill
-from aperture_db.settings import resolve_target
 from bench.harness import Server, Times, running_server
 
 SIZES = (

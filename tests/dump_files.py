@@ -14,10 +14,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.backup.create import Backup, BackupMade, create
-from aperture_db.connection import Connection, connect
 from aperture_db.dumps.files import Purpose
 from aperture_db.dumps.programs import base_environment, programs_for_server
-from aperture_db.settings import Target, resolve_target
+from aperture_db.postgres.connection import Connection, connect
+from aperture_db.postgres.settings import Target, resolve_target
 from tests.cli import COMMAND, environment
 from tests.migrations.structure import Structure, read_structure
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aperture_db.embedded import (
+from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.postgres.embedded import (
     BIND_ADDRESS,
     Cluster,
     free_port,
@@ -21,8 +22,7 @@ from aperture_db.embedded import (
     server_programs,
     state_directory,
 )
-from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.server_account import make_enterable_directory, server_account
+from aperture_db.postgres.server_account import make_enterable_directory, server_account
 from tests.demo.homes import Home, end_servers
 
 PASSWORD = "it's a secret"

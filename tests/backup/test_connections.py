@@ -15,10 +15,10 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aperture_db.connection import require_session
 from aperture_db.dumps.environment import connection_arguments, libpq_environment
-from aperture_db.embedded import server_programs
 from aperture_db.errors import UsageError
+from aperture_db.postgres.connection import require_session
+from aperture_db.postgres.embedded import server_programs
 from tests.backup.stand_ins import stand_in
 from tests.cli import finish
 from tests.dump_files import PHRASE, execute, make_dump, opened, start_program

@@ -17,7 +17,7 @@ from aperture_db.backup.directory import BackupDirectory
 from aperture_db.dumps import contents, files, seal
 from aperture_db.dumps.files import Format, Purpose
 from aperture_db.dumps.programs import how_to_get, how_to_install, installed_programs
-from aperture_db.embedded import server_programs
+from aperture_db.postgres.embedded import server_programs
 from aperture_db.render.backup import render_backup, render_contents, render_list
 from aperture_db.restore import plan, report, server, sessions
 from tests.described import undescribed

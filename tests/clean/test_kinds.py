@@ -10,9 +10,9 @@ import pytest
 
 from aperture_db import clean
 from aperture_db.clean import Kind
-from aperture_db.connection import connect
 from aperture_db.errors import ApertureDbError
-from aperture_db.settings import resolve_target
+from aperture_db.postgres.connection import connect
+from aperture_db.postgres.settings import resolve_target
 from tests.clean.conftest import (
     apply,
     execute,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from aperture_db.embedded import server_programs
+from aperture_db.postgres.embedded import server_programs
 from tests.cli import COMMAND, TIMEOUT_SECONDS, Outcome, environment
 from tests.servers.programs import NO_MOUNTS, require
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aperture_db.embedded import free_port, server_programs
+from aperture_db.postgres.embedded import free_port, server_programs
 from tests.container.processes import read_line, run_entrypoint, start_entrypoint
 from tests.migrate.conftest import recorded, table_exists
 from tests.servers.clusters import create_cluster, superuser_conninfo

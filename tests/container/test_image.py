@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from aperture_db.embedded import free_port
+from aperture_db.postgres.embedded import free_port
 from tests.cli import Outcome, environment, run_cli
 from tests.container.conftest import migrations
 from tests.waiting import wait_until

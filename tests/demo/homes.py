@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
-from aperture_db.embedded import server_programs
+from aperture_db.postgres.embedded import server_programs
 from tests.cli import Outcome, run_cli, start_cli
 from tests.waiting import wait_until
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from aperture_db.embedded import BIND_ADDRESS
+from aperture_db.postgres.embedded import BIND_ADDRESS
 from tests.cli import finish, run_cli
 from tests.demo.homes import Home, end_servers
 from tests.waiting import wait_until

@@ -9,7 +9,7 @@ from aperture_db.extensions.collect import InstalledRow, judge
 from aperture_db.extensions.create import with_changes
 from aperture_db.extensions.report import Change, ExtensionsReport, ExtensionState, Server
 from aperture_db.extensions.requirements import REQUIREMENTS, is_older
-from aperture_db.hosting import (
+from aperture_db.postgres.hosting import (
     AZURE,
     CLOUD_SQL,
     DEBIAN,

@@ -14,7 +14,7 @@ from aperture_db.extensions.report import (
     ProbeOutcome,
     Server,
 )
-from aperture_db.hosting import DEBIAN, DOCKER, Place
+from aperture_db.postgres.hosting import DEBIAN, DOCKER, Place
 from aperture_db.render.extensions import render_extensions
 from tests.described import undescribed
 from tests.snapshot import rendered

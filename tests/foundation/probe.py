@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
-from aperture_db.cli.app import app
+from aperture_db.cli.app import COMMANDS
 from aperture_db.cli.command import command
+from aperture_db.cli.help import Entry
 from aperture_db.cli.run import Run
 
 
@@ -22,7 +23,10 @@ class ProbeReport:
     values: list[object]
 
 
-@command(app, "probe", panel="Inspect")
+app = typer.Typer(add_completion=False)
+
+
+@command(app, "probe")
 def probe(
     run: Run,
     sql: Annotated[list[str], typer.Option(help="A statement; its first value is shown.")] = [],  # noqa: B006
@@ -46,5 +50,6 @@ def probe(
 if __name__ == "__main__":
     from aperture_db.cli import main
 
+    COMMANDS["probe"] = Entry("tests.foundation.probe", "Inspect", "Run statements.")
     sys.argv[0] = "aperture-db"
     main()

@@ -6,7 +6,7 @@ import ssl
 
 from psycopg.conninfo import make_conninfo
 
-from aperture_db.authorities import VARIABLES, trust_system_authorities
+from aperture_db.postgres.ca_bundle import VARIABLES, trust_system_authorities
 from tests.cli import run_cli
 from tests.servers.tls import TlsServer
 

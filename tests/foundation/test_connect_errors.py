@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aperture_db.connection import connect, require_server_version
-from aperture_db.driver_errors import translate_connect_error
-from aperture_db.embedded import free_port
 from aperture_db.errors import ApertureDbError, ConnectError, UsageError
-from aperture_db.settings import Target, resolve_target
+from aperture_db.postgres.connection import connect, require_server_version
+from aperture_db.postgres.driver_errors import translate_connect_error
+from aperture_db.postgres.embedded import free_port
+from aperture_db.postgres.settings import Target, resolve_target
 from tests.foundation.listeners import close_at_once, listening, speak_http, stay_silent
 from tests.servers.crowded import CrowdedServer
 from tests.servers.roles import Rights

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
-from aperture_db.conninfo import URL_EXAMPLE, ParsedConninfo, parse
 from aperture_db.errors import UsageError
+from aperture_db.postgres.conninfo import URL_EXAMPLE, ParsedConninfo, parse
 
 KEYWORDS = [option.keyword.decode() for option in pq.Conninfo.get_defaults()]
 

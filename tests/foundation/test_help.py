@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
-import typer
 from typer.models import OptionInfo, ParameterInfo
 
-from aperture_db.cli.app import app
+from aperture_db.cli.app import COMMANDS
 from tests.cli import run_cli
 
 
-def commands_of(
-    group: typer.Typer, prefix: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Callable[..., Any]]]:
-    """Every command's words and the function behind it."""
-    for command in group.registered_commands:
-        assert command.callback is not None
-        yield (*prefix, str(command.name)), command.callback
-    for below in group.registered_groups:
-        assert below.typer_instance is not None
-        name = below.name or below.typer_instance.info.name
-        yield from commands_of(below.typer_instance, (*prefix, str(name)))
+def commands_of(module: str, name: str) -> Iterator[tuple[tuple[str, ...], Callable[..., Any]]]:
+    """Every command of one module: its words and the function behind it."""
+    app = import_module(module).app
+    for command in app.registered_commands:
+        words = (name,) if command.name == name else (name, str(command.name))
+        yield words, command.callback
 
 
-COMMANDS = dict(commands_of(app))
-GROUPS = {(), *(words[:-1] for words in COMMANDS)}
+FUNCTIONS = dict(
+    each for name, entry in COMMANDS.items() for each in commands_of(entry.module, name)
+)
+GROUPS = {(), *(words[:-1] for words in FUNCTIONS)}
 
 
 @pytest.mark.parametrize(
-    "words", sorted({*COMMANDS, *GROUPS}), ids=lambda words: " ".join(words) or "program"
+    "words", sorted({*FUNCTIONS, *GROUPS}), ids=lambda words: " ".join(words) or "program"
 )
 def test_help_is_as_reviewed(words: tuple[str, ...], snapshot: Callable[[str, str], None]) -> None:
     outcome = run_cli(*words, "--help", COLUMNS="80")
@@ -42,9 +39,9 @@ def test_help_is_as_reviewed(words: tuple[str, ...], snapshot: Callable[[str, st
     snapshot(f"help/{'-'.join(words) or 'aperture-db'}", text)
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("words", FUNCTIONS, ids=" ".join)
 def test_every_command_and_option_explains_itself(words: tuple[str, ...]) -> None:
-    callback = COMMANDS[words]
+    callback = FUNCTIONS[words]
     assert callback.__doc__
     summary = callback.__doc__.split("\n\n")[0]
     assert summary.endswith(".")
@@ -55,6 +52,13 @@ def test_every_command_and_option_explains_itself(words: tuple[str, ...]) -> Non
         assert info.help, f"{' '.join(words)} {parameter.name} has no help"
         assert info.help.endswith("."), info.help
         assert isinstance(info, OptionInfo) or info.metavar
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_of_the_program_is_that_of_the_command(name: str) -> None:
+    help_text = FUNCTIONS[(name,)].__doc__ if (name,) in FUNCTIONS else None
+    help_text = help_text or import_module(COMMANDS[name].module).app.info.help
+    assert help_text.split("\n\n")[0].startswith(COMMANDS[name].summary)
 
 
 def test_short_help_is_the_same_as_long_help() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from aperture_db.connection import connect, is_pooled, require_direct
 from aperture_db.errors import UsageError
-from aperture_db.parameters import set_local
-from aperture_db.settings import resolve_target
+from aperture_db.postgres.connection import connect, is_pooled, require_direct
+from aperture_db.postgres.parameters import set_local
+from aperture_db.postgres.settings import resolve_target
 from tests.foundation.running import run_probe
 
 

@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from aperture_db.connection import Connection, connect, translated_errors
 from aperture_db.errors import ApertureDbError, BusyError, ConnectError
-from aperture_db.grants import OTHERWISE, grant_for
-from aperture_db.parameters import set_local
-from aperture_db.settings import resolve_target
+from aperture_db.postgres.connection import Connection, connect, translated_errors
+from aperture_db.postgres.grants import OTHERWISE, grant_for
+from aperture_db.postgres.parameters import set_local
+from aperture_db.postgres.settings import resolve_target
 from tests.servers.roles import Rights
 from tests.waiting import wait_until
 

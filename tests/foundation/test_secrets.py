@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aperture_db.embedded import free_port
+from aperture_db.postgres.embedded import free_port
 from tests.cli import Outcome
 from tests.foundation.listeners import close_at_once, listening
 from tests.foundation.running import run_probe

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aperture_db.errors import UsageError
-from aperture_db.settings import Target, resolve_target
+from aperture_db.postgres.settings import Target, resolve_target
 
 ACCOUNT = pwd.getpwuid(os.geteuid()).pw_name
 

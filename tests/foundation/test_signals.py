@@ -13,9 +13,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.cli.signals import Terminated, raising_on_termination
-from aperture_db.connection import connect
-from aperture_db.embedded import free_port
-from aperture_db.settings import resolve_target
+from aperture_db.postgres.connection import connect
+from aperture_db.postgres.embedded import free_port
+from aperture_db.postgres.settings import resolve_target
 from tests.cli import Outcome, finish
 from tests.foundation.listeners import listening, stay_silent
 from tests.foundation.running import start_probe

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from aperture_db.embedded import free_port
 from aperture_db.health.checks.connection import judge_plain
 from aperture_db.health.report import Status
+from aperture_db.postgres.embedded import free_port
 from tests.conftest import apply_migrations
 from tests.health.conftest import follow_advice, read_check, read_health, run_health
 from tests.servers.standby import ReplicatedDatabase

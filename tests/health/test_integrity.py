@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from aperture_db.embedded import server_programs
+from aperture_db.postgres.embedded import server_programs
 from tests.health.conftest import follow_advice, read_check, read_health
 from tests.health.test_queries import execute
 from tests.servers.clusters import create_cluster, start_on_free_port, superuser_conninfo

@@ -10,11 +10,11 @@ from functools import partial
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aperture_db.connection import connect
 from aperture_db.health import Area, Check, HealthReport, Selection, Verdict, loop, run_checks
 from aperture_db.health.check import Outcome
 from aperture_db.health.context import Context
-from aperture_db.settings import resolve_target
+from aperture_db.postgres.connection import connect
+from aperture_db.postgres.settings import resolve_target
 from tests.foundation.listeners import listening
 from tests.health.conftest import read_health, run_health
 from tests.health.test_queries import execute

@@ -7,8 +7,8 @@ import threading
 import psycopg
 import pytest
 
-from aperture_db.embedded import server_programs
 from aperture_db.health.checks import queries
+from aperture_db.postgres.embedded import server_programs
 from tests.health.conftest import follow_advice, read_check, read_health
 from tests.health.test_sessions import idle_session
 from tests.servers.clusters import start_server

@@ -11,7 +11,7 @@ from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.apply import apply_files
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.locking import Limits
-from aperture_db.settings import resolve_target
+from aperture_db.postgres.settings import resolve_target
 from tests.cli import run_cli
 from tests.migrate.conftest import CREATE_THINGS, Directory, recorded, table_exists
 

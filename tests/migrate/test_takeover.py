@@ -8,12 +8,12 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from aperture_db.connection import connect
 from aperture_db.migrations.apply import Applied, apply_files
 from aperture_db.migrations.directory import read_directory
 from aperture_db.migrations.locking import Limits
 from aperture_db.migrations.plan import plan
-from aperture_db.settings import resolve_target
+from aperture_db.postgres.connection import connect
+from aperture_db.postgres.settings import resolve_target
 from tests.migrate.conftest import recorded
 from tests.migrations.conftest import RECORD_TABLE, apply_file
 from tests.migrations.structure import differences, read_structure, recorded_structures

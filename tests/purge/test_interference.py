@@ -7,15 +7,15 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from aperture_db.connection import connect
 from aperture_db.errors import ApertureDbError
+from aperture_db.postgres.connection import connect
+from aperture_db.postgres.settings import resolve_target
 from aperture_db.purge.events import Event, Purged
 from aperture_db.purge.execute import Limits, execute
 from aperture_db.purge.prepare import make_plan, make_work
 from aperture_db.purge.report import PurgeOutcome, PurgePlan
 from aperture_db.purge.scopes import Options
 from aperture_db.purge.what import What
-from aperture_db.settings import resolve_target
 from tests.conftest import apply_migrations
 from tests.purge.contents import read_contents
 from tests.purge.expected import Case, expected_after

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from aperture_db.library import KNOWN_JOBS, Group
+from aperture_db.aperture import KNOWN_JOBS, Group
 from aperture_db.purge.report import (
     Deletion,
     Hazard,

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.settings import Target
 from aperture_db.restore.outcome import transaction
-from aperture_db.settings import Target
 from tests.cli import finish
 from tests.dump_files import (
     PHRASE,

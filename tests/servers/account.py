@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from aperture_db.server_account import give_to_server_account, run_as_server_account
+from aperture_db.postgres.server_account import give_to_server_account, run_as_server_account
 
 __all__ = ["give_to_server_account", "run_as_server_account"]

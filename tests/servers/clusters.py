@@ -9,8 +9,8 @@ from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
-from aperture_db.embedded import BIND_ADDRESS, Cluster, free_port
 from aperture_db.errors import ApertureDbError
+from aperture_db.postgres.embedded import BIND_ADDRESS, Cluster, free_port
 
 SUPERUSER = "postgres"
 PORT_TRIES = 3

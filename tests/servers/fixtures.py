@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from aperture_db.embedded import server_programs
+from aperture_db.postgres.embedded import server_programs
 from tests.servers.clusters import start_server
 from tests.servers.crowded import CrowdedServer, crowd, start_crowded_server
 from tests.servers.old import start_old_pgvector, start_postgres15

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aperture_db.embedded import BIND_ADDRESS, free_port
+from aperture_db.postgres.embedded import BIND_ADDRESS, free_port
 from tests.servers.account import give_to_server_account, run_as_server_account
 from tests.servers.programs import require
 from tests.waiting import wait_until

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from aperture_db.embedded import Cluster
+from aperture_db.postgres.embedded import Cluster
 from tests.servers.account import give_to_server_account, run_as_server_account
 from tests.servers.clusters import create_cluster, start_on_free_port, superuser_conninfo
 from tests.waiting import wait_until

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from aperture_db.embedded import free_port
+from aperture_db.postgres.embedded import free_port
 from tests.servers.account import give_to_server_account, run_as_server_account
 from tests.servers.clusters import create_cluster, superuser_conninfo
 from tests.waiting import wait_until

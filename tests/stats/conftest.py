@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
-from aperture_db.connection import Connection, connect
-from aperture_db.settings import resolve_target
+from aperture_db.postgres.connection import Connection, connect
+from aperture_db.postgres.settings import resolve_target
 
 Open = Callable[[str], Connection]
 

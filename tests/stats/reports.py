@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from aperture_db.history import History, Sample, measure_growth
-from aperture_db.library import Group, Media
+from aperture_db.aperture import Group, Media
+from aperture_db.stats.history import History, Sample, measure_growth
 from aperture_db.stats.report import (
     Count,
     Coverage,

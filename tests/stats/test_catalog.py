@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aperture_db.catalog import (
+from aperture_db.aperture import Group, group_of, is_aperture
+from aperture_db.postgres.catalog import (
     read_columns,
     read_exclusive_locks,
     read_foreign_keys,
     read_tables,
     visible_tables,
 )
-from aperture_db.library import Group, group_of, is_aperture
 from tests.servers.roles import Rights
 from tests.stats.conftest import Open
 

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 
 from aperture_db.cli.watch import spell_out_interval
-from aperture_db.history import Growth, History, Sample
 from aperture_db.stats import report
+from aperture_db.stats.history import Growth, History, Sample
 from tests.cli import COMMAND, environment, finish, run_cli, start_cli
 from tests.program import run_inside
 from tests.servers.roles import Rights

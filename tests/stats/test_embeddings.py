@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from aperture_db.library import ActiveModel, Media
-from aperture_db.library.embeddings import configured_model
+from aperture_db.aperture import ActiveModel, Media
+from aperture_db.aperture.embeddings import configured_model
 from aperture_db.stats.overview import collect
 from aperture_db.stats.report import Count, Coverage, EmbeddingState, StatsReport, Subject
 from tests.stats.conftest import Open
@@ -210,7 +210,7 @@ def test_every_media_has_an_embedding_table(
 ) -> None:
     conninfo = aperture_database()
     set_setting(writer(conninfo), "ai_config", "")
-    from aperture_db.library import read_embedding_tables
+    from aperture_db.aperture import read_embedding_tables
 
     tables = read_embedding_tables(reader(conninfo))
     assert len(tables) == 27

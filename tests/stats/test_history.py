@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from aperture_db.connection import Connection
-from aperture_db.history import (
+from aperture_db.postgres.connection import Connection
+from aperture_db.stats.history import (
     Measurement,
     Sample,
     Unit,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from psycopg import sql
 
-from aperture_db.catalog import Table
-from aperture_db.connection import connect
-from aperture_db.settings import resolve_target
+from aperture_db.postgres.catalog import Table
+from aperture_db.postgres.connection import connect
+from aperture_db.postgres.settings import resolve_target
 from aperture_db.vacuum import plan, vacuum_tables
 from aperture_db.vacuum.events import Progress, TableFinished
 from aperture_db.vacuum.report import Figures, Index, Mode, PlannedTable

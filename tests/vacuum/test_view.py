@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from aperture_db.activity import Session
+from aperture_db.postgres.activity import Session
 from aperture_db.render.vacuum import render_plan, render_report
 from aperture_db.vacuum.report import (
     Figures,

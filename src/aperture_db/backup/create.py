@@ -12,17 +12,17 @@ from pathlib import Path
 from aperture_db.backup.directory import PartialFile, now, partial_file
 from aperture_db.backup.failures import describe_dump_failure, incomplete
 from aperture_db.backup.snapshot import Snapshot, open_snapshot
-from aperture_db.connection import Connection, require_session
 from aperture_db.dumps import seal
 from aperture_db.dumps.children import running
 from aperture_db.dumps.contents import ContentsRead, DumpContents, read_contents
 from aperture_db.dumps.environment import connection_arguments, libpq_environment
-from aperture_db.dumps.events import Event, Phase, Progress
 from aperture_db.dumps.failures import BrokenDumpError
 from aperture_db.dumps.files import Purpose
 from aperture_db.dumps.programs import ClientPrograms, programs_for_server
 from aperture_db.errors import UsageError
-from aperture_db.settings import Target
+from aperture_db.postgres.connection import Connection, require_session
+from aperture_db.postgres.settings import Target
+from aperture_db.progress import Event, Phase, Progress
 
 LOCK_TIMEOUT_SECONDS = 60.0
 # pg_dump --verbose names each table as it comes to its rows.

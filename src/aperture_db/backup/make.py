@@ -13,10 +13,10 @@ from aperture_db.backup.directory import BackupDirectory, require_directory
 from aperture_db.backup.listing import list_backups
 from aperture_db.backup.retention import choose_expired
 from aperture_db.backup.settings import record_backup
-from aperture_db.connection import Connection
-from aperture_db.driver_errors import translate_query_error
-from aperture_db.dumps.events import Event, Warned
-from aperture_db.settings import Target
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.driver_errors import translate_query_error
+from aperture_db.postgres.settings import Target
+from aperture_db.progress import Event, Warned
 
 
 @dataclass(frozen=True)

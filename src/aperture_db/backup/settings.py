@@ -8,7 +8,7 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from aperture_db import sql
-from aperture_db.connection import Connection
+from aperture_db.postgres.connection import Connection
 
 # Aperture's own defaults, for a database from before these settings.
 DEFAULT_PATH = "/backups"

@@ -12,12 +12,12 @@ from psycopg import sql as identifiers
 from psycopg.rows import args_row
 
 from aperture_db import sql
-from aperture_db.activity import BlockerWatch, Session
-from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError, BusyError
-from aperture_db.grants import grant_for
-from aperture_db.parameters import set_local, timeout_parameter
-from aperture_db.settings import Target
+from aperture_db.postgres.activity import BlockerWatch, Session
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.grants import grant_for
+from aperture_db.postgres.parameters import set_local, timeout_parameter
+from aperture_db.postgres.settings import Target
 
 TRANSACTION_TIMEOUT_SINCE = 170000
 

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from psycopg import errors as pg
 from psycopg import sql
 
-from aperture_db import library
+from aperture_db import aperture
 from aperture_db import sql as queries
-from aperture_db.activity import find_lock_holders
-from aperture_db.catalog import Table
 from aperture_db.clean.collect import parameters, read_scene, read_space
 from aperture_db.clean.doomed import Doomed, find_doomed
 from aperture_db.clean.guards import refuse_changed_model, refuse_outside_references
@@ -25,10 +23,12 @@ from aperture_db.clean.report import (
     TablePart,
     Way,
 )
-from aperture_db.connection import Connection
 from aperture_db.errors import BusyError
 from aperture_db.format import vacuum_command
-from aperture_db.parameters import set_local, timeout_parameter
+from aperture_db.postgres.activity import find_lock_holders
+from aperture_db.postgres.catalog import Table
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.parameters import set_local, timeout_parameter
 
 # A waiting DELETE waits for a row, whose holder has the weakest of these on the table.
 LOCK_MODES = (
@@ -101,7 +101,7 @@ def summarize(
 def next_steps(kinds: Iterable[CleanedKind]) -> tuple[str, ...]:
     """VACUUM for the tables that lost rows; vector indexes are faster built anew than cleaned."""
     tables = [table.table for kind in kinds for table in kind.tables if table.reusable_bytes]
-    vectors = [name for name in tables if library.group_of(name) is library.Group.EMBEDDINGS]
+    vectors = [name for name in tables if aperture.group_of(name) is aperture.Group.EMBEDDINGS]
     others = [name for name in tables if name not in vectors]
     return (*_vacuum(others), *_vacuum(vectors, "--reindex-hnsw"))
 

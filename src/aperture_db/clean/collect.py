@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from psycopg import sql
 from psycopg.rows import class_row
 
-from aperture_db import library
+from aperture_db import aperture
 from aperture_db import sql as queries
-from aperture_db.catalog import (
+from aperture_db.clean.doomed import NEEDED_TABLES, Doomed, Scene, find_doomed
+from aperture_db.clean.kinds import DESCRIPTIONS, Kind, Limits
+from aperture_db.clean.report import CleanReport, KindReport, TablePart, Way
+from aperture_db.errors import ApertureDbError
+from aperture_db.format import list_some
+from aperture_db.postgres.catalog import (
     Table,
     grants_to_read,
     read_database,
@@ -18,13 +23,8 @@ from aperture_db.catalog import (
     readable_tables,
     visible_tables,
 )
-from aperture_db.clean.doomed import NEEDED_TABLES, Doomed, Scene, find_doomed
-from aperture_db.clean.kinds import DESCRIPTIONS, Kind, Limits
-from aperture_db.clean.report import CleanReport, KindReport, TablePart, Way
-from aperture_db.connection import Connection
-from aperture_db.errors import ApertureDbError
-from aperture_db.format import list_some
-from aperture_db.parameters import set_local
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.parameters import set_local
 
 LOCK_TIMEOUT = "2s"
 # From 0109 on, schedules have minutes; job names did not change after that.
@@ -92,11 +92,11 @@ def read_scene(conn: Connection) -> tuple[Scene, Mapping[str, Table]]:
     """Aperture's tables, and those of them that may be read; empty in any other database."""
     tables = read_tables(conn)
     visible = visible_tables(tables)
-    if not library.is_aperture(visible):
+    if not aperture.is_aperture(visible):
         return Scene({}, (), None), {}
     readable = readable_tables(tables)
-    embedding_tables = library.read_embedding_tables(conn)
-    active = library.read_active_model(conn, embedding_tables, readable)
+    embedding_tables = aperture.read_embedding_tables(conn)
+    active = aperture.read_active_model(conn, embedding_tables, readable)
     return Scene(visible, tuple(embedding_tables), active), readable
 
 
@@ -106,7 +106,7 @@ def parameters(limits: Limits) -> dict[str, object]:
         "runs_per_job": limits.runs_per_job,
         "cache_age_seconds": limits.cache_age_seconds,
         "error_age_seconds": limits.error_age_seconds,
-        "dead_jobs": sorted(library.DEAD_JOBS),
+        "dead_jobs": sorted(aperture.DEAD_JOBS),
     }
 
 

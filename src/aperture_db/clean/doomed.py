@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.catalog import Table
+from aperture_db.aperture import ActiveModel, EmbeddingTable
 from aperture_db.clean.kinds import Kind
-from aperture_db.library import ActiveModel, EmbeddingTable
+from aperture_db.postgres.catalog import Table
 
 BATCH_ROWS = 5_000
 # One run can have thousands of candidates, which go with it.

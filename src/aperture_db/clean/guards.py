@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aperture_db import library
-from aperture_db.catalog import read_foreign_keys, read_tables
+from aperture_db import aperture
 from aperture_db.clean.doomed import Scene, find_doomed
 from aperture_db.clean.kinds import Kind
 from aperture_db.clean.report import CleanReport
-from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError
-from aperture_db.grants import quote_identifier
+from aperture_db.postgres.catalog import read_foreign_keys, read_tables
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.grants import quote_identifier
 
 
 def refuse_changed_model(plan: CleanReport, scene: Scene) -> None:
@@ -38,7 +38,7 @@ def refuse_outside_references(conn: Connection, kinds: Iterable[Kind], scene: Sc
         doomed = {each.table.oid for each in find_doomed(kind, scene)}
         for key in keys:
             table = tables.get(key.table_oid)
-            if key.referenced_oid in doomed and table and not library.group_of(table.name):
+            if key.referenced_oid in doomed and table and not aperture.group_of(table.name):
                 name = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
                 referenced = tables[key.referenced_oid].name
                 raise ApertureDbError(

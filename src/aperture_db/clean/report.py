@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from aperture_db.aperture import ActiveModel
 from aperture_db.clean.kinds import Kind, Limits
-from aperture_db.library import ActiveModel
 
 
 class Way(StrEnum):

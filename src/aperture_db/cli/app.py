@@ -6,25 +6,14 @@ import io
 import os
 import re
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from aperture_db import __version__
-from aperture_db.cli import (
-    backup,
-    check_extensions,
-    clean,
-    demo,
-    health,
-    migrate,
-    purge,
-    restore,
-    stats,
-    vacuum,
-)
 from aperture_db.cli.command import exit_code_for, report
-from aperture_db.cli.help import PlainGroup
+from aperture_db.cli.help import Entry, LazyGroup
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.cli.signals import EXIT_CODE_OUTPUT_CLOSED
 from aperture_db.cli.watch import spell_out_interval
@@ -33,8 +22,46 @@ from aperture_db.errors import UsageError
 PROGRAM = "aperture-db"
 EPILOG = "The database is named by DATABASE_URL; every other way: aperture-db COMMAND --help."
 
+COMMANDS = {
+    "stats": Entry(
+        "aperture_db.cli.stats", "Inspect", "Count what the library holds, and say what is missing."
+    ),
+    "health": Entry(
+        "aperture_db.cli.health", "Inspect", "Find what is wrong, and say what mends it."
+    ),
+    "check-extensions": Entry(
+        "aperture_db.cli.check_extensions", "Inspect", "Check the extensions that Aperture needs."
+    ),
+    "migrate": Entry(
+        "aperture_db.cli.migrate", "Maintain", "Apply the migrations that are pending."
+    ),
+    "vacuum": Entry(
+        "aperture_db.cli.vacuum", "Maintain", "Remove dead rows, and renew the statistics."
+    ),
+    "clean": Entry(
+        "aperture_db.cli.clean", "Maintain", "List what can go safely, and delete what you name."
+    ),
+    "backup": Entry(
+        "aperture_db.cli.backup", "Protect", "Back the database up, and read the backup back."
+    ),
+    "restore": Entry(
+        "aperture_db.cli.restore", "Danger", "Replace what the database holds by a dump."
+    ),
+    "purge": Entry(
+        "aperture_db.cli.purge", "Danger", "Delete a part of the library, or everything."
+    ),
+    "demo": Entry("aperture_db.cli.demo", "Try", "Try the tool on a sample library of its own."),
+}
+
+
+class Program(LazyGroup):
+    """The commands of aperture-db."""
+
+    entries = COMMANDS
+
+
 app = typer.Typer(
-    cls=PlainGroup,
+    cls=Program,
     help="Look after the PostgreSQL database of Aperture.",
     epilog=EPILOG,
     pretty_exceptions_enable=False,
@@ -58,21 +85,6 @@ def program(
     ] = False,
 ) -> None:
     """Look after the PostgreSQL database of Aperture."""
-
-
-for module in (
-    stats,
-    health,
-    check_extensions,
-    migrate,
-    vacuum,
-    clean,
-    backup,
-    restore,
-    purge,
-    demo,
-):
-    module.register(app)
 
 
 def run_program(arguments: list[str]) -> int:
@@ -104,7 +116,10 @@ def _switch_off_forced_colour_in_help() -> None:
 def _report_usage(error: typer.TyperException, arguments: list[str]) -> int:
     """Errors of the command line itself, in the same three lines and the same JSON object."""
     context = getattr(error, "ctx", None)
-    named = next((word for word in arguments if word in _command_names()), "")
+    named = next((word for word in arguments if word in COMMANDS), "")
+    if named:
+        # It may have exit codes of its own.
+        import_module(COMMANDS[named].module)
     path = context.command_path if context else f"{PROGRAM} {named}".strip()
     usage = UsageError(
         _plain(_without_connection_strings(error.format_message(), arguments)),
@@ -127,12 +142,6 @@ def _wants_json(arguments: list[str]) -> bool:
         word in ("--json", "--format=json") or (word, following) == ("--format", "json")
         for word, following in named
     )
-
-
-def _command_names() -> set[str]:
-    names = [info.name for info in app.registered_commands]
-    names += [info.name for info in app.registered_groups]
-    return {name for name in names if isinstance(name, str)}
 
 
 def _without_connection_strings(message: str, arguments: list[str]) -> str:

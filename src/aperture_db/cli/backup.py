@@ -19,65 +19,65 @@ if TYPE_CHECKING:
 INSTEAD = "Instead of making one"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
+app = typer.Typer(add_completion=False)
 
-    @command(app, "backup", panel="Protect")
-    def backup(
-        run: Run,
-        list_: Annotated[
-            bool,
-            typer.Option("--list", rich_help_panel=INSTEAD, help="List the backups there are."),
-        ] = False,
-        verify: Annotated[
-            Path | None,
-            typer.Option(
-                "--verify",
-                metavar="FILE",
-                rich_help_panel=INSTEAD,
-                help="Read a dump to its end and say whether it is whole. Needs no database.",
-            ),
-        ] = None,
-        directory: Annotated[
-            Path | None,
-            typer.Option(
-                "--dir",
-                metavar="DIR",
-                help="Where backups are; else what Aperture is set to, else /backups.",
-            ),
-        ] = None,
-        keep: Annotated[
-            int | None,
-            typer.Option(
-                min=1,
-                metavar="N",
-                help="Keep the newest N backups of this tool; else as many as Aperture is set to.",
-            ),
-        ] = None,
-        lock_timeout: Annotated[
-            float,
-            typer.Option(
-                parser=parse_duration, metavar="TIME", help="Wait this long for a locked table."
-            ),
-        ] = "60s",  # type: ignore[assignment]
-    ) -> None:
-        """Back the database up, and read the backup back.
 
-        The file gets its name only when it is known to be whole; only then do older ones go.
-        Aperture's own page lists it. It holds all of Aperture's keys: keep it as safe as those.
-        """
-        if list_ and verify:
-            raise UsageError(
-                "--list and --verify can't be combined",
-                why="each of them says what to do instead of making a backup",
-                next_step="choose one of them",
-            )
-        if verify:
-            _verify(run, verify, directory)
-        elif list_:
-            _list(run, directory)
-        else:
-            _make(run, directory, keep, lock_timeout)
+@command(app, "backup")
+def backup(
+    run: Run,
+    list_: Annotated[
+        bool,
+        typer.Option("--list", rich_help_panel=INSTEAD, help="List the backups there are."),
+    ] = False,
+    verify: Annotated[
+        Path | None,
+        typer.Option(
+            "--verify",
+            metavar="FILE",
+            rich_help_panel=INSTEAD,
+            help="Read a dump to its end and say whether it is whole. Needs no database.",
+        ),
+    ] = None,
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir",
+            metavar="DIR",
+            help="Where backups are; else what Aperture is set to, else /backups.",
+        ),
+    ] = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Keep the newest N backups of this tool; else as many as Aperture is set to.",
+        ),
+    ] = None,
+    lock_timeout: Annotated[
+        float,
+        typer.Option(
+            parser=parse_duration, metavar="TIME", help="Wait this long for a locked table."
+        ),
+    ] = "60s",  # type: ignore[assignment]
+) -> None:
+    """Back the database up, and read the backup back.
+
+    The file gets its name only when it is known to be whole; only then do older ones go.
+    Aperture's own page lists it. It holds all of Aperture's keys: keep it as safe as those.
+    """
+    if list_ and verify:
+        raise UsageError(
+            "--list and --verify can't be combined",
+            why="each of them says what to do instead of making a backup",
+            next_step="choose one of them",
+        )
+    if verify:
+        _verify(run, verify, directory)
+    elif list_:
+        _list(run, directory)
+    else:
+        _make(run, directory, keep, lock_timeout)
 
 
 def _make(run: Run, option: Path | None, keep: int | None, lock_timeout_seconds: float) -> None:
@@ -85,7 +85,7 @@ def _make(run: Run, option: Path | None, keep: int | None, lock_timeout_seconds:
     from aperture_db.backup.directory import choose_directory
     from aperture_db.backup.make import Finished, make_backup
     from aperture_db.backup.settings import DEFAULT_KEEP, read_settings
-    from aperture_db.cli.dump_events import narrate
+    from aperture_db.cli.narration import narrate
     from aperture_db.render.backup import render_backup
 
     run.interrupted_note = "no backup was made; earlier ones are untouched"
@@ -132,7 +132,7 @@ def _verify(run: Run, path: Path, directory: Path | None) -> None:
 
 def read_dump(run: Run, path: Path) -> DumpContents:
     """Read a dump to its end, with narration. Raises as `read_contents` does."""
-    from aperture_db.cli.dump_events import narrate
+    from aperture_db.cli.narration import narrate
     from aperture_db.dumps.contents import read_contents
 
     with run.narrator() as narrator:

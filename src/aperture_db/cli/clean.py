@@ -15,76 +15,76 @@ from aperture_db.errors import UsageError
 
 if TYPE_CHECKING:
     from aperture_db.clean import CleanReport, CleanResult, Kind, Limits, Progressed
-    from aperture_db.connection import Connection
+    from aperture_db.postgres.connection import Connection
 
 KEEPING = "What stays"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
+app = typer.Typer(add_completion=False)
 
-    @command(app, "clean", panel="Maintain")
-    def clean(
-        run: Run,
-        kinds: Annotated[
-            list[str] | None,
-            typer.Argument(metavar="KIND", help="Only these kinds; by default all are listed."),
-        ] = None,
-        apply: Annotated[
-            bool, typer.Option("--apply", help="Delete the named kinds, after a confirmation.")
-        ] = False,
-        confirm: ConfirmOption = None,
-        keep: Annotated[
-            int,
-            typer.Option(
-                min=1, metavar="N", rich_help_panel=KEEPING, help="Newest runs of each job."
-            ),
-        ] = 100,
-        cache_age: Annotated[
-            float,
-            typer.Option(
-                parser=parse_duration, metavar="TIME", rich_help_panel=KEEPING,
-                help="Cached rows refreshed within this time.",
-            ),
-        ] = "30d",  # type: ignore[assignment]
-        error_age: Annotated[
-            float,
-            typer.Option(
-                parser=parse_duration, metavar="TIME", rich_help_panel=KEEPING,
-                help="Errors of external services that nobody dismissed.",
-            ),
-        ] = "90d",  # type: ignore[assignment]
-        lock_timeout: Annotated[
-            float,
-            typer.Option(
-                parser=parse_duration, metavar="TIME", help="Give up when a lock takes longer."
-            ),
-        ] = "10s",  # type: ignore[assignment]
-    ) -> None:  # fmt: skip
-        """List what can go safely, and delete what you name.
 
-        Kinds: orphans, expired-sessions, legacy-embeddings, stale-embeddings, job-history,
-        old-runs, dead-jobs, old-cache, api-errors.
-        """
-        from aperture_db.clean import Kind, Limits
+@command(app, "clean")
+def clean(
+    run: Run,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KIND", help="Only these kinds; by default all are listed."),
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Delete the named kinds, after a confirmation.")
+    ] = False,
+    confirm: ConfirmOption = None,
+    keep: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="N", rich_help_panel=KEEPING, help="Newest runs of each job."
+        ),
+    ] = 100,
+    cache_age: Annotated[
+        float,
+        typer.Option(
+            parser=parse_duration, metavar="TIME", rich_help_panel=KEEPING,
+            help="Cached rows refreshed within this time.",
+        ),
+    ] = "30d",  # type: ignore[assignment]
+    error_age: Annotated[
+        float,
+        typer.Option(
+            parser=parse_duration, metavar="TIME", rich_help_panel=KEEPING,
+            help="Errors of external services that nobody dismissed.",
+        ),
+    ] = "90d",  # type: ignore[assignment]
+    lock_timeout: Annotated[
+        float,
+        typer.Option(
+            parser=parse_duration, metavar="TIME", help="Give up when a lock takes longer."
+        ),
+    ] = "10s",  # type: ignore[assignment]
+) -> None:  # fmt: skip
+    """List what can go safely, and delete what you name.
 
-        chosen = _chosen(kinds or [])
-        if apply and not chosen:
-            raise UsageError(
-                "--apply needs the kinds that are to go",
-                why="nothing is deleted that was not named",
-                next_step="aperture-db clean lists them; then: aperture-db clean --apply KIND …",
-                code="no_kind",
-            )
-        limits = Limits(keep, _checked_cache_age(cache_age), error_age)
-        with run.connect(read_only=True) as conn:
-            plan = _collect(conn, chosen or list(Kind), limits)
-        if apply:
-            _apply(run, plan, confirm, lock_timeout)
-        else:
-            from aperture_db.render.clean import render_clean
+    Kinds: orphans, expired-sessions, legacy-embeddings, stale-embeddings, job-history,
+    old-runs, dead-jobs, old-cache, api-errors.
+    """
+    from aperture_db.clean import Kind, Limits
 
-            run.show(plan, render_clean)
+    chosen = _chosen(kinds or [])
+    if apply and not chosen:
+        raise UsageError(
+            "--apply needs the kinds that are to go",
+            why="nothing is deleted that was not named",
+            next_step="aperture-db clean lists them; then: aperture-db clean --apply KIND …",
+            code="no_kind",
+        )
+    limits = Limits(keep, _checked_cache_age(cache_age), error_age)
+    with run.connect(read_only=True) as conn:
+        plan = _collect(conn, chosen or list(Kind), limits)
+    if apply:
+        _apply(run, plan, confirm, lock_timeout)
+    else:
+        from aperture_db.render.clean import render_clean
+
+        run.show(plan, render_clean)
 
 
 def _chosen(words: list[str]) -> list[Kind]:
@@ -143,7 +143,7 @@ def _apply(run: Run, plan: CleanReport, confirm: str | None, lock_timeout: float
 def _delete(run: Run, plan: CleanReport, lock_timeout: float) -> CleanResult:
     """Delete; a failure half way still tells what went before it."""
     from aperture_db.clean import apply, summarize
-    from aperture_db.render.format import plural
+    from aperture_db.format import plural
 
     last: dict[tuple[Kind, str], Progressed] = {}
     started = time.monotonic()

@@ -4,7 +4,7 @@ become messages and exit codes."""
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -85,13 +85,14 @@ def command(
     app: typer.Typer,
     name: str,
     *,
-    panel: str | None = None,
     connects: bool = True,
+    examples: Sequence[str] = (),
     exit_code_of_error: Callable[[ApertureDbError], int] | None = None,
 ) -> Callable[[Body[Params]], Body[Params]]:
-    """Register a function as the command `name`; its docstring is the help.
+    """Register a function as the command `name` of `app`; its docstring is the help.
 
-    The function gets a Run and its own options, and returns an exit code or None for 0.
+    The function gets a Run and its own options, and returns an exit code or None for 0. The help
+    ends with the `examples`, each a command line of at most 78 characters.
     `exit_code_of_error` is for a command whose exit codes follow other rules than the errors'
     own; usage errors of the command line go through it too.
     """
@@ -107,10 +108,15 @@ def command(
 
         invoke.__doc__ = _unwrap(body.__doc__ or "")
         invoke.__signature__ = _merged_signature(body, shared)  # type: ignore[attr-defined]
-        app.command(name, cls=PlainCommand, rich_help_panel=panel)(invoke)
+        app.command(name, cls=PlainCommand, epilog=_epilog(examples))(invoke)
         return body
 
     return register
+
+
+def _epilog(examples: Sequence[str]) -> str | None:
+    """The examples, a paragraph each: Typer keeps no other line breaks."""
+    return "\n\n".join(["Examples:", *examples]) if examples else None
 
 
 def _unwrap(docstring: str) -> str:

@@ -37,40 +37,40 @@ class StartsByDefault(PlainGroup):
         return super().parse_args(ctx, args)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group to the program."""
-    group = typer.Typer(
-        name="demo",
-        cls=StartsByDefault,
-        help="Try the tool on a sample library of its own.",
-    )
+app = typer.Typer(
+    name="demo",
+    cls=StartsByDefault,
+    add_completion=False,
+    help="Try the tool on a sample library of its own.",
+)
 
-    @command(group, DEFAULT_COMMAND, connects=False)
-    def start(run: Run) -> None:
-        """Start the demo, and create it the first time. This is what plain `demo` does.
 
-        Its PostgreSQL server listens on this machine only.
-        """
-        from aperture_db.demo import lifecycle
+@command(app, DEFAULT_COMMAND, connects=False)
+def start(run: Run) -> None:
+    """Start the demo, and create it the first time. This is what plain `demo` does.
 
-        _present(run, _follow(run, lifecycle.start()))
+    Its PostgreSQL server listens on this machine only.
+    """
+    from aperture_db.demo import lifecycle
 
-    @command(group, "stop", connects=False)
-    def stop(run: Run) -> None:
-        """Stop the demo's server. Its data stays for the next start."""
-        from aperture_db.demo import lifecycle
-        from aperture_db.render.demo import render_stopped
+    _present(run, _follow(run, lifecycle.start()))
 
-        run.show(_follow(run, lifecycle.stop()), render_stopped)
 
-    @command(group, "reset", connects=False)
-    def reset(run: Run) -> None:
-        """Delete the demo with everything in it, its backups too, and create it anew."""
-        from aperture_db.demo import lifecycle
+@command(app, "stop", connects=False)
+def stop(run: Run) -> None:
+    """Stop the demo's server. Its data stays for the next start."""
+    from aperture_db.demo import lifecycle
+    from aperture_db.render.demo import render_stopped
 
-        _present(run, _follow(run, lifecycle.reset()))
+    run.show(_follow(run, lifecycle.stop()), render_stopped)
 
-    app.add_typer(group, rich_help_panel="Try")
+
+@command(app, "reset", connects=False)
+def reset(run: Run) -> None:
+    """Delete the demo with everything in it, its backups too, and create it anew."""
+    from aperture_db.demo import lifecycle
+
+    _present(run, _follow(run, lifecycle.reset()))
 
 
 def _follow(run: Run, events: Iterator[Step | Last]) -> Last:

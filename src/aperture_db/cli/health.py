@@ -39,80 +39,80 @@ def exit_code(error: ApertureDbError) -> int:
     return CRITICAL if isinstance(error, ConnectError) else UNKNOWN
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
+app = typer.Typer(add_completion=False)
 
-    @command(app, "health", panel="Inspect", exit_code_of_error=exit_code)
-    def health(
-        run: Run,
-        only: Annotated[
-            list[str] | None,
-            typer.Option(metavar="ID", rich_help_panel=CHOOSING, help="Run only this check."),
-        ] = None,
-        ignore: Annotated[
-            list[str] | None,
-            typer.Option(
-                metavar="ID[:OBJECT]", rich_help_panel=CHOOSING,
-                help="Leave this check out, or what it finds about one object (* fits all).",
-            ),
-        ] = None,
-        warn: Annotated[
-            list[str] | None,
-            typer.Option(
-                metavar="ID=VALUE", rich_help_panel=CHOOSING, help="Warn from this value on."
-            ),
-        ] = None,
-        crit: Annotated[
-            list[str] | None,
-            typer.Option(
-                metavar="ID=VALUE", rich_help_panel=CHOOSING, help="Critical from this value on."
-            ),
-        ] = None,
-        strict: Annotated[
-            bool, typer.Option("--strict", help="Count skipped checks as unknown (exit code 3).")
-        ] = False,
-        timeout: Annotated[
-            float,
-            typer.Option(
-                parser=parse_duration, metavar="TIME", help="Give up a check after this time."
-            ),
-        ] = "5s",  # type: ignore[assignment]
-        watch_seconds: WatchOption = None,
-        form: Annotated[
-            Format, typer.Option("--format", help="How to tell the state.")
-        ] = Format.TABLE,
-        output: Annotated[
-            Path | None,
-            typer.Option(
-                metavar="FILE", help="With --format prometheus: replace this file as a whole."
-            ),
-        ] = None,
-    ) -> int:  # fmt: skip
-        """Find what is wrong, and say what mends it.
 
-        Nothing is written. Exit code 0: ok, 1: warning, 2: critical or not reachable, 3: unknown.
-        """
-        from aperture_db.health import CHECKS, make_selection
+@command(app, "health", exit_code_of_error=exit_code)
+def health(
+    run: Run,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", rich_help_panel=CHOOSING, help="Run only this check."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID[:OBJECT]", rich_help_panel=CHOOSING,
+            help="Leave this check out, or what it finds about one object (* fits all).",
+        ),
+    ] = None,
+    warn: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID=VALUE", rich_help_panel=CHOOSING, help="Warn from this value on."
+        ),
+    ] = None,
+    crit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID=VALUE", rich_help_panel=CHOOSING, help="Critical from this value on."
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Count skipped checks as unknown (exit code 3).")
+    ] = False,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            parser=parse_duration, metavar="TIME", help="Give up a check after this time."
+        ),
+    ] = "5s",  # type: ignore[assignment]
+    watch_seconds: WatchOption = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="How to tell the state.")
+    ] = Format.TABLE,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="With --format prometheus: replace this file as a whole."
+        ),
+    ] = None,
+) -> int:  # fmt: skip
+    """Find what is wrong, and say what mends it.
 
-        form = _settle_format(run, form, output)
-        try:
-            selection = make_selection(
-                CHECKS,
-                only=only or (),
-                ignore=ignore or (),
-                warn=warn or (),
-                crit=crit or (),
-                strict=strict,
-                timeout_seconds=timeout,
-            )
-            if watch_seconds is not None:
-                return _watch(run, selection, watch_seconds, form, output)
-            report = _read(run, selection)
-        except ApertureDbError as error:
-            if form is Format.NAGIOS:
-                return _tell_nagios_failure(run, error)
-            raise
-        return _tell(run, report, form, output)
+    Nothing is written. Exit code 0: ok, 1: warning, 2: critical or not reachable, 3: unknown.
+    """
+    from aperture_db.health import CHECKS, make_selection
+
+    form = _settle_format(run, form, output)
+    try:
+        selection = make_selection(
+            CHECKS,
+            only=only or (),
+            ignore=ignore or (),
+            warn=warn or (),
+            crit=crit or (),
+            strict=strict,
+            timeout_seconds=timeout,
+        )
+        if watch_seconds is not None:
+            return _watch(run, selection, watch_seconds, form, output)
+        report = _read(run, selection)
+    except ApertureDbError as error:
+        if form is Format.NAGIOS:
+            return _tell_nagios_failure(run, error)
+        raise
+    return _tell(run, report, form, output)
 
 
 def _settle_format(run: Run, form: Format, output: Path | None) -> Format:

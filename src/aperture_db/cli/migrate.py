@@ -13,109 +13,109 @@ from aperture_db.cli.run import Run
 from aperture_db.errors import FindingError, UsageError
 
 if TYPE_CHECKING:
-    from aperture_db.connection import Connection
     from aperture_db.migrations.directory import MigrationDirectory
     from aperture_db.migrations.plan import MigrationPlan
     from aperture_db.migrations.status import MigrationStatus
+    from aperture_db.postgres.connection import Connection
 
 MODES = "Instead of applying"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
+app = typer.Typer(add_completion=False)
 
-    @command(app, "migrate", panel="Maintain")
-    def migrate(
-        run: Run,
-        status: Annotated[
-            bool,
-            typer.Option("--status", rich_help_panel=MODES, help="List applied and pending ones."),
-        ] = False,
-        check: Annotated[
-            bool,
-            typer.Option("--check", rich_help_panel=MODES, help="Exit 5 if something is pending."),
-        ] = False,
-        dry_run: Annotated[
-            bool,
-            typer.Option("--dry-run", rich_help_panel=MODES, help="List what would be applied."),
-        ] = False,
-        rehearse: Annotated[
-            bool,
-            typer.Option(
-                "--rehearse",
-                rich_help_panel=MODES,
-                help="Apply everything in one transaction and roll it back. Takes real locks.",
-            ),
-        ] = False,
-        mark_applied: Annotated[
-            str | None,
-            typer.Option(
-                metavar="NAME",
-                rich_help_panel=MODES,
-                help="Record all files up to NAME as applied without running them.",
-            ),
-        ] = None,
-        to: Annotated[
-            str | None, typer.Option(metavar="NAME", help="Stop after this file (name or number).")
-        ] = None,
-        directory: Annotated[
-            Path | None,
-            typer.Option(
-                "--dir",
-                metavar="DIR",
-                help="Directory of .sql files; else APERTURE_MIGRATIONS_DIR, else the bundled.",
-            ),
-        ] = None,
-        strict: Annotated[
-            bool,
-            typer.Option(
-                "--strict", help="Refuse unknown records and pending files older than applied ones."
-            ),
-        ] = False,
-        lock_wait: Annotated[
-            float,
-            typer.Option(
-                parser=parse_duration, metavar="TIME", help="Wait this long for locks, per file."
-            ),
-        ] = "30m",  # type: ignore[assignment]
-        lock_timeout: Annotated[
-            float,
-            typer.Option(
-                parser=parse_duration,
-                metavar="TIME",
-                help="Let one attempt wait this long for a lock; then back off and repeat.",
-            ),
-        ] = "5s",  # type: ignore[assignment]
-    ) -> None:
-        """Apply the migrations that are pending.
 
-        Each file is one transaction with its record in aperture_migrations, so a failure keeps
-        nothing of its file. Several runs at once, Aperture's own start among them, are safe.
-        """
-        from aperture_db.migrations.directory import read_directory
+@command(app, "migrate")
+def migrate(
+    run: Run,
+    status: Annotated[
+        bool,
+        typer.Option("--status", rich_help_panel=MODES, help="List applied and pending ones."),
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", rich_help_panel=MODES, help="Exit 5 if something is pending."),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", rich_help_panel=MODES, help="List what would be applied."),
+    ] = False,
+    rehearse: Annotated[
+        bool,
+        typer.Option(
+            "--rehearse",
+            rich_help_panel=MODES,
+            help="Apply everything in one transaction and roll it back. Takes real locks.",
+        ),
+    ] = False,
+    mark_applied: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=MODES,
+            help="Record all files up to NAME as applied without running them.",
+        ),
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Stop after this file (name or number).")
+    ] = None,
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir",
+            metavar="DIR",
+            help="Directory of .sql files; else APERTURE_MIGRATIONS_DIR, else the bundled.",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Refuse unknown records and pending files older than applied ones."
+        ),
+    ] = False,
+    lock_wait: Annotated[
+        float,
+        typer.Option(
+            parser=parse_duration, metavar="TIME", help="Wait this long for locks, per file."
+        ),
+    ] = "30m",  # type: ignore[assignment]
+    lock_timeout: Annotated[
+        float,
+        typer.Option(
+            parser=parse_duration,
+            metavar="TIME",
+            help="Let one attempt wait this long for a lock; then back off and repeat.",
+        ),
+    ] = "5s",  # type: ignore[assignment]
+) -> None:
+    """Apply the migrations that are pending.
 
-        modes = {
-            "--status": status,
-            "--check": check,
-            "--dry-run": dry_run,
-            "--rehearse": rehearse,
-            "--mark-applied": mark_applied is not None,
-        }
-        _refuse_combinations([name for name, chosen in modes.items() if chosen])
-        files = read_directory(directory)
-        last_name = files.resolve_name(to) if to is not None else None
-        if status or check:
-            _show_status(run, files, strict=strict, check=check)
-        elif mark_applied is not None:
-            _mark_applied(run, files, mark_applied, lock_wait)
-        else:
-            with run.connect() as conn:
-                planned = _plan(run, conn, files, last_name, strict=strict)
-                if dry_run:
-                    _show_dry_run(run, planned)
-                else:
-                    limits = (lock_wait, lock_timeout)
-                    _apply(run, conn, planned, limits, is_rehearsal=rehearse)
+    Each file is one transaction with its record in aperture_migrations, so a failure keeps
+    nothing of its file. Several runs at once, Aperture's own start among them, are safe.
+    """
+    from aperture_db.migrations.directory import read_directory
+
+    modes = {
+        "--status": status,
+        "--check": check,
+        "--dry-run": dry_run,
+        "--rehearse": rehearse,
+        "--mark-applied": mark_applied is not None,
+    }
+    _refuse_combinations([name for name, chosen in modes.items() if chosen])
+    files = read_directory(directory)
+    last_name = files.resolve_name(to) if to is not None else None
+    if status or check:
+        _show_status(run, files, strict=strict, check=check)
+    elif mark_applied is not None:
+        _mark_applied(run, files, mark_applied, lock_wait)
+    else:
+        with run.connect() as conn:
+            planned = _plan(run, conn, files, last_name, strict=strict)
+            if dry_run:
+                _show_dry_run(run, planned)
+            else:
+                limits = (lock_wait, lock_timeout)
+                _apply(run, conn, planned, limits, is_rehearsal=rehearse)
 
 
 def _refuse_combinations(modes: list[str]) -> None:

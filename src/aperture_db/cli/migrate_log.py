@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from aperture_db.format import format_seconds
 from aperture_db.migrations import apply
 from aperture_db.migrations.report import AppliedMigration, MigrateReport
 from aperture_db.migrations.status import State
-from aperture_db.render.format import format_seconds
 
 if TYPE_CHECKING:
     from aperture_db.cli.run import Run

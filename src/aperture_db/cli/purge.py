@@ -22,108 +22,106 @@ if TYPE_CHECKING:
     from aperture_db.purge.scopes import Options
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
+app = typer.Typer(add_completion=False)
 
-    @command(app, "purge", panel="Danger")
-    def purge(
-        run: Run,
-        what: Annotated[
-            What,
-            typer.Option("--what", metavar="WHAT", help=f"What goes: {', '.join(What)}."),
-        ],
-        dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="Show the plan and stop. Writes nothing.")
-        ] = False,
-        confirm: ConfirmOption = None,
-        expect_rows: Annotated[
-            int | None,
-            typer.Option(
-                min=0, metavar="N", help="Roll back unless exactly N rows go, as --dry-run counts."
-            ),
-        ] = None,
-        backup: Annotated[
-            bool, typer.Option("--backup/--no-backup", help="Back the database up before.")
-        ] = True,
-        directory: Annotated[
-            Path | None,
-            typer.Option(
-                "--dir",
-                metavar="DIR",
-                help="Where the backup goes; else what Aperture is set to, else /backups.",
-            ),
-        ] = None,
-        export_ratings: Annotated[
-            Path | None,
-            typer.Option(
-                metavar="FILE",
-                help="Save the ratings that go as CSV, with the titles' ids at IMDb and TMDB.",
-            ),
-        ] = None,
-        include_locked: Annotated[
-            bool,
-            typer.Option(
-                "--include-locked", help="Reset taste profiles that users have locked, too."
-            ),
-        ] = False,
-        keep_runs: Annotated[
-            bool,
-            typer.Option(
-                "--keep-runs",
-                help="With watch-history: leave the recommendation runs made from it.",
-            ),
-        ] = False,
-        lock_timeout: Annotated[
-            float,
-            typer.Option(
-                parser=parse_duration, metavar="TIME", help="Wait this long for locked tables."
-            ),
-        ] = "10s",  # type: ignore[assignment]
-    ) -> None:
-        """Delete a part of the library, or everything.
 
-        The plan shows every row that goes or changes, and what can't come back. All of it happens
-        in one transaction: a failure at any point leaves the database as it was.
-        """
-        from aperture_db.purge.execute import Limits, require_expected
-        from aperture_db.purge.export import require_new_file
-        from aperture_db.purge.scopes import Options
-        from aperture_db.render.purge import render_plan, render_purge
+@command(app, "purge")
+def purge(
+    run: Run,
+    what: Annotated[
+        What,
+        typer.Option("--what", metavar="WHAT", help=f"What goes: {', '.join(What)}."),
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan and stop. Writes nothing.")
+    ] = False,
+    confirm: ConfirmOption = None,
+    expect_rows: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="N", help="Roll back unless exactly N rows go, as --dry-run counts."
+        ),
+    ] = None,
+    backup: Annotated[
+        bool, typer.Option("--backup/--no-backup", help="Back the database up before.")
+    ] = True,
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir",
+            metavar="DIR",
+            help="Where the backup goes; else what Aperture is set to, else /backups.",
+        ),
+    ] = None,
+    export_ratings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Save the ratings that go as CSV, with the titles' ids at IMDb and TMDB.",
+        ),
+    ] = None,
+    include_locked: Annotated[
+        bool,
+        typer.Option("--include-locked", help="Reset taste profiles that users have locked, too."),
+    ] = False,
+    keep_runs: Annotated[
+        bool,
+        typer.Option(
+            "--keep-runs",
+            help="With watch-history: leave the recommendation runs made from it.",
+        ),
+    ] = False,
+    lock_timeout: Annotated[
+        float,
+        typer.Option(
+            parser=parse_duration, metavar="TIME", help="Wait this long for locked tables."
+        ),
+    ] = "10s",  # type: ignore[assignment]
+) -> None:
+    """Delete a part of the library, or everything.
 
-        if keep_runs and what is not What.WATCH_HISTORY:
-            raise UsageError(
-                f"--keep-runs does not go with {what}",
-                why="recommendations name what goes",
-                next_step="leave it out, or use --what watch-history",
-            )
-        options = Options(include_locked, keep_runs)
-        report = _plan(run, what, options, lock_timeout, is_dry_run=dry_run)
-        plan = report.plan
-        is_asked = confirm is None and not (run.options.json or dry_run)
-        shows_plan = is_asked or not (run.options.quiet or run.options.json)
-        for hazard in () if shows_plan else plan.warnings:
-            run.warn(hazard.text)
-        if dry_run or not (plan.rows or plan.updated_rows):
-            command = _command(run, plan, directory, export_ratings, backs_up=backup)
-            run.show(replace(report, command=command), render_purge)
-            require_expected(plan.rows, expect_rows)
-            return
-        if shows_plan:
-            run.err.print_result(render_plan(plan))
+    The plan shows every row that goes or changes, and what can't come back. All of it happens
+    in one transaction: a failure at any point leaves the database as it was.
+    """
+    from aperture_db.purge.execute import Limits, require_expected
+    from aperture_db.purge.export import require_new_file
+    from aperture_db.purge.scopes import Options
+    from aperture_db.render.purge import render_plan, render_purge
+
+    if keep_runs and what is not What.WATCH_HISTORY:
+        raise UsageError(
+            f"--keep-runs does not go with {what}",
+            why="recommendations name what goes",
+            next_step="leave it out, or use --what watch-history",
+        )
+    options = Options(include_locked, keep_runs)
+    report = _plan(run, what, options, lock_timeout, is_dry_run=dry_run)
+    plan = report.plan
+    is_asked = confirm is None and not (run.options.json or dry_run)
+    shows_plan = is_asked or not (run.options.quiet or run.options.json)
+    for hazard in () if shows_plan else plan.warnings:
+        run.warn(hazard.text)
+    if dry_run or not (plan.rows or plan.updated_rows):
+        command = _command(run, plan, directory, export_ratings, backs_up=backup)
+        run.show(replace(report, command=command), render_purge)
         require_expected(plan.rows, expect_rows)
-        save_to = _backup_directory(run, directory) if backup else None
-        if export_ratings is not None:
-            require_new_file(export_ratings)
-        require_confirmation(run, confirm, _question(run, report, save_to))
-        if export_ratings is not None:
-            report = _export(run, report, export_ratings)
-        if save_to is not None:
-            saved = str(_back_up(run, save_to, lock_timeout))
-            undo = run.target.command_line("restore", saved)
-            report = replace(report, backup=saved, undo_command=undo)
-            run.data = report
-        outcome = _execute(run, report, Limits(lock_timeout, expect_rows))
-        run.show(replace(report, outcome=outcome), render_purge)
+        return
+    if shows_plan:
+        run.err.print_result(render_plan(plan))
+    require_expected(plan.rows, expect_rows)
+    save_to = _backup_directory(run, directory) if backup else None
+    if export_ratings is not None:
+        require_new_file(export_ratings)
+    require_confirmation(run, confirm, _question(run, report, save_to))
+    if export_ratings is not None:
+        report = _export(run, report, export_ratings)
+    if save_to is not None:
+        saved = str(_back_up(run, save_to, lock_timeout))
+        undo = run.target.command_line("restore", saved)
+        report = replace(report, backup=saved, undo_command=undo)
+        run.data = report
+    outcome = _execute(run, report, Limits(lock_timeout, expect_rows))
+    run.show(replace(report, outcome=outcome), render_purge)
 
 
 def _plan(
@@ -156,7 +154,7 @@ def _command(
 
 
 def _question(run: Run, report: PurgeReport, save_to: Path | None) -> str:
-    from aperture_db.render.format import plural
+    from aperture_db.format import plural
 
     question = f"This deletes {plural(report.plan.rows, 'row')} from {run.target}"
     if report.plan.updated_rows:
@@ -182,8 +180,8 @@ def _backup_directory(run: Run, option: Path | None) -> Path:
     """Where the backup goes. Raises ApertureDbError for what would keep it from being made."""
     from aperture_db.backup.directory import choose_directory, require_writable
     from aperture_db.backup.settings import read_settings
-    from aperture_db.connection import require_session
     from aperture_db.dumps.programs import programs_for_server
+    from aperture_db.postgres.connection import require_session
 
     try:
         with run.connect(read_only=True) as conn:
@@ -199,7 +197,7 @@ def _backup_directory(run: Run, option: Path | None) -> Path:
 
 def _back_up(run: Run, directory: Path, lock_timeout: float) -> Path:
     from aperture_db.backup.create import create
-    from aperture_db.cli.dump_events import narrate
+    from aperture_db.cli.narration import narrate
     from aperture_db.dumps.files import Purpose
 
     with run.connect() as conn:

@@ -14,89 +14,87 @@ from aperture_db.cli.confirm import ConfirmOption, require_confirmation
 from aperture_db.cli.durations import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError
-from aperture_db.render.format import plural
+from aperture_db.format import plural
 from aperture_db.restore.others import Others
 
 if TYPE_CHECKING:
     from aperture_db.backup.settings import BackupSettings
-    from aperture_db.connection import Connection
+    from aperture_db.postgres.connection import Connection
     from aperture_db.restore.plan import RestorePlan
     from aperture_db.restore.report import Options
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
+app = typer.Typer(add_completion=False)
 
-    @command(app, "restore", panel="Danger")
-    def restore(
-        run: Run,
-        file: Annotated[
-            Path, typer.Argument(metavar="FILE", help="A dump: .dump, .sql or .sql.gz.")
-        ],
-        dry_run: Annotated[
-            bool,
-            typer.Option("--dry-run", help="Read the dump, say what would happen, and stop."),
-        ] = False,
-        confirm: ConfirmOption = None,
-        terminate: Annotated[
-            bool,
-            typer.Option("--terminate-sessions", help="End the other sessions of the database."),
-        ] = False,
-        directory: Annotated[
-            Path | None,
-            typer.Option(
-                "--dir",
-                metavar="DIR",
-                help="Where the backup of what is replaced goes; else where backups are, "
-                "else beside FILE.",
-            ),
-        ] = None,
-        unsaved: Annotated[
-            bool,
-            typer.Option(
-                "--no-safety-backup",
-                help="Do not back up what is replaced. Then nothing can undo the restore.",
-            ),
-        ] = False,
-        others: Annotated[
-            Others | None,
-            typer.Option(
-                help="What to do with tables that may be a newer Aperture's.",
-            ),
-        ] = None,
-        lock_timeout: Annotated[
-            float,
-            typer.Option(
-                parser=parse_duration, metavar="TIME", help="Wait this long for a locked table."
-            ),
-        ] = "10s",  # type: ignore[assignment]
-    ) -> None:
-        """Replace what the database holds by a dump.
 
-        The dump is read to its end first, and what is replaced is backed up. Everything happens
-        in one transaction and is compared with the dump: a failure leaves the database as it was.
-        """
-        from aperture_db.dumps.fitness import require_restorable
-        from aperture_db.render.restore import render_plan
-        from aperture_db.restore.plan import plan
-        from aperture_db.restore.report import Options
+@command(app, "restore")
+def restore(
+    run: Run,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A dump: .dump, .sql or .sql.gz.")],
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Read the dump, say what would happen, and stop."),
+    ] = False,
+    confirm: ConfirmOption = None,
+    terminate: Annotated[
+        bool,
+        typer.Option("--terminate-sessions", help="End the other sessions of the database."),
+    ] = False,
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir",
+            metavar="DIR",
+            help="Where the backup of what is replaced goes; else where backups are, "
+            "else beside FILE.",
+        ),
+    ] = None,
+    unsaved: Annotated[
+        bool,
+        typer.Option(
+            "--no-safety-backup",
+            help="Do not back up what is replaced. Then nothing can undo the restore.",
+        ),
+    ] = False,
+    others: Annotated[
+        Others | None,
+        typer.Option(
+            help="What to do with tables that may be a newer Aperture's.",
+        ),
+    ] = None,
+    lock_timeout: Annotated[
+        float,
+        typer.Option(
+            parser=parse_duration, metavar="TIME", help="Wait this long for a locked table."
+        ),
+    ] = "10s",  # type: ignore[assignment]
+) -> None:
+    """Replace what the database holds by a dump.
 
-        settings = _read_settings(run)
-        contents = read_dump(run, _locate(file, directory, settings))
-        require_restorable(contents)
-        with run.connect() as conn:
-            planned = plan(conn, contents, others=others, lock_timeout_seconds=lock_timeout)
-            run.data = planned
-            for warning in planned.warnings:
-                run.warn(warning)
-            if dry_run:
-                run.show(planned, render_plan)
-                return
-            if not run.options.quiet:
-                run.err.print_result(render_plan(planned))
-            save_to = None if unsaved else _safety_directory(planned, directory, settings)
-            _require_consent(run, planned, confirm, save_to, terminate=terminate)
-            _apply(run, conn, planned, Options(lock_timeout, save_to, terminate))
+    The dump is read to its end first, and what is replaced is backed up. Everything happens
+    in one transaction and is compared with the dump: a failure leaves the database as it was.
+    """
+    from aperture_db.dumps.fitness import require_restorable
+    from aperture_db.render.restore import render_plan
+    from aperture_db.restore.plan import plan
+    from aperture_db.restore.report import Options
+
+    settings = _read_settings(run)
+    contents = read_dump(run, _locate(file, directory, settings))
+    require_restorable(contents)
+    with run.connect() as conn:
+        planned = plan(conn, contents, others=others, lock_timeout_seconds=lock_timeout)
+        run.data = planned
+        for warning in planned.warnings:
+            run.warn(warning)
+        if dry_run:
+            run.show(planned, render_plan)
+            return
+        if not run.options.quiet:
+            run.err.print_result(render_plan(planned))
+        save_to = None if unsaved else _safety_directory(planned, directory, settings)
+        _require_consent(run, planned, confirm, save_to, terminate=terminate)
+        _apply(run, conn, planned, Options(lock_timeout, save_to, terminate))
 
 
 def _read_settings(run: Run) -> BackupSettings | None:
@@ -150,7 +148,7 @@ def _require_consent(
 
 
 def _apply(run: Run, conn: Connection, planned: RestorePlan, options: Options) -> None:
-    from aperture_db.cli.dump_events import narrate
+    from aperture_db.cli.narration import narrate
     from aperture_db.render.restore import render_report
     from aperture_db.restore.apply import apply
     from aperture_db.restore.report import Committed, Committing, Restored, SafetyBackupMade

@@ -12,16 +12,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from aperture_db.cli.lazy import lazy_imports
 from aperture_db.errors import ApertureDbError
 from aperture_db.render.console import ColorMode, make_console
+
+with lazy_imports():
+    from aperture_db.postgres import connection, settings
+    from aperture_db.render import progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from aperture_db.connection import Connection
     from aperture_db.errors import ConnectError
-    from aperture_db.render.progress import Narrator
-    from aperture_db.settings import Target
 
 Report = TypeVar("Report")
 
@@ -54,11 +56,9 @@ class Run:
         """What an interruption leaves behind, for its one line; kept current by the command."""
 
     @cached_property
-    def target(self) -> Target:
+    def target(self) -> settings.Target:
         """The database that the options and the environment name. Raises UsageError."""
-        from aperture_db.settings import resolve_target
-
-        target = resolve_target(self.options.database_url, self.options.env_file)
+        target = settings.resolve_target(self.options.database_url, self.options.env_file)
         for warning in target.warnings:
             self.warnings.append(warning)
             self.say(f"warning: {warning}", style="warning")
@@ -66,12 +66,10 @@ class Run:
         return target
 
     @contextmanager
-    def connect(self, *, read_only: bool = False) -> Iterator[Connection]:
+    def connect(self, *, read_only: bool = False) -> Iterator[connection.Connection]:
         """A connection for the block, which closes it; driver errors inside become ours."""
-        from aperture_db.connection import connect, translated_errors
-
-        with translated_errors(self.target, writes=not read_only):
-            conn = connect(
+        with connection.translated_errors(self.target, writes=not read_only):
+            conn = connection.connect(
                 self.target,
                 read_only=read_only,
                 connect_timeout_seconds=self.options.connect_timeout,
@@ -113,11 +111,11 @@ class Run:
         self.warnings.append(text)
         self.err.print_prose(f"warning: {text}", "warning")
 
-    def narrator(self) -> Narrator:
+    def narrator(self) -> progress.Narrator:
         """Progress on stderr: animated at a real terminal, lines elsewhere, nothing with -q."""
-        from aperture_db.render.progress import Narrator
-
-        return Narrator(self.err, animated=self.err.is_interactive, silent=self.options.quiet)
+        return progress.Narrator(
+            self.err, animated=self.err.is_interactive, silent=self.options.quiet
+        )
 
     def print_raw(self, text: str) -> None:
         """Print a result that is not a table, as it is."""

@@ -20,51 +20,49 @@ if TYPE_CHECKING:
     from aperture_db.stats.report import Hint
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
+app = typer.Typer(add_completion=False)
 
-    @command(app, "stats", panel="Inspect")
-    def stats(
-        run: Run,
-        tables: Annotated[
-            bool, typer.Option("--tables", help="List every table with its rows and disk space.")
-        ] = False,
-        estimate: Annotated[
-            bool,
-            typer.Option(
-                "--estimate",
-                help="Don't count large tables: use the server's estimates, marked ~.",
-            ),
-        ] = False,
-        watch_seconds: WatchOption = None,
-        record: Annotated[
-            bool,
-            typer.Option(
-                "--record", help="Keep counts and sizes as a sample in the schema aperture_db."
-            ),
-        ] = False,
-        history: Annotated[
-            bool, typer.Option("--history", help="Show the growth over the recorded samples.")
-        ] = False,
-    ) -> int:
-        """Count what the library holds, and say what is missing.
 
-        Counts are exact unless marked ~. Nothing is written, except with --record.
-        """
-        if history:
-            _refuse(
-                "--history", tables=tables, estimate=estimate, watch=watch_seconds, record=record
-            )
-            _show_history(run)
-            return 0
-        if record:
-            _refuse("--record", tables=tables, watch=watch_seconds)
-            _record(run, estimate=estimate)
-            return 0
-        if watch_seconds is not None:
-            require_watchable(run)
-        show = _show_tables if tables else _show_overview
-        return show(run, watch_seconds, estimate=estimate)
+@command(app, "stats")
+def stats(
+    run: Run,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="List every table with its rows and disk space.")
+    ] = False,
+    estimate: Annotated[
+        bool,
+        typer.Option(
+            "--estimate",
+            help="Don't count large tables: use the server's estimates, marked ~.",
+        ),
+    ] = False,
+    watch_seconds: WatchOption = None,
+    record: Annotated[
+        bool,
+        typer.Option(
+            "--record", help="Keep counts and sizes as a sample in the schema aperture_db."
+        ),
+    ] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Show the growth over the recorded samples.")
+    ] = False,
+) -> int:
+    """Count what the library holds, and say what is missing.
+
+    Counts are exact unless marked ~. Nothing is written, except with --record.
+    """
+    if history:
+        _refuse("--history", tables=tables, estimate=estimate, watch=watch_seconds, record=record)
+        _show_history(run)
+        return 0
+    if record:
+        _refuse("--record", tables=tables, watch=watch_seconds)
+        _record(run, estimate=estimate)
+        return 0
+    if watch_seconds is not None:
+        require_watchable(run)
+    show = _show_tables if tables else _show_overview
+    return show(run, watch_seconds, estimate=estimate)
 
 
 def _show_overview(run: Run, watch_seconds: float | None, *, estimate: bool) -> int:
@@ -95,8 +93,8 @@ def _show_tables(run: Run, watch_seconds: float | None, *, estimate: bool) -> in
 
 def _record(run: Run, *, estimate: bool) -> None:
     """Read as any other run does; only the sample itself is written."""
-    from aperture_db.history import record_sample
     from aperture_db.render.stats import render_stats
+    from aperture_db.stats.history import record_sample
     from aperture_db.stats.measure import measure
     from aperture_db.stats.overview import collect
 
@@ -112,8 +110,8 @@ def _record(run: Run, *, estimate: bool) -> None:
 
 
 def _show_history(run: Run) -> None:
-    from aperture_db.history import read_history
     from aperture_db.render.history import render_history
+    from aperture_db.stats.history import read_history
 
     with run.connect(read_only=True) as conn:
         history = read_history(conn)

@@ -12,73 +12,73 @@ from aperture_db.cli.confirm import ConfirmOption, require_confirmation
 from aperture_db.cli.durations import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.errors import UsageError
-from aperture_db.render.format import format_bytes, plural
+from aperture_db.format import format_bytes, plural
 
 if TYPE_CHECKING:
-    from aperture_db.connection import Connection
+    from aperture_db.postgres.connection import Connection
     from aperture_db.vacuum.report import Mode, VacuumPlan
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
+app = typer.Typer(add_completion=False)
 
-    @command(app, "vacuum", panel="Maintain")
-    def vacuum(
-        run: Run,
-        table: Annotated[
-            list[str] | None,
-            typer.Option(metavar="NAME", help="Only this table; may be given several times."),
-        ] = None,
-        analyze_only: Annotated[
-            bool,
-            typer.Option("--analyze-only", help="Renew the planner's statistics, nothing else."),
-        ] = False,
-        reindex_hnsw: Annotated[
-            bool,
-            typer.Option(
-                "--reindex-hnsw",
-                help="Rebuild HNSW indexes first, where rows are dead or --table names the "
-                "table. Much faster when many rows are dead.",
-            ),
-        ] = False,
-        full: Annotated[
-            bool,
-            typer.Option(
-                "--full",
-                help="Rewrite the tables to give space back. Aperture can't use a table meanwhile.",
-            ),
-        ] = False,
-        dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")
-        ] = False,
-        confirm: ConfirmOption = None,
-        lock_timeout: Annotated[
-            float,
-            typer.Option(
-                parser=parse_duration,
-                metavar="TIME",
-                help="Skip a table, and say who holds it, after waiting this long for its lock.",
-            ),
-        ] = "10s",  # type: ignore[assignment]
-    ) -> None:
-        """Remove dead rows, and renew the statistics.
 
-        Aperture can go on working meanwhile, except with --full.
-        """
-        from aperture_db.render.vacuum import render_plan
-        from aperture_db.vacuum import plan
+@command(app, "vacuum")
+def vacuum(
+    run: Run,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this table; may be given several times."),
+    ] = None,
+    analyze_only: Annotated[
+        bool,
+        typer.Option("--analyze-only", help="Renew the planner's statistics, nothing else."),
+    ] = False,
+    reindex_hnsw: Annotated[
+        bool,
+        typer.Option(
+            "--reindex-hnsw",
+            help="Rebuild HNSW indexes first, where rows are dead or --table names the "
+            "table. Much faster when many rows are dead.",
+        ),
+    ] = False,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full",
+            help="Rewrite the tables to give space back. Aperture can't use a table meanwhile.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")
+    ] = False,
+    confirm: ConfirmOption = None,
+    lock_timeout: Annotated[
+        float,
+        typer.Option(
+            parser=parse_duration,
+            metavar="TIME",
+            help="Skip a table, and say who holds it, after waiting this long for its lock.",
+        ),
+    ] = "10s",  # type: ignore[assignment]
+) -> None:
+    """Remove dead rows, and renew the statistics.
 
-        mode = _choose_mode(analyze_only=analyze_only, reindex_hnsw=reindex_hnsw, full=full)
-        with run.connect(read_only=dry_run) as conn:
-            planned = plan(conn, mode, table or [])
-            for caution in planned.cautions:
-                run.warn(caution)
-            if dry_run:
-                run.show(planned, render_plan)
-                return
-            if full:
-                require_confirmation(run, confirm, _full_question(planned))
-            _vacuum(run, conn, planned, lock_timeout)
+    Aperture can go on working meanwhile, except with --full.
+    """
+    from aperture_db.render.vacuum import render_plan
+    from aperture_db.vacuum import plan
+
+    mode = _choose_mode(analyze_only=analyze_only, reindex_hnsw=reindex_hnsw, full=full)
+    with run.connect(read_only=dry_run) as conn:
+        planned = plan(conn, mode, table or [])
+        for caution in planned.cautions:
+            run.warn(caution)
+        if dry_run:
+            run.show(planned, render_plan)
+            return
+        if full:
+            require_confirmation(run, confirm, _full_question(planned))
+        _vacuum(run, conn, planned, lock_timeout)
 
 
 def _choose_mode(*, analyze_only: bool, reindex_hnsw: bool, full: bool) -> Mode:

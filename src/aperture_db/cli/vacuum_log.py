@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from aperture_db.errors import ApertureDbError
-from aperture_db.render.format import list_some, plural
+from aperture_db.format import list_some, plural
 from aperture_db.render.vacuum import describe_result
 from aperture_db.vacuum import events
 from aperture_db.vacuum.report import (

@@ -9,13 +9,13 @@ from psycopg import sql
 
 from aperture_db import sample
 from aperture_db import sql as queries
-from aperture_db.connection import Connection, connect, translated_errors
 from aperture_db.demo.report import Step
 from aperture_db.migrations.apply import Started, apply_files
 from aperture_db.migrations.directory import bundled_directory, read_directory
 from aperture_db.migrations.locking import Limits
 from aperture_db.migrations.plan import plan
-from aperture_db.settings import Target
+from aperture_db.postgres.connection import Connection, connect, translated_errors
+from aperture_db.postgres.settings import Target
 
 MIGRATION_LIMITS = Limits(lock_wait_seconds=60, lock_timeout_seconds=5)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from aperture_db.embedded import Cluster, server_programs, state_directory
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.server_account import make_enterable_directory
+from aperture_db.postgres.embedded import Cluster, server_programs, state_directory
+from aperture_db.postgres.server_account import make_enterable_directory
 
 DELETE_TRIES, DELETE_PAUSE_SECONDS = 20, 0.1
 

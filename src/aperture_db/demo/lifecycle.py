@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from aperture_db.connection import connect
 from aperture_db.demo.contents import create_contents, make_durable, migrate
 from aperture_db.demo.home import (
     DemoHome,
@@ -21,9 +20,10 @@ from aperture_db.demo.home import (
 )
 from aperture_db.demo.report import Origin, Ready, Step, Stopped
 from aperture_db.demo.url import DATABASE, make_url, new_password, with_port
-from aperture_db.embedded import Cluster, free_port, is_port_free
 from aperture_db.errors import ApertureDbError
-from aperture_db.settings import Target, resolve_target
+from aperture_db.postgres.connection import connect
+from aperture_db.postgres.embedded import Cluster, free_port, is_port_free
+from aperture_db.postgres.settings import Target, resolve_target
 
 PORT_TRIES = 3
 SERVER_SETTINGS = {

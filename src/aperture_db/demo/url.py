@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 
-from aperture_db.embedded import BIND_ADDRESS
+from aperture_db.postgres.embedded import BIND_ADDRESS
 
 USER = "aperture"
 DATABASE = "aperture"

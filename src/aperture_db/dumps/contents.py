@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from aperture_db.aperture import is_aperture
 from aperture_db.dumps import seal
-from aperture_db.dumps.events import Event, Progress
 from aperture_db.dumps.failures import broken, not_usable
 from aperture_db.dumps.files import Format, detect_format, open_script, read_name
 from aperture_db.dumps.script import (
@@ -22,7 +22,7 @@ from aperture_db.dumps.script import (
     Statement,
 )
 from aperture_db.dumps.seal import Seal
-from aperture_db.library import is_aperture
+from aperture_db.progress import Event, Progress
 
 MIGRATIONS_TABLE = "aperture_migrations"
 INSERTED_NAME = re.compile(rb"'([^']+\.sql)'")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aperture_db.connection import APPLICATION_NAME, KEEPALIVES, Connection
 from aperture_db.dumps.programs import base_environment
+from aperture_db.postgres.connection import APPLICATION_NAME, KEEPALIVES, Connection
 
 # Keywords whose value must not come from our own connection: pg_dump has its own encoding and
 # name, and a password file is not needed once the password is known.

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from aperture_db.embedded import unpacked_programs
 from aperture_db.errors import ClientProgramError, UsageError
+from aperture_db.postgres.embedded import unpacked_programs
 
 # Where packages put the programs of one major version, so that several can be installed.
 VERSIONED_DIRECTORIES = (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aperture_db.connection import Connection
 from aperture_db.extensions.advice import advise, finding
 from aperture_db.extensions.collect import collect
 from aperture_db.extensions.create import create_missing, with_changes
 from aperture_db.extensions.report import Extension, ExtensionsReport, ExtensionState, Server
 from aperture_db.extensions.requirements import REQUIREMENTS, Requirement
+from aperture_db.postgres.connection import Connection
 
 __all__ = [
     "REQUIREMENTS",

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from psycopg.rows import class_row
 
 from aperture_db import sql
-from aperture_db.connection import Connection
 from aperture_db.extensions.advice import advise
 from aperture_db.extensions.report import Extension, ExtensionsReport, ExtensionState, Server
 from aperture_db.extensions.requirements import REQUIREMENTS, Requirement, is_older
-from aperture_db.hosting import ADMIN_ROLES, MARKER_ROLES, recognize
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.hosting import ADMIN_ROLES, MARKER_ROLES, recognize
 
 
 @dataclass(frozen=True)

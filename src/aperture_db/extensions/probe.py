@@ -12,9 +12,9 @@ from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
 from aperture_db import sql
-from aperture_db.connection import Connection
 from aperture_db.extensions.report import ExtensionsReport, Probe, ProbeOutcome
-from aperture_db.parameters import set_local
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.parameters import set_local
 
 Outcome: TypeAlias = tuple[ProbeOutcome, str]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from aperture_db.hosting import Place
+from aperture_db.postgres.hosting import Place
 
 
 class ExtensionState(StrEnum):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aperture_db import extensions
-from aperture_db.grants import quote_identifier
 from aperture_db.health.context import Context
-from aperture_db.hosting import MANAGED
+from aperture_db.postgres.grants import quote_identifier
+from aperture_db.postgres.hosting import MANAGED
 
 # PostgreSQL's manual advises a quarter of the memory, which the server does not tell; this much
 # fits every machine that holds such a database.

@@ -11,11 +11,11 @@ from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
 from aperture_db import sql as queries
-from aperture_db.catalog import Table, read_tables
-from aperture_db.connection import Connection
 from aperture_db.health.report import Status, Thresholds
-from aperture_db.hosting import Place
-from aperture_db.settings import Target
+from aperture_db.postgres.catalog import Table, read_tables
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.hosting import Place
+from aperture_db.postgres.settings import Target
 
 Row = TypeVar("Row")
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
-from aperture_db.connection import Connection
+from aperture_db.postgres.connection import Connection
 
 
 @contextmanager

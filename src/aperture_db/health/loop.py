@@ -11,10 +11,7 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg import errors as pg
 
-from aperture_db.catalog import read_exclusive_locks
-from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError, ConnectError
-from aperture_db.grants import grant_for
 from aperture_db.health.check import Check, NothingToCheckError, Outcome, SkippedError
 from aperture_db.health.context import Context, Shared
 from aperture_db.health.deadline import cut_off_after
@@ -28,8 +25,11 @@ from aperture_db.health.report import (
     decide,
 )
 from aperture_db.health.selection import Selection
-from aperture_db.parameters import set_local, timeout_parameter
-from aperture_db.settings import Target
+from aperture_db.postgres.catalog import read_exclusive_locks
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.grants import grant_for
+from aperture_db.postgres.parameters import set_local, timeout_parameter
+from aperture_db.postgres.settings import Target
 
 REACHABLE = "reachable"
 LOCK_TIMEOUT_SECONDS = 2.0

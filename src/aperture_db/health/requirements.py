@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aperture_db import library
-from aperture_db.catalog import Table, grants_to_read, visible_tables
+from aperture_db import aperture
 from aperture_db.format import list_some
-from aperture_db.grants import quote_identifier
 from aperture_db.health.check import NothingToCheckError, SkippedError
 from aperture_db.health.context import Context
 from aperture_db.health.report import Cause
+from aperture_db.postgres.catalog import Table, grants_to_read, visible_tables
+from aperture_db.postgres.grants import quote_identifier
 
 DAY_SECONDS = 86_400
 
@@ -60,7 +60,7 @@ def need_primary(context: Context, what: str) -> None:
 def need_aperture(context: Context) -> dict[str, Table]:
     """Aperture's tables by name; raises NothingToCheckError in any other database."""
     visible = visible_tables(context.tables())
-    if not library.is_aperture(visible):
+    if not aperture.is_aperture(visible):
         raise NothingToCheckError("not a database of Aperture")
     return visible
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import psycopg
 
 from aperture_db import sql
-from aperture_db.activity import BlockerWatch, Session, find_advisory_holders
-from aperture_db.connection import Connection, is_pooled
 from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.failures import (
@@ -22,7 +20,9 @@ from aperture_db.migrations.locking import LOCK_KEY, Limits, Patience, locked_tr
 from aperture_db.migrations.records import create_table, is_recorded, record
 from aperture_db.migrations.script import ScriptError, run_script
 from aperture_db.migrations.standalone import apply_standalone
-from aperture_db.settings import Target
+from aperture_db.postgres.activity import BlockerWatch, Session, find_advisory_holders
+from aperture_db.postgres.connection import Connection, is_pooled
+from aperture_db.postgres.settings import Target
 
 # Ends of a wait that are worth another attempt. A deadlock can come from Aperture's own runner,
 # which takes the same locks in the other order.

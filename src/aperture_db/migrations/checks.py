@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import psycopg
 
-from aperture_db.connection import Connection
 from aperture_db.errors import UsageError
 from aperture_db.migrations.directory import (
     NAME_PATTERN,
@@ -17,6 +16,7 @@ from aperture_db.migrations.directory import (
     MigrationFile,
 )
 from aperture_db.migrations.statements import Statement, line_and_column
+from aperture_db.postgres.connection import Connection
 
 TRANSACTION_STARTS = (
     ("BEGIN",),

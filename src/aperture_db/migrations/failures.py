@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import psycopg
 
-from aperture_db.driver_errors import translate_query_error
 from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.script import ScriptError
-from aperture_db.settings import Target
+from aperture_db.postgres.driver_errors import translate_query_error
+from aperture_db.postgres.settings import Target
 
 DUPLICATE_OBJECT_ERRORS = (
     psycopg.errors.DuplicateTable,

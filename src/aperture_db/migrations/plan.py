@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aperture_db import extensions
-from aperture_db.connection import Connection, is_pooled
 from aperture_db.migrations.checks import check_files, probe_syntax, refuse
 from aperture_db.migrations.directory import MigrationDirectory, MigrationFile
 from aperture_db.migrations.preconditions import (
@@ -20,8 +19,9 @@ from aperture_db.migrations.status import (
     read_environment,
     refuse_deviations,
 )
-from aperture_db.parameters import connection_check_interval
-from aperture_db.settings import Target
+from aperture_db.postgres.connection import Connection, is_pooled
+from aperture_db.postgres.parameters import connection_check_interval
+from aperture_db.postgres.settings import Target
 
 
 @dataclass(frozen=True)

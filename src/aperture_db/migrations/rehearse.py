@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 
 import psycopg
 
-from aperture_db.activity import BlockerWatch, find_advisory_holders
-from aperture_db.connection import Connection
 from aperture_db.errors import BusyError
 from aperture_db.migrations.apply import (
     GUARD_GONE_ERRORS,
@@ -29,8 +27,10 @@ from aperture_db.migrations.locking import (
 )
 from aperture_db.migrations.records import create_table, is_recorded, record
 from aperture_db.migrations.script import ScriptError, run_script
-from aperture_db.parameters import set_local
-from aperture_db.settings import Target
+from aperture_db.postgres.activity import BlockerWatch, find_advisory_holders
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.parameters import set_local
+from aperture_db.postgres.settings import Target
 
 
 def rehearse_files(

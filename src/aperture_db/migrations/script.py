@@ -7,9 +7,9 @@ from psycopg import generators
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 
-from aperture_db.connection import Connection
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.statements import line_and_column
+from aperture_db.postgres.connection import Connection
 
 COPY_STATES = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import psycopg
 
 from aperture_db import sql
-from aperture_db.activity import BlockerWatch
-from aperture_db.connection import Connection, connect
 from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.locking import Limits, locked_transaction
 from aperture_db.migrations.records import record
 from aperture_db.migrations.script import ScriptError, run_script
-from aperture_db.settings import Target
+from aperture_db.postgres.activity import BlockerWatch
+from aperture_db.postgres.connection import Connection, connect
+from aperture_db.postgres.settings import Target
 
 
 def apply_standalone(

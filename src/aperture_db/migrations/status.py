@@ -10,11 +10,11 @@ from typing import NamedTuple
 import psycopg
 from psycopg.rows import args_row, class_row
 
-from aperture_db import library, sql
-from aperture_db.connection import Connection
+from aperture_db import aperture, sql
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.grants import quote_identifier
 from aperture_db.migrations.directory import MigrationDirectory
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.grants import quote_identifier
 
 
 class State(StrEnum):
@@ -126,7 +126,7 @@ def collect(
         directory="bundled" if directory.is_bundled else str(directory.path),
         migrations=migrations,
         is_tracked=environment.is_tracked,
-        has_untracked_schema=not records and library.is_aperture(environment.aperture_tables),
+        has_untracked_schema=not records and aperture.is_aperture(environment.aperture_tables),
     )
 
 

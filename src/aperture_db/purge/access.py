@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.connection import Connection
-from aperture_db.privileges import Privileges, read_privileges, set_privileges
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.privileges import Privileges, read_privileges, set_privileges
 from aperture_db.purge.possessions import Possessions
 
 TRACKING_TABLE = "aperture_migrations"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.connection import Connection
+from aperture_db.postgres.connection import Connection
 from aperture_db.purge.selection import Obstacle, TableEffect
 
 NO_ROW = sql.SQL("false")

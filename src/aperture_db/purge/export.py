@@ -9,8 +9,8 @@ from pathlib import Path
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.postgres.connection import Connection
 from aperture_db.purge.scopes import Options, scope_of
 from aperture_db.purge.selection import TRUE, select
 from aperture_db.purge.what import What

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from psycopg.rows import class_row
 
 from aperture_db import sql as queries
-from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError
+from aperture_db.postgres.connection import Connection
 
 
 @dataclass(frozen=True)

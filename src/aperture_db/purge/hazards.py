@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from psycopg import sql
 
-from aperture_db.activity import find_other_sessions
-from aperture_db.library import Media
+from aperture_db.aperture import Media
+from aperture_db.postgres.activity import find_other_sessions
 from aperture_db.purge.report import Hazard
 from aperture_db.purge.situation import Situation
 from aperture_db.purge.what import What

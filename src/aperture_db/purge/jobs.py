@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aperture_db.library import ActiveModel, Media
+from aperture_db.aperture import ActiveModel, Media
 from aperture_db.purge.report import Job
 from aperture_db.purge.situation import Situation
 from aperture_db.purge.what import What

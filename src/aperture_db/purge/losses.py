@@ -70,7 +70,7 @@ def _watching(situation: Situation) -> Iterator[Loss]:
 def _setting(situation: Situation, key: str) -> str | None:
     if not situation.has("system_settings", "key", "value"):
         return None
-    row = situation.conn.execute(queries.load("library/settings"), {"keys": [key]}).fetchone()
+    row = situation.conn.execute(queries.load("aperture/settings"), {"keys": [key]}).fetchone()
     return str(row[1]) if row else None
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from aperture_db import catalog
-from aperture_db.connection import Connection
-from aperture_db.library import read_active_model, read_embedding_tables
+from aperture_db.aperture import read_active_model, read_embedding_tables
+from aperture_db.postgres import catalog
+from aperture_db.postgres.connection import Connection
 from aperture_db.purge.assess import assess, read_sizes
 from aperture_db.purge.hazards import find_hazards
 from aperture_db.purge.jobs import jobs_after

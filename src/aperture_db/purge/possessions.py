@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from psycopg.rows import class_row
 
-from aperture_db import catalog
 from aperture_db import sql as queries
-from aperture_db.catalog import Kind, Table
-from aperture_db.connection import Connection
-from aperture_db.library import FUNCTIONS, group_of
+from aperture_db.aperture import FUNCTIONS, group_of
 from aperture_db.migrations.directory import MigrationFile
+from aperture_db.postgres import catalog
+from aperture_db.postgres.catalog import Kind, Table
+from aperture_db.postgres.connection import Connection
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.activity import find_advisory_holders
-from aperture_db.connection import Connection
 from aperture_db.errors import BusyError
 from aperture_db.migrations.directory import MigrationDirectory, MigrationFile
 from aperture_db.migrations.failures import describe_failure
 from aperture_db.migrations.locking import FIRST_PAUSE_SECONDS, LOCK_KEY
 from aperture_db.migrations.records import record
 from aperture_db.migrations.script import ScriptError, run_script
+from aperture_db.postgres.activity import find_advisory_holders
+from aperture_db.postgres.connection import Connection
 from aperture_db.purge.access import Access, read_access, restore_access
 from aperture_db.purge.assess import Assessment, assess_rebuild, whole_selection
 from aperture_db.purge.events import Doing

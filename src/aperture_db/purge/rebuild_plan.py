@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aperture_db import catalog
-from aperture_db.connection import Connection
-from aperture_db.library import read_active_model, read_embedding_tables
+from aperture_db.aperture import read_active_model, read_embedding_tables
 from aperture_db.migrations.directory import MigrationDirectory
+from aperture_db.postgres import catalog
+from aperture_db.postgres.connection import Connection
 from aperture_db.purge.assess import assess_rebuild, read_sizes, shown_name, whole_selection
 from aperture_db.purge.hazards import find_hazards
 from aperture_db.purge.jobs import jobs_after

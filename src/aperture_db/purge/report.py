@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from aperture_db.catalog import TableSize
-from aperture_db.library import Group
+from aperture_db.aperture import Group
+from aperture_db.postgres.catalog import TableSize
 from aperture_db.purge.locks import TableLock
 from aperture_db.purge.scopes import Options
 from aperture_db.purge.what import What

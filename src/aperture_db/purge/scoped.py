@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.connection import Connection
+from aperture_db.postgres.connection import Connection
 from aperture_db.purge.assess import Assessment, assess, require_privileges
 from aperture_db.purge.counting import count_effects
 from aperture_db.purge.events import Doing

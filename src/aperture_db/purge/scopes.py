@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from aperture_db.library import SYNC_MARKS, Media
+from aperture_db.aperture import SYNC_MARKS, Media
 from aperture_db.purge.what import What
 
 NULL = "NULL"

@@ -10,11 +10,11 @@ from graphlib import CycleError, TopologicalSorter
 
 from psycopg import sql
 
-from aperture_db import catalog
-from aperture_db.catalog import ForeignKey, Table
-from aperture_db.connection import Connection
+from aperture_db.aperture import read_embedding_tables
 from aperture_db.errors import ApertureDbError
-from aperture_db.library import read_embedding_tables
+from aperture_db.postgres import catalog
+from aperture_db.postgres.catalog import ForeignKey, Table
+from aperture_db.postgres.connection import Connection
 from aperture_db.purge.scopes import NULL, Reset, Rows, Scope
 
 TRUE = sql.SQL("true")

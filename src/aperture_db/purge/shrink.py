@@ -11,8 +11,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from aperture_db import sql as queries
-from aperture_db.catalog import Table
-from aperture_db.connection import Connection
+from aperture_db.postgres.catalog import Table
+from aperture_db.postgres.connection import Connection
 from aperture_db.purge.assess import Assessment, shown_name
 from aperture_db.purge.events import Doing, Phase
 from aperture_db.purge.selection import TableEffect

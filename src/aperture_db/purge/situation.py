@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.catalog import Table
-from aperture_db.connection import Connection
-from aperture_db.library import Media
+from aperture_db.aperture import Media
+from aperture_db.postgres.catalog import Table
+from aperture_db.postgres.connection import Connection
 from aperture_db.purge.counting import Counted
 from aperture_db.purge.scopes import Options
 from aperture_db.purge.selection import Selection, TableEffect

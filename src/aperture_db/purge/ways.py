@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from psycopg.rows import class_row
 
 from aperture_db import sql as queries
-from aperture_db.catalog import ForeignKey, Kind, Table
-from aperture_db.connection import Connection
+from aperture_db.postgres.catalog import ForeignKey, Kind, Table
+from aperture_db.postgres.connection import Connection
 from aperture_db.purge.counting import Counted
 from aperture_db.purge.selection import Selection, TableEffect
 

@@ -12,7 +12,7 @@ from aperture_db.backup.listing import BackupList, State
 from aperture_db.backup.make import BackupReport
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.dumps.files import Purpose
-from aperture_db.render.format import (
+from aperture_db.format import (
     format_bytes,
     format_count,
     format_seconds,

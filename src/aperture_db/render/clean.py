@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from aperture_db.clean.report import CleanReport, CleanResult, KindReport, Way
-from aperture_db.render.format import format_bytes, format_count, format_seconds, plural
+from aperture_db.format import format_bytes, format_count, format_seconds, plural
 from aperture_db.render.lines import unbroken
 from aperture_db.render.table import NOTHING, make_table
 

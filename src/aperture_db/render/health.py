@@ -9,8 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from aperture_db.format import format_time, plural
 from aperture_db.health.report import Area, HealthReport, Result, Status, Verdict
-from aperture_db.render.format import format_time, plural
 from aperture_db.render.lines import unbroken
 
 INDENT = "  "

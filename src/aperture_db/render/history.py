@@ -8,10 +8,10 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.measure import Measurement
 from rich.text import Text
 
-from aperture_db.history import Growth, History, Unit
-from aperture_db.render.format import format_bytes, format_count, format_time, plural
+from aperture_db.format import format_bytes, format_count, format_time, plural
 from aperture_db.render.stats import SHOWN_COUNTS
 from aperture_db.render.table import NOTHING, make_table
+from aperture_db.stats.history import Growth, History, Unit
 
 CHART_WIDTH = 16
 BARS = "▁▂▃▄▅▆▇█"

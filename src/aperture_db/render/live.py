@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.segment import Segment
 from rich.text import Text
 
+from aperture_db.format import plural
 from aperture_db.render.console import QuittingConsole
-from aperture_db.render.format import plural
 
 Show = Callable[[RenderableType], None]
 

@@ -18,8 +18,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from aperture_db.format import format_seconds
 from aperture_db.render.console import QuittingConsole
-from aperture_db.render.format import format_seconds
 
 HEARTBEAT_SECONDS = 30.0
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from aperture_db.purge.report import Deletion, Job, PurgeOutcome, PurgePlan, PurgeReport, Way
-from aperture_db.render.format import (
+from aperture_db.format import (
     format_bytes,
     format_count,
     format_seconds,
     plural,
 )
+from aperture_db.purge.report import Deletion, Job, PurgeOutcome, PurgePlan, PurgeReport, Way
 from aperture_db.render.lists import Item
 from aperture_db.render.table import make_table
 

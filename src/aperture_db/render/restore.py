@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from aperture_db.dumps.contents import DumpContents
+from aperture_db.format import format_bytes, format_seconds, format_time, plural
 from aperture_db.render.backup import format_migration
-from aperture_db.render.format import format_bytes, format_seconds, format_time, plural
 from aperture_db.render.lines import unbroken
 from aperture_db.render.table import make_table
 from aperture_db.restore.plan import RestorePlan

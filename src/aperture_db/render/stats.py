@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from aperture_db.render.format import (
+from aperture_db.format import (
     format_bytes,
     format_count,
     format_percent,

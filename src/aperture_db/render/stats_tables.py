@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from aperture_db.render.format import format_bytes, format_count, plural
+from aperture_db.format import format_bytes, format_count, plural
 from aperture_db.render.hints import render_hints
 from aperture_db.render.stats import format_rows, render_facts
 from aperture_db.render.table import NOTHING, make_table

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from aperture_db.render.format import (
+from aperture_db.format import (
     format_bytes,
     format_count,
     format_percent,

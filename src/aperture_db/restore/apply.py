@@ -8,17 +8,18 @@ from collections.abc import Generator, Iterator
 import psycopg
 from psycopg import sql as identifiers
 
-from aperture_db.activity import BlockerWatch
 from aperture_db.backup.create import Backup, BackupMade, create
 from aperture_db.backup.snapshot import allow_long_transaction
-from aperture_db.connection import Connection, connect, require_session
 from aperture_db.dumps.contents import DumpedTable
-from aperture_db.dumps.events import Event, Phase, Progress, Warned
 from aperture_db.dumps.files import Purpose
 from aperture_db.errors import ApertureDbError, BusyError
-from aperture_db.grants import quote_identifier
-from aperture_db.parameters import connection_check_interval, set_local, timeout_parameter
-from aperture_db.privileges import set_privileges
+from aperture_db.postgres.activity import BlockerWatch
+from aperture_db.postgres.connection import Connection, connect, require_session
+from aperture_db.postgres.grants import quote_identifier
+from aperture_db.postgres.parameters import connection_check_interval, set_local, timeout_parameter
+from aperture_db.postgres.privileges import set_privileges
+from aperture_db.postgres.settings import Target
+from aperture_db.progress import Event, Phase, Progress, Warned
 from aperture_db.restore.compare import require_equal
 from aperture_db.restore.extensions import create_extensions
 from aperture_db.restore.objects import (
@@ -40,7 +41,6 @@ from aperture_db.restore.report import (
 from aperture_db.restore.run import DumpRunner
 from aperture_db.restore.selection import make_selection
 from aperture_db.restore.sessions import describe_refusal, read_sessions, terminate_sessions
-from aperture_db.settings import Target
 
 WITHOUT_SAFETY = (
     "so nothing was restored; --no-safety-backup restores without that backup, and then nothing "

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from psycopg import sql as identifiers
 
-from aperture_db.connection import Connection
 from aperture_db.dumps.contents import MIGRATIONS_TABLE, DumpContents, DumpedTable
 from aperture_db.errors import ApertureDbError
+from aperture_db.postgres.connection import Connection
 
 
 def require_equal(

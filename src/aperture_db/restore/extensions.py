@@ -9,10 +9,10 @@ from psycopg import sql as identifiers
 from psycopg.rows import class_row
 
 from aperture_db import sql
-from aperture_db.connection import Connection
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.errors import ApertureDbError, FindingError
 from aperture_db.extensions.requirements import REQUIREMENTS
+from aperture_db.postgres.connection import Connection
 
 # Part of every database.
 BUILT_IN = {"plpgsql"}

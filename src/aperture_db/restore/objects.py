@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from psycopg.rows import class_row
 
-from aperture_db import library, sql
-from aperture_db.connection import Connection
+from aperture_db import aperture, sql
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.dumps.script import Entry
-from aperture_db.privileges import Privileges, read_privileges
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.privileges import Privileges, read_privileges
 
 # The tool's own schema goes with the dump that has it; any other schema than this and those of
 # Aperture's tables is somebody else's.
@@ -120,8 +120,8 @@ def _is_aperture(each: DatabaseObject) -> bool:
     if not each.is_visible:
         return False
     if each.kind in ROUTINE_KINDS:
-        return each.name in library.FUNCTIONS
-    return each.kind in RELATION_KINDS and library.group_of(each.name) is not None
+        return each.name in aperture.FUNCTIONS
+    return each.kind in RELATION_KINDS and aperture.group_of(each.name) is not None
 
 
 def _key(entry: Entry) -> tuple[str, str, str]:

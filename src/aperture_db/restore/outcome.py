@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import psycopg
 
-from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError
-from aperture_db.lost_commits import ABORTED, COMMITTED, ask_for_status
-from aperture_db.settings import Target
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.lost_commits import ABORTED, COMMITTED, ask_for_status
+from aperture_db.postgres.settings import Target
 
 
 class Outcome:

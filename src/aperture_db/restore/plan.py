@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aperture_db import catalog
-from aperture_db.connection import Connection
 from aperture_db.dumps.contents import MIGRATIONS_TABLE, DumpContents, DumpedTable, count_rows
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.migrations.directory import bundled_directory
-from aperture_db.parameters import set_local, timeout_parameter
+from aperture_db.postgres import catalog
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.parameters import set_local, timeout_parameter
 from aperture_db.restore.extensions import check_extensions
 from aperture_db.restore.objects import (
     DatabaseObject,

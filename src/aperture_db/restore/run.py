@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 import psycopg
 
-from aperture_db.connection import Connection
 from aperture_db.dumps.contents import DumpContents
-from aperture_db.dumps.events import Event, Progress
 from aperture_db.dumps.failures import broken
 from aperture_db.dumps.files import open_script
 from aperture_db.dumps.script import CopyData, Entry, Part, ScriptError, ScriptReader
 from aperture_db.errors import ApertureDbError
+from aperture_db.postgres.connection import Connection
+from aperture_db.progress import Event, Progress
 from aperture_db.restore.selection import Selection
 
 TELL_EVERY_BYTES = 16 << 20

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from psycopg.rows import class_row
 
 from aperture_db import sql
-from aperture_db.connection import Connection
 from aperture_db.errors import ApertureDbError
-from aperture_db.grants import quote_identifier
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.grants import quote_identifier
 from aperture_db.restore.objects import Division
 
 

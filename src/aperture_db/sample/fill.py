@@ -10,9 +10,9 @@ from pgvector.psycopg import register_vector
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.connection import Connection
 from aperture_db.errors import UsageError
-from aperture_db.parameters import set_local
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.parameters import set_local
 from aperture_db.sample.settings import write_settings
 from aperture_db.sample.size import DEMO_SIZE, SampleSize
 from aperture_db.sample.subjects import all_tables

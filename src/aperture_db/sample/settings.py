@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 from aperture_db import sql
-from aperture_db.connection import Connection
+from aperture_db.postgres.connection import Connection
 from aperture_db.sample.rows.content import SERVER_URL
 from aperture_db.sample.schedule import JOBS, Job
 from aperture_db.sample.world import World

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from aperture_db.catalog import Table, TableSize
+from aperture_db.postgres.catalog import Table, TableSize
 from aperture_db.stats.estimate import estimate_rows
 from aperture_db.stats.inventory import Inventory
 from aperture_db.stats.questions import Answers, row_source

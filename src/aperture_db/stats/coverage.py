@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aperture_db import sql as queries
-from aperture_db.connection import Connection
-from aperture_db.library import ActiveModel, Media, jobs
+from aperture_db.aperture import ActiveModel, Media, jobs
+from aperture_db.postgres.connection import Connection
 from aperture_db.stats.inventory import Inventory
 from aperture_db.stats.jobs import JobResult
 from aperture_db.stats.questions import MEDIA_TABLES, Answers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
-from aperture_db.library import ActiveModel, EmbeddingTable
+from aperture_db.aperture import ActiveModel, EmbeddingTable
 from aperture_db.stats.questions import Answers, row_source
 from aperture_db.stats.report import Count, Embeddings, EmbeddingSet, EmbeddingState
 

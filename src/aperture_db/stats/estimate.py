@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aperture_db import sql as queries
-from aperture_db.catalog import Table, TableSize
-from aperture_db.connection import Connection
-from aperture_db.library import EmbeddingTable
+from aperture_db.aperture import EmbeddingTable
+from aperture_db.postgres.catalog import Table, TableSize
+from aperture_db.postgres.connection import Connection
 from aperture_db.stats.report import Count, Unknown, unknown_count
 
 # 64 MB with PostgreSQL's usual block size; such a table is counted in some ten milliseconds.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aperture_db import library
-from aperture_db.catalog import Database
+from aperture_db import aperture
+from aperture_db.postgres.catalog import Database
 from aperture_db.stats.inventory import Inventory
 from aperture_db.stats.questions import Answers
 from aperture_db.stats.report import DatabaseFacts
@@ -18,7 +18,7 @@ def state_facts(database: Database, inventory: Inventory, answers: Answers) -> D
         server_version=database.server_version.split()[0],
         is_standby=database.is_standby,
         read_at=database.read_at,
-        is_aperture=library.is_aperture(inventory.visible),
+        is_aperture=aperture.is_aperture(inventory.visible),
         migrations_applied=applied,
         newest_migration=newest,
     )

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from aperture_db import library
-from aperture_db.catalog import Table
+from aperture_db import aperture
+from aperture_db.aperture import jobs
 from aperture_db.format import plural
-from aperture_db.grants import quote_identifier
-from aperture_db.library import jobs
+from aperture_db.postgres.catalog import Table
+from aperture_db.postgres.grants import quote_identifier
 from aperture_db.stats.jobs import JobResult
 from aperture_db.stats.report import (
     Coverage,
@@ -162,7 +162,7 @@ def _is_without_dimension(embeddings: Embeddings) -> bool:
     """Whether the model is none that Aperture knows, of a provider whose custom models it never
     looks up."""
     provider = embeddings.active_provider
-    is_looked_up = provider in ("", *library.CUSTOM_MODEL_PROVIDERS)
+    is_looked_up = provider in ("", *aperture.CUSTOM_MODEL_PROVIDERS)
     return embeddings.active_dimension is None and not is_looked_up
 
 
@@ -197,7 +197,7 @@ def hint_about_database(facts: DatabaseFacts, tables: Collection[Table]) -> Hint
     for table in tables:
         names_by_schema.setdefault(table.schema, set()).add(table.name)
     for schema, names in names_by_schema.items():
-        if library.is_aperture(names):
+        if aperture.is_aperture(names):
             return Hint(
                 "not_aperture",
                 True,
@@ -207,7 +207,7 @@ def hint_about_database(facts: DatabaseFacts, tables: Collection[Table]) -> Hint
                 f"{quote_identifier(schema)};",
             )
     if tables:
-        in_the_way = any(table.is_visible and library.group_of(table.name) for table in tables)
+        in_the_way = any(table.is_visible and aperture.group_of(table.name) for table in tables)
         return Hint(
             "not_aperture",
             True,

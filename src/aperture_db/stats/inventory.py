@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from psycopg import errors as pg
 
-from aperture_db.catalog import (
+from aperture_db.postgres.catalog import (
     ExclusiveLock,
     Kind,
     Table,
@@ -19,8 +19,8 @@ from aperture_db.catalog import (
     readable_tables,
     visible_tables,
 )
-from aperture_db.connection import Connection
-from aperture_db.parameters import set_local
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.parameters import set_local
 from aperture_db.stats.report import Unknown
 
 Report = TypeVar("Report")

@@ -8,8 +8,8 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from aperture_db import sql as queries
-from aperture_db.connection import Connection
-from aperture_db.library import jobs
+from aperture_db.aperture import jobs
+from aperture_db.postgres.connection import Connection
 
 
 @dataclass(frozen=True)

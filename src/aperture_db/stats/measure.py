@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from aperture_db.errors import ApertureDbError
-from aperture_db.history import Measurement
+from aperture_db.stats.history import Measurement
 from aperture_db.stats.report import Count, Overview, StatsReport
 
 

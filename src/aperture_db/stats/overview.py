@@ -8,9 +8,9 @@ from functools import partial
 
 from psycopg import sql
 
-from aperture_db import library
-from aperture_db.catalog import Database, Table, TableSize, read_database, read_sizes
-from aperture_db.connection import Connection
+from aperture_db import aperture
+from aperture_db.postgres.catalog import Database, Table, TableSize, read_database, read_sizes
+from aperture_db.postgres.connection import Connection
 from aperture_db.stats import questions
 from aperture_db.stats.counting import plan_counts, sum_counts
 from aperture_db.stats.coverage import forget_reports_on_other_libraries, measure_coverage
@@ -75,8 +75,8 @@ class Reading:
     inventory: Inventory
     database: Database
     sizes: Mapping[int, TableSize]
-    embedding_tables: tuple[library.EmbeddingTable, ...]
-    active: library.ActiveModel | None
+    embedding_tables: tuple[aperture.EmbeddingTable, ...]
+    active: aperture.ActiveModel | None
     by_model: Collection[int]
     """Oids of the embedding tables whose rows were counted by model."""
     counts: Mapping[int, Count]
@@ -100,7 +100,7 @@ class Reading:
 
 
 def _read(conn: Connection, inventory: Inventory, *, estimate: bool) -> StatsReport:
-    is_aperture = library.is_aperture(inventory.visible)
+    is_aperture = aperture.is_aperture(inventory.visible)
     tables = _needed_tables(inventory) if is_aperture else []
     reading = _count(conn, inventory, tables, estimate=estimate)
     embeddings = _embeddings(conn, reading, estimate=estimate)
@@ -137,7 +137,7 @@ def _needed_tables(inventory: Inventory) -> list[Table]:
         and (
             name in COUNTED_TABLES.values()
             or name in CONSULTED_TABLES
-            or library.group_of(name) is library.Group.EMBEDDINGS
+            or aperture.group_of(name) is aperture.Group.EMBEDDINGS
         )
     ]
 
@@ -147,12 +147,12 @@ def _count(
 ) -> Reading:
     """Ask everything; of the tables, rows are counted for those in the overview."""
     sizes = read_sizes(conn, inventory.unlocked)
-    embedding_tables: list[library.EmbeddingTable] = []
+    embedding_tables: list[aperture.EmbeddingTable] = []
     active = None
     asked: list[sql.Composed] = []
     if tables:
-        embedding_tables = library.read_embedding_tables(conn)
-        active = library.read_active_model(conn, embedding_tables, inventory.readable)
+        embedding_tables = aperture.read_embedding_tables(conn)
+        active = aperture.read_active_model(conn, embedding_tables, inventory.readable)
         asked += questions.migration_questions(inventory)
         asked += questions.detail_questions(inventory)
         if not estimate:
@@ -226,7 +226,7 @@ def _group_bytes(inventory: Inventory, sizes: Mapping[int, TableSize]) -> dict[s
     sums: dict[str, int] = {}
     for table in inventory.tables:
         if size := sizes.get(table.oid):
-            group = library.group_of(table.name) if table.is_visible else None
+            group = aperture.group_of(table.name) if table.is_visible else None
             key = str(group or OTHER)
             sums[key] = sums.get(key, 0) + size.total_bytes
     return dict(sorted(sums.items(), key=lambda item: -item[1]))

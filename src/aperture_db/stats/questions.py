@@ -12,9 +12,9 @@ from typing import TypeAlias
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.catalog import Table
-from aperture_db.connection import Connection
-from aperture_db.library import ActiveModel, EmbeddingTable, Media
+from aperture_db.aperture import ActiveModel, EmbeddingTable, Media
+from aperture_db.postgres.catalog import Table
+from aperture_db.postgres.connection import Connection
 from aperture_db.stats.inventory import Inventory
 
 Answers: TypeAlias = Mapping[str, Mapping[str | None, int]]

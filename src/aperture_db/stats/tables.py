@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from aperture_db import library
-from aperture_db.catalog import Table, TableSize, read_database, read_sizes
-from aperture_db.connection import Connection
+from aperture_db import aperture
+from aperture_db.postgres.catalog import Table, TableSize, read_database, read_sizes
+from aperture_db.postgres.connection import Connection
 from aperture_db.stats.counting import plan_counts
 from aperture_db.stats.facts import state_facts
 from aperture_db.stats.inventory import Inventory, read_past_locks
@@ -47,7 +47,7 @@ def _state(table: Table, count: Count, size: TableSize | None) -> TableStats:
     return TableStats(
         schema=table.schema,
         name=table.name,
-        group=library.group_of(table.name) if table.is_visible else None,
+        group=aperture.group_of(table.name) if table.is_visible else None,
         count=count,
         heap_bytes=size.heap_bytes if size else None,
         index_bytes=size.index_bytes if size else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from aperture_db.activity import Session
+from aperture_db.postgres.activity import Session
 from aperture_db.vacuum.report import PlannedTable, SnapshotHolder, TableResult
 
 

@@ -10,10 +10,10 @@ from psycopg import errors as pg
 from psycopg.rows import class_row
 
 from aperture_db import sql
-from aperture_db.activity import Session, find_lock_holders_by_table
-from aperture_db.catalog import Table, TableSize, read_sizes
-from aperture_db.connection import Connection
-from aperture_db.parameters import set_local
+from aperture_db.postgres.activity import Session, find_lock_holders_by_table
+from aperture_db.postgres.catalog import Table, TableSize, read_sizes
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.parameters import set_local
 from aperture_db.vacuum.report import Index, SnapshotHolder
 
 SIZE_LOCK_TIMEOUT = "200ms"

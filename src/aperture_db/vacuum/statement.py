@@ -10,7 +10,7 @@ from typing import Self
 import psycopg
 from psycopg import sql
 
-from aperture_db.connection import Connection
+from aperture_db.postgres.connection import Connection
 
 CANCEL_RETRY_SECONDS = 1.0
 CANCEL_TIMEOUT_SECONDS = 5.0

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aperture_db import extensions, library
-from aperture_db.catalog import visible_tables
+from aperture_db import aperture, extensions
 from aperture_db.extensions import Extension, ExtensionsReport, ExtensionState
 from aperture_db.format import plural
 from aperture_db.health.check import NothingToCheckError, Outcome, check
@@ -15,6 +14,7 @@ from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import need_aperture, refuse_unreadable
 from aperture_db.migrations.directory import read_directory
 from aperture_db.migrations.status import State, collect
+from aperture_db.postgres.catalog import visible_tables
 
 CREATED_BY = {"vector": 2, "pgcrypto": 2, "pg_trgm": 60}
 """The numbers of the migrations that make the extensions."""
@@ -43,7 +43,7 @@ def required_extensions(context: Context) -> Outcome:
 def _due_extensions(context: Context) -> set[str]:
     """Those that the database, as far as it is migrated, already uses."""
     visible = visible_tables(context.tables())
-    if not library.is_aperture(visible):
+    if not aperture.is_aperture(visible):
         return set()
     table = visible.get("aperture_migrations")
     if table is None or not table.may_select:

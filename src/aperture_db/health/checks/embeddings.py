@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from aperture_db import clean, library
-from aperture_db.catalog import readable_tables
+from aperture_db import aperture, clean
+from aperture_db.aperture import jobs
 from aperture_db.format import format_bytes, format_percent, plural
 from aperture_db.health.check import NothingToCheckError, Outcome, check
 from aperture_db.health.cleanable import measure_cleanable
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import need_aperture, need_tables, refuse_unreadable
-from aperture_db.library import jobs
+from aperture_db.postgres.catalog import readable_tables
 from aperture_db.stats.inventory import Inventory
 from aperture_db.stats.questions import ask, embedding_questions
 
@@ -71,11 +71,11 @@ def _cleanable(context: Context, report: clean.KindReport, which: str) -> Outcom
 )
 def embedding_coverage(context: Context) -> Outcome:
     visible = need_tables(context, "system_settings", "custom_ai_models", "library_config")
-    embedding_tables = library.read_embedding_tables(context.conn)
+    embedding_tables = aperture.read_embedding_tables(context.conn)
     items = [visible[name] for name in MEDIA if name in visible]
     refuse_unreadable(context, [*items, *(visible[table.name] for table in embedding_tables)])
     readable = readable_tables(context.tables())
-    active = library.read_active_model(context.conn, embedding_tables, readable)
+    active = aperture.read_active_model(context.conn, embedding_tables, readable)
     if active is None:
         reason = "no embedding model is configured, so nothing can be recommended"
         advice = ("choose a model in Aperture under Settings, AI",)
@@ -104,8 +104,8 @@ def embedding_coverage(context: Context) -> Outcome:
 
 
 MEDIA = {
-    "movies": (library.Media.MOVIE, jobs.GENERATE_MOVIE_EMBEDDINGS),
-    "series": (library.Media.SERIES, jobs.GENERATE_SERIES_EMBEDDINGS),
-    "episodes": (library.Media.EPISODE, jobs.GENERATE_SERIES_EMBEDDINGS),
+    "movies": (aperture.Media.MOVIE, jobs.GENERATE_MOVIE_EMBEDDINGS),
+    "series": (aperture.Media.SERIES, jobs.GENERATE_SERIES_EMBEDDINGS),
+    "episodes": (aperture.Media.EPISODE, jobs.GENERATE_SERIES_EMBEDDINGS),
 }
 """Tables of what has embeddings, and the jobs that make them."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from aperture_db import clean, library
+from aperture_db import aperture, clean
 from aperture_db.format import format_seconds, format_time, plural
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.cleanable import measure_cleanable
@@ -40,7 +40,7 @@ class FailedJob:
 )
 def failed_jobs(context: Context) -> Outcome:
     need_tables(context, "job_runs")
-    ignored = {"ignored": sorted(library.DEAD_JOBS)}
+    ignored = {"ignored": sorted(aperture.DEAD_JOBS)}
     jobs = context.rows("failed_jobs", FailedJob, ignored)
     findings = tuple(
         _failed(job, status)
@@ -83,11 +83,11 @@ class PastJob:
 )
 def unknown_jobs(context: Context) -> Outcome:
     visible = need_tables(context, "job_config", "job_runs")
-    known = {"known": sorted(library.KNOWN_JOBS)}
+    known = {"known": sorted(aperture.KNOWN_JOBS)}
     # In older versions of Aperture these names may be in use.
     are_dead = measure_cleanable(context, clean.Kind.DEAD_JOBS).unknown is None
     findings = [
-        _unknown_schedule(schedule, is_dead=are_dead and schedule.name in library.DEAD_JOBS)
+        _unknown_schedule(schedule, is_dead=are_dead and schedule.name in aperture.DEAD_JOBS)
         for schedule in context.rows("unknown_jobs", Schedule, known)
     ]
     if "job_runs" in visible:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from aperture_db import clean
 from aperture_db import sql as queries
-from aperture_db.catalog import Table
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.cleanable import measure_cleanable
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import need_aperture, refuse_unreadable
+from aperture_db.postgres.catalog import Table
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class OrphanKind:
     name: str
     """As `--ignore orphaned-rows:name` has it."""
     query: str
-    """Below sql/health/orphans."""
+    """In sql/health.sql, after `orphans_`."""
     columns: Mapping[str, tuple[str, ...]]
     """What it reads: columns by table."""
     reason: str
@@ -169,13 +169,13 @@ def _has(visible: Mapping[str, Table], table: str, columns: tuple[str, ...]) -> 
 
 def _count(context: Context, kind: OrphanKind) -> int:
     parameters = _used_models(context) if kind.name == "models" else {}
-    return context.number(f"orphans/{kind.query}", parameters)
+    return context.number(f"orphans_{kind.query}", parameters)
 
 
 def _used_models(context: Context) -> dict[str, object]:
     """Function, provider and model of each function that is configured."""
     rows = context.conn.execute(
-        queries.load("library/settings"), {"keys": ["ai_config"]}
+        queries.load("aperture/settings"), {"keys": ["ai_config"]}
     ).fetchall()
     try:
         config = json.loads(rows[0][1]) if rows else {}

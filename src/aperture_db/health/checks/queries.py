@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from aperture_db import library
+from aperture_db import aperture
 from aperture_db.format import format_bytes, format_percent, format_seconds, plural
-from aperture_db.grants import quote_identifier
 from aperture_db.health.changing import change_at_start, enlarge_shared_buffers, is_managed
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import counted_days, need_other_sessions
 from aperture_db.health.upstream import REPORT_UPSTREAM
+from aperture_db.postgres.grants import quote_identifier
 
 MIN_CALLS = 3
 SHOWN_CHARACTERS = 60
@@ -202,7 +202,7 @@ def _scanned(table: ScannedTable, status: Status) -> Finding:
         f"{table.name} with {table.analyzed_rows:,} rows was read from end to end "
         f"{table.sequential_scans:,} times, {format_percent(table.share)} of its scans"
     )
-    if library.group_of(table.table_name):
+    if aperture.group_of(table.table_name):
         return Finding(Status.INFO, reason, (REPORT_UPSTREAM,), object=table.table_name)
     advice = "CREATE INDEX CONCURRENTLY on the columns that queries filter by"
     return Finding(status, reason, (advice,), object=table.table_name)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aperture_db.activity import Session, find_sessions
 from aperture_db.format import format_seconds, plural
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import need_other_sessions
+from aperture_db.postgres.activity import Session, find_sessions
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""PostgreSQL: connecting, the catalog, activity, privileges, hosting, the embedded server."""

@@ -1,0 +1,189 @@
+"""Connections to the database, fit for a transaction pooler: nothing relies on session state.
+
+Connections autocommit; work that belongs together opens `conn.transaction()`. Settings are made
+with SET LOCAL, because a plain SET would reach other clients of a pooler.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import TypeAlias
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
+
+from aperture_db.errors import ConnectError, UsageError
+from aperture_db.postgres.ca_bundle import trust_system_authorities
+from aperture_db.postgres.driver_errors import translate_connect_error, translate_query_error
+from aperture_db.postgres.settings import Target
+
+Connection: TypeAlias = psycopg.Connection[TupleRow]
+
+APPLICATION_NAME = "aperture-db"
+CONNECT_TIMEOUT_SECONDS = 5
+MIN_SERVER_VERSION = 140000
+RETRY_SECONDS = 0.5
+CANCEL_TIMEOUT_SECONDS = 5
+# A pooler may hand out its processes in turn, and others may take one in between.
+POOLER_PROBES = 3
+
+# Notice a dead peer after about 30 + 3 x 10 seconds instead of the system's two hours.
+KEEPALIVES = {
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
+
+
+# What psycopg logs are troubles of cleaning up after an error; the error itself is reported.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+
+
+class InterruptibleConnection(psycopg.Connection[TupleRow]):
+    """Leaves no statement running on the server when an exception ends its `with` block.
+
+    psycopg cancels on KeyboardInterrupt while it waits for the server. An interruption at any
+    other moment would only close the connection, which a busy server does not notice.
+    """
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self.closed and self.info.transaction_status is TransactionStatus.ACTIVE:
+            with suppress(psycopg.Error):
+                self.cancel_safe(timeout=CANCEL_TIMEOUT_SECONDS)
+            self.close()
+        super().__exit__(kind, error, traceback)
+
+
+def connect(
+    target: Target,
+    *,
+    read_only: bool = False,
+    connect_timeout_seconds: int = CONNECT_TIMEOUT_SECONDS,
+    wait_seconds: float = 0,
+    on_wait: Callable[[ConnectError], None] | None = None,
+) -> Connection:
+    """Open an autocommit connection; `read_only` makes every transaction on it READ ONLY and
+    REPEATABLE READ, which also works on a hot standby. Others are READ COMMITTED whatever the
+    database's default, so that work under a lock sees what was committed before the lock.
+
+    For up to `wait_seconds` an attempt that may succeed later is repeated (refused, name not
+    resolved, server starting up, timeout); `on_wait` hears of the first failure. The last
+    attempt may take its own timeout longer. Raises ConnectError, or UsageError where libpq
+    refuses a setting.
+    """
+    if "system" in (target.params.get("sslrootcert"), os.environ.get("PGSSLROOTCERT")):
+        trust_system_authorities()
+    deadline = time.monotonic() + wait_seconds
+    waiting = False
+    while True:
+        try:
+            conn = _connect_once(target, connect_timeout_seconds)
+            break
+        except ConnectError as error:
+            if not error.transient or time.monotonic() + RETRY_SECONDS > deadline:
+                raise
+            if on_wait and not waiting:
+                on_wait(error)
+            waiting = True
+            time.sleep(RETRY_SECONDS)
+    conn.read_only = read_only or None
+    level = psycopg.IsolationLevel
+    conn.isolation_level = level.REPEATABLE_READ if read_only else level.READ_COMMITTED
+    return conn
+
+
+def _connect_once(target: Target, timeout_seconds: int) -> Connection:
+    keywords = KEEPALIVES | dict(target.params)
+    keywords |= {
+        "application_name": APPLICATION_NAME,
+        "client_encoding": "utf8",
+        "connect_timeout": str(timeout_seconds),
+    }
+    try:
+        conn = InterruptibleConnection.connect(
+            **keywords,  # type: ignore[arg-type]
+            autocommit=True,
+            prepare_threshold=None,
+        )
+    except (psycopg.Error, UnicodeError) as error:
+        raise translate_connect_error(error, target, timeout_seconds) from error
+    try:
+        require_server_version(conn.info.server_version, target)
+    except ConnectError:
+        conn.close()
+        raise
+    return conn
+
+
+def require_server_version(version: int, target: Target) -> None:
+    """Raise ConnectError when the server is older than the oldest supported one.
+
+    `version` is PostgreSQL's number, 140011 for 14.11.
+    """
+    if version < MIN_SERVER_VERSION:
+        raise ConnectError(
+            f"the server at {target} is too old",
+            why=f"it is PostgreSQL {version // 10000}, and Aperture needs 14 or newer",
+            next_step="upgrade the server, for example to the image pgvector/pgvector:pg16",
+            code="server_too_old",
+        )
+
+
+@contextmanager
+def translated_errors(target: Target, *, writes: bool = False) -> Iterator[None]:
+    """Turn driver errors of the block into the tool's own; `writes` tells which GRANT helps."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate_query_error(error, target, writes=writes) from error
+
+
+def is_pooled(conn: Connection) -> bool:
+    """Whether a pooler stands between: the process that serves us is not the one that greeted."""
+    return _server_process(conn) != conn.info.backend_pid
+
+
+def require_direct(conn: Connection, what: str) -> None:
+    """Raise UsageError when the connection goes through a transaction pooler."""
+    if is_pooled(conn):
+        raise UsageError(
+            f"{what} does not work through a connection pooler",
+            why="the pooler hands each statement to whichever server process is free",
+            next_step="connect to the server's own port (5432) instead of the pooler's",
+            code="pooler",
+        )
+
+
+def require_session(conn: Connection, target: Target, what: str) -> None:
+    """Raise UsageError when a pooler lends server processes out for a transaction at a time.
+
+    A pooler that lends one out for a whole session is as good as a direct connection; both look
+    alike from one connection. From two they differ: a session's process is nobody else's, but
+    what a transaction has used goes to whoever asks next.
+    """
+    if not is_pooled(conn):
+        return
+    for _ in range(POOLER_PROBES):
+        ours = _server_process(conn)
+        with connect(target) as other, other.transaction():
+            if _server_process(other) == ours or _server_process(conn) != ours:
+                require_direct(conn, what)
+                return
+
+
+def _server_process(conn: Connection) -> int:
+    row = conn.execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
+    return int(row[0])

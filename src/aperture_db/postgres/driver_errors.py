@@ -1,0 +1,215 @@
+"""The one place where driver errors become the tool's own.
+
+Errors while connecting are told apart by their text (connect_failures.py), errors of statements
+by SQLSTATE. Texts of libpq and of the server never reach the user without `Target.redact`.
+"""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+from psycopg import errors as pg
+
+from aperture_db.errors import ApertureDbError, BusyError, ConnectError, UsageError
+from aperture_db.postgres.connect_failures import (
+    COMPOSE_HINT,
+    COMPOSE_HOST,
+    CONNECT_FAILURES,
+    LOOPBACK_HINT,
+    LOOPBACK_HOSTS,
+    ConnectFailure,
+)
+from aperture_db.postgres.grants import OTHERWISE, grant_for, quote_identifier
+from aperture_db.postgres.settings import Target
+
+# A setting that libpq refuses before it connects anywhere.
+BAD_SETTING = re.compile(
+    r"invalid \S+ value|invalid (?:connection option|port number|integer value)|weak sslmode"
+    r'|definition of service ".*" not found|service file ".*" not found|could not match \d+ '
+)
+# Who tells it, and where: the user reads the target above.
+LIBPQ_PREFIXES = re.compile(
+    r"^(?:connection (?:failed|is bad): |connection to server .*? failed: "
+    r"|consuming input failed: |(?:FATAL|ERROR):\s+)*"
+)
+PGPASS_FILE = re.compile(r'password retrieved from file "(.*)"')
+
+
+def translate_connect_error(
+    error: Exception, target: Target, timeout_seconds: int
+) -> ConnectError | UsageError:
+    """The cause of a failed connection attempt, in the user's words."""
+    message = str(error)
+    reason = target.redact(_first_sentence(message))
+    what = f"can't connect to {target} (from {target.source})"
+    if isinstance(error, (psycopg.ProgrammingError, UnicodeError)) or BAD_SETTING.search(message):
+        return UsageError(
+            what,
+            why=reason,
+            next_step=f"correct that setting in {target.source}",
+            code="bad_connection_string",
+        )
+    for failure in CONNECT_FAILURES:
+        fits = failure.sslmode in (None, target.params.get("sslmode"))
+        if fits and re.search(failure.pattern, message):
+            return _explained(failure, what, message, reason, target, timeout_seconds)
+    return ConnectError(
+        what, why=reason, next_step=f"check {target.source}, and read the server's log"
+    )
+
+
+def _explained(
+    failure: ConnectFailure,
+    what: str,
+    message: str,
+    reason: str,
+    target: Target,
+    timeout_seconds: int,
+) -> ConnectError:
+    pgpass = PGPASS_FILE.search(message)
+    parts = {
+        "user": target.user,
+        "host": target.host or "the local socket",
+        "port": target.port,
+        "database": target.database,
+        "source": pgpass[1] if pgpass else target.source,
+        "timeout": timeout_seconds,
+        "reason": reason,
+        "quoted_user": quote_identifier(target.user),
+        "quoted_database": quote_identifier(target.database),
+    }
+    advice = failure.next_step
+    if failure.code == "host_not_resolved" and target.host == COMPOSE_HOST:
+        advice = COMPOSE_HINT
+    elif failure.code == "connection_refused" and target.host in LOOPBACK_HOSTS:
+        advice = LOOPBACK_HINT
+    return ConnectError(
+        what,
+        why=failure.why.format(**parts),
+        next_step=advice.format(**parts),
+        code=failure.code,
+        transient=failure.transient,
+    )
+
+
+def translate_query_error(
+    error: psycopg.Error, target: Target, *, writes: bool = False
+) -> ApertureDbError:
+    """The cause of a failed statement, in the user's words. `writes` tells whether the command
+    changes data, which decides what to GRANT."""
+    message = target.redact(error.diag.message_primary or _first_sentence(str(error)))
+    server_hint = target.redact(error.diag.message_hint or "")
+    match error:
+        case pg.InsufficientPrivilege():
+            advice = grant_for(message, target.user, writes=writes)
+            return ApertureDbError(
+                "the database refused a statement",
+                why=message,
+                next_step=server_hint if server_hint and advice == OTHERWISE else advice,
+                code="no_privilege",
+            )
+        case pg.ReadOnlySqlTransaction():
+            return ApertureDbError(
+                "the database can only be read",
+                why=f"{message}; it is a standby, or default_transaction_read_only is on",
+                next_step="connect to the primary server",
+                code="read_only",
+            )
+        case pg.LockNotAvailable():
+            return BusyError(
+                "a lock was not obtained in time",
+                why=message,
+                next_step="stop what holds the lock (aperture-db health names it), then run again",
+            )
+        case pg.DeadlockDetected() | pg.SerializationFailure():
+            return BusyError(
+                "the statement got in the way of another session's",
+                why=message,
+                next_step="run the command again",
+                code="conflict",
+            )
+        case pg.QueryCanceled():
+            return _cancelled(message)
+        case _:
+            return _translate_resource_error(error, message) or _refused(
+                error, message, server_hint, target
+            )
+
+
+def _cancelled(message: str) -> ApertureDbError:
+    timed_out = "timeout" in message
+    return ApertureDbError(
+        "the server cancelled the statement",
+        why=message,
+        next_step="run it again at a quieter time, or raise statement_timeout"
+        if timed_out
+        else "run the command again",
+        code="cancelled",
+    )
+
+
+def _translate_resource_error(error: psycopg.Error, message: str) -> ApertureDbError | None:
+    """What the server or the way to it ran out of, if that is the cause."""
+    if "shared memory segment" in message:
+        return ApertureDbError(
+            "the server ran out of shared memory",
+            why=message,
+            next_step="give the container more (shm_size: 256mb in docker-compose.yml), or run: "
+            "ALTER SYSTEM SET max_parallel_maintenance_workers = 0; SELECT pg_reload_conf();",
+            code="shared_memory_full",
+        )
+    if isinstance(error, pg.DiskFull):
+        return ApertureDbError(
+            "the server's disk is full",
+            why=message,
+            next_step="free space on the server's data volume; nothing of this statement was kept",
+            code="disk_full",
+        )
+    if isinstance(error, pg.TooManyConnections):
+        return ConnectError(
+            "the server gives out no further connection",
+            why=message,
+            next_step="try again with --wait 60, or raise max_connections",
+            code="too_many_connections",
+            transient=True,
+        )
+    if _lost(error):
+        return ApertureDbError(
+            "the connection was lost",
+            why=message,
+            next_step="the server rolls back what was open; read its log, then run again",
+            code="connection_lost",
+        )
+    return None
+
+
+def _lost(error: psycopg.Error) -> bool:
+    if error.sqlstate is None:
+        return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    # Class 08 is also what PgBouncer says when its server goes away; the others are shutdowns
+    # and the server's own timeouts for idle sessions.
+    return error.sqlstate.startswith("08") or error.sqlstate in (
+        "57P01", "57P02", "57P03", "57P05", "25P03", "25P04",
+    )  # fmt: skip
+
+
+def _refused(
+    error: psycopg.Error, message: str, server_hint: str, target: Target
+) -> ApertureDbError:
+    state = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
+    detail = target.redact(error.diag.message_detail or "")
+    return ApertureDbError(
+        "the database refused a statement",
+        why=f"{message}{state}",
+        next_step=server_hint or "run again with -vv and report the output",
+        code="statement_failed",
+        details=tuple(detail.splitlines()),
+    )
+
+
+def _first_sentence(message: str) -> str:
+    """The telling line of libpq's message. What follows it are explanations, and the same again
+    for every address that was tried."""
+    line = next(filter(None, map(str.strip, message.splitlines())), "no reason was given")
+    return LIBPQ_PREFIXES.sub("", line) or line

@@ -1,0 +1,647 @@
+-- name: any_row
+-- Whether a table has any row. Privilege: SELECT on the table.
+SELECT EXISTS (SELECT FROM {table})
+
+-- name: autovacuum
+-- Whether autovacuum works: its switch, the counting that it needs, and the tables that it has to
+-- leave alone. Privilege: none.
+SELECT
+    current_setting('autovacuum') = 'on' AS is_on,
+    current_setting('track_counts') = 'on' AS is_counting,
+    ARRAY(
+        SELECT c.oid::regclass::text
+        FROM pg_class AS c, pg_options_to_table(c.reloptions) AS o
+        WHERE c.relkind IN ('r', 'm')
+            AND o.option_name = 'autovacuum_enabled'
+            AND NOT o.option_value::boolean
+        ORDER BY 1
+    ) AS excluded_tables
+
+-- name: backup
+-- The last backup that Aperture or this tool noted, and how long the installation has existed.
+-- Privilege: SELECT on backup_config and aperture_migrations.
+SELECT
+    extract(epoch FROM clock_timestamp() - c.last_backup_at)::float8 AS age_seconds,
+    c.last_backup_filename AS file_name,
+    c.backup_path AS directory,
+    (
+        SELECT extract(epoch FROM clock_timestamp() - min(applied_at))::float8
+        FROM aperture_migrations
+    ) AS installed_seconds_ago
+FROM backup_config AS c
+WHERE c.id = 1
+
+-- name: bloat
+-- Space inside the largest tables and their TOAST that holds nothing, read from the free space map
+-- and the pages that VACUUM has not seen. Privilege: pg_stat_scan_tables.
+SELECT
+    large.name,
+    large.table_name,
+    large.vacuum_name,
+    sum(a.table_len)::bigint AS size_bytes,
+    sum(a.approx_free_space)::bigint AS free_bytes
+FROM (
+    SELECT
+        c.oid,
+        c.reltoastrelid,
+        c.oid::regclass::text AS name,
+        c.relname::text AS table_name,
+        CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE n.nspname || '.' END || c.relname
+            AS vacuum_name
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'm')
+        AND n.nspname !~ '^pg_'
+        AND n.nspname <> 'information_schema'
+        AND pg_table_size(c.oid) >= %(min_bytes)s
+    ORDER BY pg_table_size(c.oid) DESC
+    LIMIT 10
+) AS large
+CROSS JOIN LATERAL unnest(ARRAY[large.oid, nullif(large.reltoastrelid, 0)]) AS relation (oid)
+CROSS JOIN LATERAL {schema}.pgstattuple_approx(relation.oid) AS a
+WHERE relation.oid IS NOT NULL
+GROUP BY large.oid, large.name, large.table_name, large.vacuum_name
+ORDER BY free_bytes DESC
+
+-- name: blocked_queries
+-- Sessions of this database that wait for a lock, since when, and who holds them up (0: a prepared
+-- transaction). Privilege: pg_monitor (or pg_read_all_stats).
+SELECT
+    a.pid,
+    coalesce(nullif(a.application_name, ''), a.backend_type, '') AS application,
+    coalesce(a.usename, '') AS "user",
+    coalesce(extract(epoch FROM clock_timestamp() - max(l.waitstart)), 0)::float8 AS waiting_seconds,
+    pg_blocking_pids(a.pid) AS blocking_pids
+FROM pg_stat_activity AS a
+JOIN pg_locks AS l ON l.pid = a.pid AND NOT l.granted
+WHERE a.datname = current_database()
+GROUP BY a.pid, a.application_name, a.backend_type, a.usename
+HAVING cardinality(pg_blocking_pids(a.pid)) > 0
+ORDER BY waiting_seconds DESC
+
+-- name: cache_hits
+-- Blocks of this database found in shared buffers, and those asked of the system.
+-- Privilege: none.
+SELECT
+    blks_hit::bigint AS hit_blocks,
+    blks_read::bigint AS read_blocks,
+    pg_size_bytes(current_setting('shared_buffers')) AS shared_buffers_bytes
+FROM pg_stat_database
+WHERE datname = current_database()
+
+-- name: checksums
+-- Pages whose checksum was wrong when they were read, per database; the row without a name is for
+-- objects that all databases share. Privilege: none.
+SELECT
+    coalesce(datname::text, 'shared objects') AS name,
+    checksum_failures AS failures,
+    checksum_last_failure AS last_at
+FROM pg_stat_database
+WHERE checksum_failures > 0
+ORDER BY failures DESC
+
+-- name: collations
+-- Collations that indexes use and whose rules have changed since. Privilege: none.
+SELECT
+    c.oid::regcollation::text AS name,
+    c.collversion AS built_with,
+    pg_collation_actual_version(c.oid) AS present
+FROM pg_collation AS c
+WHERE c.collversion IS NOT NULL
+    AND c.collversion IS DISTINCT FROM pg_collation_actual_version(c.oid)
+    AND EXISTS (SELECT FROM pg_index AS i WHERE c.oid = ANY (i.indcollation))
+ORDER BY name
+
+-- name: connections
+-- Connections of clients against what ordinary roles may have: on the server, to this database,
+-- and of this role. Without pg_read_all_stats other users' sessions hide what kind they are, but
+-- not that they are there. Privilege: none.
+WITH client AS (
+    SELECT datname, usename
+    FROM pg_stat_activity
+    WHERE usesysid IS NOT NULL
+        AND datid IS NOT NULL
+        AND coalesce(backend_type, 'client backend') = 'client backend'
+)
+SELECT
+    'the server' AS place,
+    (SELECT count(*) FROM client) AS used,
+    current_setting('max_connections')::int
+        - current_setting('superuser_reserved_connections')::int
+        - coalesce(current_setting('reserved_connections', true), '0')::int AS available
+UNION ALL
+SELECT
+    'database ' || d.datname,
+    (SELECT count(*) FROM client WHERE client.datname = d.datname),
+    d.datconnlimit
+FROM pg_database AS d
+WHERE d.datname = current_database() AND d.datconnlimit > 0
+UNION ALL
+SELECT
+    'role ' || r.rolname,
+    (SELECT count(*) FROM client WHERE client.usename = r.rolname),
+    r.rolconnlimit
+FROM pg_roles AS r
+WHERE r.rolname = current_user AND r.rolconnlimit > 0
+
+-- name: constraints
+-- Constraints that were never checked against the rows that were there. One that is not enforced
+-- (from 18 on) is so on purpose. Privilege: none.
+SELECT
+    k.conname::text AS constraint_name,
+    quote_ident(k.conname) AS name,
+    k.conrelid::regclass::text AS table_name,
+    CASE k.contype WHEN 'f' THEN 'foreign key' WHEN 'c' THEN 'check' ELSE 'not null' END AS kind
+FROM pg_constraint AS k
+JOIN pg_namespace AS n ON n.oid = k.connamespace
+WHERE NOT k.convalidated
+    AND coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)
+    AND k.conrelid <> 0
+    AND n.nspname !~ '^pg_'
+ORDER BY table_name, name
+
+-- name: database_collation
+-- The version of the collation rules that the database's indexes were built with, and that of the
+-- operating system or ICU library now. From PostgreSQL 15 on. Privilege: none.
+SELECT
+    'the database''s default' AS name,
+    datcollversion AS built_with,
+    pg_database_collation_actual_version(oid) AS present
+FROM pg_database
+WHERE datname = current_database()
+    AND datcollversion IS DISTINCT FROM pg_database_collation_actual_version(oid)
+    AND datcollversion IS NOT NULL
+
+-- name: dead_rows
+-- Dead rows of each table against the number at which autovacuum acts: the table's own settings,
+-- or else the server's (formula: PostgreSQL's manual, "The Autovacuum Daemon"). HNSW indexes give
+-- worse answers with dead rows, so their tables are also told apart. Privilege: none.
+SELECT
+    c.oid::regclass::text AS name,
+    c.relname::text AS table_name,
+    CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE s.schemaname || '.' END || c.relname
+        AS vacuum_name,
+    s.n_live_tup AS live_rows,
+    s.n_dead_tup AS dead_rows,
+    least(
+        coalesce(o.threshold, current_setting('autovacuum_vacuum_threshold'))::float8
+            + coalesce(o.scale_factor, current_setting('autovacuum_vacuum_scale_factor'))::float8
+                * greatest(c.reltuples, 0),
+        -- From 18 on; -1 means no maximum.
+        nullif(
+            coalesce(o.maximum, current_setting('autovacuum_vacuum_max_threshold', true)), '-1'
+        )::float8
+    ) AS autovacuum_rows,
+    EXISTS (
+        SELECT
+        FROM pg_index AS i
+        JOIN pg_class AS index_class ON index_class.oid = i.indexrelid
+        JOIN pg_am AS a ON a.oid = index_class.relam
+        WHERE i.indrelid = c.oid AND a.amname = 'hnsw'
+    ) AS has_hnsw,
+    EXISTS (SELECT FROM pg_stat_progress_vacuum AS p WHERE p.relid = c.oid) AS is_being_vacuumed
+FROM pg_stat_user_tables AS s
+JOIN pg_class AS c ON c.oid = s.relid
+CROSS JOIN LATERAL (
+    SELECT
+        max(option_value) FILTER (WHERE option_name = 'autovacuum_vacuum_threshold') AS threshold,
+        max(option_value) FILTER (WHERE option_name = 'autovacuum_vacuum_scale_factor')
+            AS scale_factor,
+        max(option_value) FILTER (WHERE option_name = 'autovacuum_vacuum_max_threshold') AS maximum
+    FROM pg_options_to_table(c.reloptions)
+) AS o
+WHERE s.n_dead_tup > 0
+ORDER BY s.n_dead_tup DESC
+
+-- name: default_row
+-- Whether a table has the row with id 1. Privilege: SELECT on the table.
+SELECT EXISTS (SELECT FROM {table} WHERE id = 1)
+
+-- name: duplicate_indexes
+-- Valid indexes that equal another one of the same table in everything but the name. Of each group
+-- the one that a constraint needs stays, else the oldest. Privilege: none.
+WITH alike AS (
+    SELECT
+        i.indexrelid,
+        i.indrelid,
+        k.conname,
+        first_value(i.indexrelid) OVER same AS kept,
+        row_number() OVER same AS position
+    FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indexrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
+    WHERE i.indisvalid AND n.nspname !~ '^pg_'
+    WINDOW same AS (
+        PARTITION BY
+            i.indrelid, c.relam, i.indkey::text, i.indclass::text, i.indcollation::text,
+            i.indoption::text, pg_get_expr(i.indexprs, i.indrelid),
+            pg_get_expr(i.indpred, i.indrelid)
+        ORDER BY (k.oid IS NOT NULL) DESC, i.indisunique DESC, i.indexrelid
+    )
+)
+SELECT
+    alike.indexrelid::regclass::text AS name,
+    c.relname::text AS index_name,
+    alike.indrelid::regclass::text AS table_name,
+    alike.kept::regclass::text AS same_as,
+    quote_ident(alike.conname) AS "constraint",
+    pg_relation_size(alike.indexrelid) AS size_bytes
+FROM alike
+JOIN pg_class AS c ON c.oid = alike.indexrelid
+WHERE alike.position > 1
+ORDER BY name
+
+-- name: failed_jobs
+-- Jobs whose newest run failed, how often in a row, and when one last completed. Error messages
+-- are not read: they can hold secrets. Privilege: SELECT on job_runs.
+SELECT
+    newest.job_name AS name,
+    newest.id::text AS run_id,
+    newest.started_at AS failed_at,
+    completed.started_at AS completed_at,
+    (
+        SELECT count(*)
+        FROM job_runs AS run
+        WHERE run.job_name = newest.job_name
+            AND run.status = 'failed'
+            AND run.started_at > coalesce(completed.started_at, '-infinity')
+    ) AS failures
+FROM (
+    SELECT DISTINCT ON (job_name) id, job_name, status, started_at
+    FROM job_runs
+    ORDER BY job_name, started_at DESC
+) AS newest
+LEFT JOIN LATERAL (
+    SELECT run.started_at
+    FROM job_runs AS run
+    WHERE run.job_name = newest.job_name AND run.status = 'completed'
+    ORDER BY run.started_at DESC
+    LIMIT 1
+) AS completed ON true
+WHERE newest.status = 'failed' AND newest.job_name <> ALL (%(ignored)s)
+ORDER BY failures DESC, name
+
+-- name: identity
+-- Where the session is and as whom. Privilege: none.
+SELECT
+    current_database()::text AS database,
+    current_user::text AS role,
+    pg_is_in_recovery() AS is_standby,
+    pg_has_role('pg_read_all_stats', 'USAGE') AS may_see_sessions
+
+-- name: idle_in_transaction
+-- Sessions of this database that sit idle in an open transaction.
+-- Privilege: pg_monitor (or pg_read_all_stats).
+SELECT
+    a.pid,
+    coalesce(nullif(a.application_name, ''), a.backend_type, '') AS application,
+    coalesce(a.usename, '') AS "user",
+    a.state,
+    extract(epoch FROM clock_timestamp() - a.xact_start)::float8 AS transaction_age_seconds,
+    extract(epoch FROM clock_timestamp() - a.state_change)::float8 AS idle_seconds
+FROM pg_stat_activity AS a
+WHERE a.datname = current_database()
+    AND a.pid <> pg_backend_pid()
+    AND a.state IN ('idle in transaction', 'idle in transaction (aborted)')
+ORDER BY idle_seconds DESC
+
+-- name: installation_age
+-- The time since the first migration, which the database is at least as old as, unless it was
+-- restored. Privilege: SELECT on aperture_migrations.
+SELECT extract(epoch FROM clock_timestamp() - min(applied_at))::float8 AS counted_seconds
+FROM aperture_migrations
+
+-- name: invalid_indexes
+-- Indexes that a failed or cancelled CONCURRENTLY left unusable; those being built now are none.
+-- Privilege: none.
+SELECT
+    i.indexrelid::regclass::text AS name,
+    c.relname::text AS index_name,
+    i.indrelid::regclass::text AS table_name,
+    pg_relation_size(i.indexrelid) AS size_bytes
+FROM pg_index AS i
+JOIN pg_class AS c ON c.oid = i.indexrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE NOT (i.indisvalid AND i.indisready)
+    AND c.relkind = 'i'
+    AND n.nspname !~ '^pg_'
+    AND NOT EXISTS (
+        SELECT
+        FROM pg_stat_progress_create_index AS p
+        WHERE p.relid = i.indrelid
+            AND p.datname = current_database()
+            AND p.index_relid IN (0, i.indexrelid)
+    )
+ORDER BY name
+
+-- name: job_names
+-- Names in the history of jobs that are not those of the code. Privilege: SELECT on job_runs.
+SELECT job_name AS name, count(*) AS runs
+FROM job_runs
+WHERE job_name <> ALL (%(known)s)
+GROUP BY job_name
+ORDER BY job_name
+
+-- name: largest_hnsw
+-- The largest HNSW index, and the memory that building it anew may use. Privilege: none.
+SELECT
+    i.indexrelid::regclass::text AS name,
+    pg_relation_size(i.indexrelid) AS size_bytes,
+    pg_size_bytes(current_setting('maintenance_work_mem')) AS maintenance_work_mem_bytes
+FROM pg_index AS i
+JOIN pg_class AS c ON c.oid = i.indexrelid
+JOIN pg_am AS a ON a.oid = c.relam
+WHERE a.amname = 'hnsw'
+ORDER BY size_bytes DESC
+LIMIT 1
+
+-- name: long_transactions
+-- Transactions of this database that run on; those that sit idle are idle_in_transaction's.
+-- Privilege: pg_monitor (or pg_read_all_stats).
+SELECT
+    a.pid,
+    coalesce(nullif(a.application_name, ''), a.backend_type, '') AS application,
+    coalesce(a.usename, '') AS "user",
+    coalesce(a.state, '') AS state,
+    extract(epoch FROM clock_timestamp() - a.xact_start)::float8 AS transaction_age_seconds
+FROM pg_stat_activity AS a
+WHERE a.datname = current_database()
+    AND a.pid <> pg_backend_pid()
+    AND a.backend_type = 'client backend'
+    AND a.xact_start IS NOT NULL
+    AND a.state NOT LIKE 'idle in transaction%%'
+ORDER BY a.xact_start
+
+-- name: newest_migration
+-- The number of the newest recorded migration. Privilege: SELECT on aperture_migrations.
+SELECT coalesce(max(left(name, 4))::int, 0) FROM aperture_migrations WHERE name ~ '^[0-9]{4}_'
+
+-- name: oldest_tables
+-- The tables of this database that hold its oldest ids. Privilege: none.
+SELECT c.oid::regclass::text AS name
+FROM pg_class AS c
+LEFT JOIN pg_class AS toast ON toast.oid = c.reltoastrelid
+WHERE c.relkind IN ('r', 'm')
+ORDER BY
+    greatest(
+        age(c.relfrozenxid), mxid_age(c.relminmxid),
+        coalesce(age(toast.relfrozenxid), 0), coalesce(mxid_age(toast.relminmxid), 0)
+    ) DESC
+LIMIT 3
+
+-- name: orphans_channel_examples
+-- Example films of channels that are gone; Aperture skips them.
+-- Privilege: SELECT on channels and movies.
+SELECT count(*)
+FROM channels AS c, unnest(c.example_movie_ids) AS example (id)
+WHERE NOT EXISTS (SELECT FROM movies WHERE movies.id = example.id)
+
+-- name: orphans_collections
+-- Films whose collection has no row of its own. Privilege: SELECT on movies and collections.
+SELECT count(*)
+FROM movies AS m
+WHERE m.collection_id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM collections AS c WHERE c.tmdb_id = m.collection_id)
+
+-- name: orphans_excluded_libraries
+-- Libraries that users exclude and that are not configured any more.
+-- Privilege: SELECT on user_preferences and library_config.
+SELECT count(*)
+FROM user_preferences AS p,
+    jsonb_array_elements_text(
+        CASE jsonb_typeof(p.settings -> 'excludedLibraryIds')
+            WHEN 'array' THEN p.settings -> 'excludedLibraryIds'
+            ELSE '[]'
+        END
+    ) AS excluded (id)
+WHERE EXISTS (SELECT FROM library_config)
+    AND NOT EXISTS (SELECT FROM library_config AS l WHERE l.provider_library_id = excluded.id)
+
+-- name: orphans_graph_sources
+-- Playlists made from a title that is gone. The id is text. Privilege: SELECT on graph_playlists,
+-- movies and series.
+SELECT count(*)
+FROM graph_playlists AS p
+WHERE p.source_item_id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM movies AS m WHERE m.id::text = p.source_item_id)
+    AND NOT EXISTS (SELECT FROM series AS s WHERE s.id::text = p.source_item_id)
+
+-- name: orphans_images
+-- Pictures of libraries and playlists that are gone. Fixed names, such as ai-recs-movies, stay
+-- valid; pictures of collections belong to the media server's, which the database does not list.
+-- Privilege: SELECT on media_images, library_config, strm_libraries, playlists, graph_playlists,
+-- channels and channel_shares.
+SELECT count(*)
+FROM media_images AS i
+WHERE i.entity_id !~ '^[a-z]+(-[a-z]+)+$'
+    AND (
+        i.entity_type = 'library'
+        AND NOT EXISTS (
+            SELECT FROM library_config WHERE provider_library_id = i.entity_id
+            UNION ALL
+            SELECT FROM strm_libraries WHERE provider_library_id = i.entity_id
+        )
+        OR i.entity_type = 'playlist'
+        AND NOT EXISTS (
+            SELECT FROM playlists WHERE provider_playlist_id = i.entity_id
+            UNION ALL
+            SELECT FROM graph_playlists WHERE media_server_playlist_id = i.entity_id
+            UNION ALL
+            SELECT FROM channels WHERE playlist_id = i.entity_id
+            UNION ALL
+            SELECT FROM channel_shares WHERE viewer_playlist_id = i.entity_id
+        )
+    )
+
+-- name: orphans_models
+-- Models of one's own that no function of Aperture is configured to use.
+-- Privilege: SELECT on custom_ai_models.
+SELECT count(*)
+FROM custom_ai_models AS c
+WHERE NOT EXISTS (
+    SELECT
+    FROM unnest(%(functions)s::text[], %(providers)s::text[], %(models)s::text[])
+        AS used (function_type, provider, model_id)
+    WHERE used.function_type = c.function_type
+        AND used.provider = c.provider
+        AND used.model_id = c.model_id
+)
+
+-- name: orphans_movie_libraries
+-- Films of a library that is not configured any more. As long as none is configured, all count.
+-- Privilege: SELECT on movies and library_config.
+SELECT count(*)
+FROM movies AS m
+WHERE m.provider_library_id IS NOT NULL
+    AND EXISTS (SELECT FROM library_config)
+    AND NOT EXISTS (
+        SELECT FROM library_config AS l WHERE l.provider_library_id = m.provider_library_id
+    )
+
+-- name: orphans_series_libraries
+-- Series of a library that is not configured any more. As long as none is configured, all count.
+-- Privilege: SELECT on series and library_config.
+SELECT count(*)
+FROM series AS s
+WHERE s.provider_library_id IS NOT NULL
+    AND EXISTS (SELECT FROM library_config)
+    AND NOT EXISTS (
+        SELECT FROM library_config AS l WHERE l.provider_library_id = s.provider_library_id
+    )
+
+-- name: pgstattuple
+-- Whether the space inside tables can be known: the extension pgstattuple, its schema, and whether
+-- the role may use it. Privilege: none.
+SELECT
+    n.nspname::text AS schema,
+    has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE') AS may_use
+FROM pg_extension AS e
+JOIN pg_namespace AS n ON n.oid = e.extnamespace
+JOIN pg_proc AS p ON p.pronamespace = n.oid AND p.proname = 'pgstattuple_approx'
+WHERE e.extname = 'pgstattuple'
+
+-- name: ping
+-- The shortest round trip. Privilege: none.
+SELECT 1
+
+-- name: prepared_transactions
+-- Prepared transactions of this database: they hold locks and keep dead rows without any session.
+-- Privilege: none.
+SELECT gid, extract(epoch FROM clock_timestamp() - prepared)::float8 AS age_seconds
+FROM pg_prepared_xacts
+WHERE database = current_database()
+ORDER BY prepared
+
+-- name: row_counts
+-- Rows of a table, counted up to a limit. Privilege: SELECT on one of its columns.
+SELECT count(*) FROM (SELECT FROM {table} LIMIT %(limit)s) AS counted
+
+-- name: sequential_scans
+-- Large tables that are mostly read from end to end, since the statistics were reset.
+-- Privilege: none.
+SELECT
+    c.oid::regclass::text AS name,
+    c.relname::text AS table_name,
+    round(c.reltuples)::bigint AS analyzed_rows,
+    s.seq_scan AS sequential_scans,
+    coalesce(s.idx_scan, 0) AS index_scans
+FROM pg_stat_user_tables AS s
+JOIN pg_class AS c ON c.oid = s.relid
+WHERE c.reltuples >= %(min_rows)s
+    AND s.seq_scan >= %(min_scans)s
+    -- Many scans of a part: an EXISTS or LIMIT that stopped early is none to worry about.
+    AND s.seq_tup_read >= s.seq_scan * c.reltuples / 2
+ORDER BY s.seq_tup_read DESC
+
+-- name: setting_source
+-- Where the value of a setting comes from. Privilege: none.
+SELECT source FROM pg_settings WHERE name = %(name)s
+
+-- name: settings
+-- Server settings by name, as text. Privilege: none.
+SELECT name, current_setting(name) AS value
+FROM pg_settings
+WHERE name = ANY (%(names)s)
+
+-- name: shared_buffers
+-- The server's own cache, and what there is to cache.
+-- Privilege: CONNECT on the database or pg_read_all_stats, else the size is NULL.
+SELECT
+    pg_size_bytes(current_setting('shared_buffers')) AS shared_buffers_bytes,
+    CASE
+        WHEN has_database_privilege(current_database(), 'CONNECT')
+            OR pg_has_role('pg_read_all_stats', 'USAGE')
+        THEN pg_database_size(current_database())
+    END AS database_bytes,
+    blks_hit::bigint AS hit_blocks,
+    blks_read::bigint AS read_blocks
+FROM pg_stat_database
+WHERE datname = current_database()
+
+-- name: slow_statements
+-- The slowest statements of this database by their mean time. Only those whose texts are kept
+-- without the values: others, such as ALTER ROLE, could show a secret. Statements that ran once or
+-- twice tell little. Privilege: pg_monitor (or pg_read_all_stats).
+SELECT
+    s.queryid::text AS id,
+    s.userid::bigint AS user_oid,
+    s.dbid::bigint AS database_oid,
+    s.calls,
+    s.mean_exec_time / 1000 AS mean_seconds,
+    s.total_exec_time / 1000 AS total_seconds,
+    regexp_replace(s.query, '\s+', ' ', 'g') AS text
+FROM {schema}.pg_stat_statements AS s
+WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND s.calls >= %(min_calls)s
+    AND s.query ~* '^\s*(select|insert|update|delete|merge|with)\M'
+ORDER BY s.mean_exec_time DESC
+LIMIT 3
+
+-- name: spilled
+-- What sorts and hashes of this database wrote to temporary files since the statistics were reset.
+-- Privilege: none.
+SELECT
+    temp_files,
+    temp_bytes::bigint,
+    pg_size_bytes(current_setting('work_mem')) AS work_mem_bytes
+FROM pg_stat_database
+WHERE datname = current_database()
+
+-- name: statements_extension
+-- Whether this database has pg_stat_statements, in which schema, and whether the server loads it.
+-- Privilege: none; the list of loaded libraries is only shown to pg_read_all_settings.
+SELECT
+    (
+        SELECT n.nspname::text
+        FROM pg_extension AS e
+        JOIN pg_namespace AS n ON n.oid = e.extnamespace
+        WHERE e.extname = 'pg_stat_statements'
+    ) AS schema,
+    EXISTS (SELECT FROM pg_settings WHERE name = 'pg_stat_statements.max') AS is_loaded
+
+-- name: statistics_age
+-- For how long the statistics of this database have been counting; NULL where they were never
+-- reset. Privilege: none.
+SELECT extract(epoch FROM clock_timestamp() - stats_reset)::float8 AS counted_seconds
+FROM pg_stat_database
+WHERE datname = current_database()
+
+-- name: tls
+-- Whether the server offers TLS, and what this session uses. Privilege: none.
+SELECT
+    current_setting('ssl') = 'on' AS is_offered,
+    s.version,
+    s.cipher
+FROM (SELECT pg_backend_pid() AS pid) AS me
+LEFT JOIN pg_stat_ssl AS s ON s.pid = me.pid AND s.ssl
+
+-- name: unknown_jobs
+-- Schedules of jobs whose names are not those of the code. Privilege: SELECT on job_config.
+SELECT job_name AS name, coalesce(is_enabled AND schedule_type <> 'manual', false) AS is_scheduled
+FROM job_config
+WHERE job_name <> ALL (%(known)s)
+ORDER BY name
+
+-- name: wraparound
+-- The age of the oldest transaction and multixact id of each database.
+-- Privilege: none.
+SELECT
+    datname::text AS database,
+    greatest(age(datfrozenxid), mxid_age(datminmxid))::bigint AS age,
+    datname = current_database() AS is_current,
+    current_setting('autovacuum_freeze_max_age')::bigint AS freeze_max_age
+FROM pg_database
+ORDER BY age DESC
+
+-- name: writable
+-- Whether Aperture could write here: a standby, or read-only by a setting and where that was made.
+-- Privilege: none.
+SELECT
+    pg_is_in_recovery() AS is_standby,
+    s.setting = 'on' AS is_read_only,
+    s.source,
+    extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8
+        AS replayed_seconds_ago
+FROM pg_settings AS s
+WHERE s.name = 'default_transaction_read_only'

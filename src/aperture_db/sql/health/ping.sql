@@ -1,2 +1,0 @@
--- The shortest round trip. Privilege: none.
-SELECT 1

@@ -1,2 +1,0 @@
--- Drop Aperture's functions. Privilege: owner of each.
-DROP FUNCTION {functions}

@@ -1,2 +1,0 @@
--- Give a function back to its owner. Privilege: the right to set that role.
-ALTER FUNCTION {function} OWNER TO {owner}

@@ -1,0 +1,117 @@
+-- name: dependents
+-- What would be dropped along with the given objects although it is not a part of any of them:
+-- somebody's view on a table, a foreign key from another table. Privilege: none.
+WITH RECURSIVE parts (classid, objid) AS (
+    SELECT * FROM unnest(%(class_oids)s::oid[], %(oids)s::oid[])
+    UNION
+    SELECT d.classid, d.objid
+    FROM pg_depend AS d
+    JOIN parts AS p ON p.classid = d.refclassid AND p.objid = d.refobjid
+    WHERE d.deptype IN ('a', 'i', 'P', 'S')
+)
+SELECT DISTINCT
+    coalesce(
+        (
+            SELECT pg_describe_object('pg_class'::regclass, r.ev_class, 0)
+            FROM pg_rewrite AS r
+            WHERE d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+        ),
+        pg_describe_object(d.classid, d.objid, d.objsubid)
+    ) AS dependent
+FROM pg_depend AS d
+JOIN parts AS p ON p.classid = d.refclassid AND p.objid = d.refobjid
+WHERE d.deptype = 'n'
+    AND NOT EXISTS (
+        SELECT FROM parts AS q WHERE q.classid = d.classid AND q.objid = d.objid
+    )
+ORDER BY dependent
+
+-- name: extensions
+-- Where the given extensions are, and whether the server has them to install. Privilege: none.
+SELECT
+    wanted.name,
+    n.nspname AS schema,
+    EXISTS (SELECT FROM pg_available_extensions AS a WHERE a.name = wanted.name) AS is_available
+FROM unnest(%(names)s::text[]) AS wanted (name)
+LEFT JOIN pg_extension AS e ON e.extname = wanted.name
+LEFT JOIN pg_namespace AS n ON n.oid = e.extnamespace
+
+-- name: objects
+-- What is in the database's own schemas and belongs to no extension: tables, views, sequences
+-- that no table owns, functions and types. Privilege: none.
+WITH objects (classid, objid, namespace, name, owner, is_visible, is_populated_table) AS (
+    SELECT
+        'pg_class'::regclass, oid, relnamespace, relname, relowner, pg_table_is_visible(oid),
+        relkind IN ('r', 'p')
+    FROM pg_class
+    WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND relpersistence <> 't'
+    UNION ALL
+    SELECT
+        'pg_proc'::regclass, oid, pronamespace, proname, proowner, pg_function_is_visible(oid),
+        false
+    FROM pg_proc
+    UNION ALL
+    SELECT
+        'pg_type'::regclass, t.oid, t.typnamespace, t.typname, t.typowner,
+        pg_type_is_visible(t.oid), false
+    FROM pg_type AS t
+    LEFT JOIN pg_class AS c ON c.oid = t.typrelid
+    WHERE t.typtype IN ('d', 'e', 'r') OR c.relkind = 'c'
+)
+SELECT
+    o.classid::oid AS class_oid,
+    o.objid AS oid,
+    upper(i.type) AS kind,
+    n.nspname AS schema,
+    o.name,
+    i.identity,
+    pg_get_userbyid(o.owner) AS owner,
+    pg_has_role(o.owner, 'USAGE') AS may_drop,
+    o.is_visible,
+    o.is_populated_table AS is_table
+FROM objects AS o
+JOIN pg_namespace AS n ON n.oid = o.namespace
+CROSS JOIN LATERAL pg_identify_object(o.classid, o.objid, 0) AS i
+WHERE n.nspname <> 'information_schema'
+    AND n.nspname !~ '^pg_'
+    -- e: an extension's; a, i: goes with another object, as a table's sequence does.
+    AND NOT EXISTS (
+        SELECT FROM pg_depend AS d
+        WHERE d.classid = o.classid
+            AND d.objid = o.objid
+            AND d.objsubid = 0
+            AND d.deptype IN ('a', 'e', 'i')
+    )
+ORDER BY n.nspname, i.identity
+
+-- name: prepared
+-- Transactions that were prepared for a two-phase commit and keep their locks without a session.
+-- Privilege: none.
+SELECT gid FROM pg_prepared_xacts WHERE database = current_database() ORDER BY gid
+
+-- name: server
+-- What decides whether this session can restore. Privilege: none.
+SELECT
+    current_setting('server_version') AS version,
+    current_user AS role,
+    pg_is_in_recovery() AS is_standby,
+    current_setting('transaction_read_only') = 'on' AS is_read_only,
+    has_database_privilege(current_database(), 'CREATE') AS may_create_schemas,
+    ARRAY(SELECT nspname::text FROM pg_namespace) AS schemas
+
+-- name: sessions
+-- The other sessions of this database. Privilege: pg_monitor (or pg_read_all_stats) to see more
+-- than pid, user and application of other users' sessions.
+SELECT
+    pid,
+    coalesce(application_name, '') AS application,
+    coalesce(usename, '') AS "user",
+    coalesce(host(client_addr), '') AS client,
+    coalesce(state, '') AS state,
+    extract(epoch FROM clock_timestamp() - backend_start)::float8 AS age_seconds
+FROM pg_stat_activity
+WHERE datname = current_database()
+    AND usesysid IS NOT NULL
+    AND coalesce(backend_type, 'client backend') = 'client backend'
+    AND pid <> pg_backend_pid()
+ORDER BY backend_start

@@ -1,2 +1,0 @@
--- Every film, series or episode. Privilege: SELECT on the table.
-SELECT id FROM {table}

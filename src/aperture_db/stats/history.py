@@ -1,0 +1,161 @@
+"""Samples of counts and sizes over time, kept in the tool's own PostgreSQL schema `aperture_db`.
+
+The schema is made when the first sample is recorded. Reading never makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from psycopg.rows import class_row
+from psycopg.types.json import Json
+
+from aperture_db import sql as queries
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.parameters import set_local
+
+LOCK_TIMEOUT = "10s"
+# Two first recordings at once must not both make the schema.
+CREATION_LOCK = "SELECT pg_advisory_xact_lock(hashtext('aperture_db.samples'))"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one sample holds."""
+
+    is_exact: bool
+    """False: the counts are estimates. Sizes are always exact."""
+    newest_migration: str | None
+    database_bytes: int | None
+    """None where the role could not see it."""
+    table_bytes: int
+    index_bytes: int
+    counts: Mapping[str, int]
+    """Rows by what is counted; what was unknown is missing."""
+    group_bytes: Mapping[str, int]
+    """Disk space of tables and their indexes, by kind of data."""
+
+
+@dataclass(frozen=True)
+class Sample(Measurement):
+    sampled_at: datetime
+
+
+class Unit(StrEnum):
+    BYTES = "bytes"
+    ROWS = "rows"
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How one number changed over the samples that have it."""
+
+    metric: str
+    unit: Unit
+    first: int
+    last: int
+    change: int
+    is_exact: bool
+    """False when one of the two ends is an estimate."""
+    per_day: float | None
+    """Average change; None for samples of less than a day."""
+    values: tuple[int, ...]
+    """At every sample, the oldest first."""
+
+
+@dataclass(frozen=True)
+class History:
+    samples: tuple[Sample, ...]
+    """The oldest first."""
+    growth: tuple[Growth, ...]
+
+
+def record_sample(conn: Connection, measurement: Measurement) -> datetime:
+    """Keep a sample; returns when it was taken.
+
+    Needs CREATE on the database for the first one, later SELECT, INSERT and DELETE on
+    aperture_db.samples. Of days longer ago than 90 only the last sample is kept.
+    """
+    with conn.transaction():
+        set_local(conn, lock_timeout=LOCK_TIMEOUT)
+        conn.execute(CREATION_LOCK)
+        if not _was_ever_recorded(conn):
+            conn.execute(queries.load("stats/create"))
+        row = conn.execute(
+            queries.load("stats/insert"),
+            {
+                **vars(measurement),
+                "counts": Json(dict(measurement.counts)),
+                "group_bytes": Json(dict(measurement.group_bytes)),
+            },
+        ).fetchone()
+        conn.execute(queries.load("stats/thin"))
+    assert row is not None
+    sampled_at: datetime = row[0]
+    return sampled_at
+
+
+def read_samples(conn: Connection) -> list[Sample]:
+    """All samples, the oldest first; none where none was ever recorded.
+
+    Needs USAGE on the schema aperture_db and SELECT on its table samples, where they exist.
+    """
+    if not _was_ever_recorded(conn):
+        return []
+    with conn.cursor(row_factory=class_row(Sample)) as cursor:
+        return cursor.execute(queries.load("stats/samples")).fetchall()
+
+
+def read_history(conn: Connection) -> History:
+    """The samples and what they tell; needs what `read_samples` does."""
+    with conn.transaction():
+        samples = read_samples(conn)
+    return History(tuple(samples), tuple(measure_growth(samples)))
+
+
+def measure_growth(samples: Sequence[Sample]) -> Iterator[Growth]:
+    """The growth of every number that is in at least two samples."""
+    yield from _growth("database", Unit.BYTES, samples, [s.database_bytes for s in samples])
+    yield from _growth("tables", Unit.BYTES, samples, [s.table_bytes for s in samples])
+    yield from _growth("indexes", Unit.BYTES, samples, [s.index_bytes for s in samples])
+    for group in _keys(sample.group_bytes for sample in samples):
+        values = [sample.group_bytes.get(group) for sample in samples]
+        yield from _growth(group, Unit.BYTES, samples, values)
+    for name in _keys(sample.counts for sample in samples):
+        values = [sample.counts.get(name) for sample in samples]
+        yield from _growth(name, Unit.ROWS, samples, values)
+
+
+def _growth(
+    metric: str, unit: Unit, samples: Sequence[Sample], values: Sequence[int | None]
+) -> Iterator[Growth]:
+    known = [
+        (sample, value) for sample, value in zip(samples, values, strict=True) if value is not None
+    ]
+    if len(known) < 2:
+        return
+    (first_sample, first), (last_sample, last) = known[0], known[-1]
+    days = (last_sample.sampled_at - first_sample.sampled_at).total_seconds() / 86400
+    yield Growth(
+        metric=metric,
+        unit=unit,
+        first=first,
+        last=last,
+        change=last - first,
+        is_exact=unit is Unit.BYTES or (first_sample.is_exact and last_sample.is_exact),
+        per_day=(last - first) / days if days >= 1 else None,
+        values=tuple(value for _, value in known),
+    )
+
+
+def _keys(mappings: Iterable[Mapping[str, int]]) -> list[str]:
+    """Every key, in the order of first appearance."""
+    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
+
+
+def _was_ever_recorded(conn: Connection) -> bool:
+    row = conn.execute(queries.load("stats/exists")).fetchone()
+    return row is not None and bool(row[0])
