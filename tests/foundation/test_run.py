@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 from collections.abc import Callable
 from importlib import import_module
@@ -143,7 +142,7 @@ def test_an_unexpected_error(admin_conninfo: str) -> None:
                            "next:  aperture-db stats --help"]),
         (["bogus"], ["error: No such command 'bogus'", "next:  aperture-db --help"]),
         (["stats", "--connect-timeout", "soon"],
-         ["error: Invalid value for '--connect-timeout'",
+         ["error: Invalid value for '--connect-timeout': 'soon' is not a number",
           "next:  aperture-db stats --help"]),
         (["postgresql://u:s3cr3t@h/d", "stats"],
          ["error: No such command '…'", "next:  aperture-db --help"]),
@@ -156,8 +155,8 @@ def test_usage_errors(arguments: list[str], lines: list[str]) -> None:
     assert done.code == 2
     error, why, next_step = done.err.splitlines()
     assert why == "why:   the command line can't be understood as given"
-    # Typer proposes options that look alike, and explains in its own words what fits.
-    assert [re.split(r" \(Possible|: Input", error)[0], next_step] == lines
+    # Typer proposes options that look alike.
+    assert [error.split(" (Possible")[0], next_step] == lines
 
 
 @pytest.mark.parametrize(

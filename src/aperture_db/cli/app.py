@@ -131,8 +131,10 @@ def _report_usage(error: typer.TyperException, arguments: list[str]) -> int:
 
 
 def _plain(message: str) -> str:
-    """Without the breaks and tabs between choices, and the library's name for the error."""
-    return " ".join(message.split()).replace(": Value error, ", ": ").rstrip(".")
+    """Without the breaks and tabs between choices, and in words for people."""
+    return re.sub(r"a valid (int|float)( range)?\b", "a number", " ".join(message.split())).rstrip(
+        "."
+    )
 
 
 def _wants_json(arguments: list[str]) -> bool:

@@ -115,8 +115,8 @@ def command(
 
 
 def _epilog(examples: Sequence[str]) -> str | None:
-    """The examples, a paragraph each: Typer keeps no other line breaks."""
-    return "\n\n".join(["Examples:", *examples]) if examples else None
+    """The examples, a line each. Typer takes square brackets for markup."""
+    return "\n".join(["Examples:", *examples]).replace("[", r"\[") if examples else None
 
 
 def _unwrap(docstring: str) -> str:
