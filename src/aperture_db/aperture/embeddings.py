@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from psycopg import sql
 
 from aperture_db import sql as queries
+from aperture_db.aperture.media import Media
 from aperture_db.aperture.tables import EMBEDDING_TABLE
 from aperture_db.postgres.catalog import Table
 from aperture_db.postgres.connection import Connection
@@ -26,14 +26,8 @@ KNOWN_DIMENSIONS = {
     "ollama:mxbai-embed-large": 1024,
 }
 CUSTOM_MODEL_PROVIDERS = ("ollama", "openai-compatible", "openrouter")
-
-
-class Media(StrEnum):
-    """What has embeddings."""
-
-    MOVIE = "movie"
-    SERIES = "series"
-    EPISODE = "episode"
+FREE_PROVIDERS = ("ollama", "openai-compatible")
+"""Their models run on the administrator's own machine."""
 
 
 @dataclass(frozen=True)

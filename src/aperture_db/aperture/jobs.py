@@ -1,39 +1,88 @@
 """The jobs of Aperture: names in `job_config.job_name` and `job_runs.job_name`."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aperture_db.aperture.media import Media
+
 SYNC_USERS = "sync-users"
 SYNC_MOVIES = "sync-movies"
 SYNC_SERIES = "sync-series"
+SYNC_TRAKT_RATINGS = "sync-trakt-ratings"
+ENRICH_METADATA = "enrich-metadata"
 GENERATE_MOVIE_EMBEDDINGS = "generate-movie-embeddings"
 GENERATE_SERIES_EMBEDDINGS = "generate-series-embeddings"
+GENERATE_MOVIE_RECOMMENDATIONS = "generate-movie-recommendations"
+GENERATE_SERIES_RECOMMENDATIONS = "generate-series-recommendations"
+GENERATE_DISCOVERIES = "generate-discovery-suggestions"
+FILMS, SERIES = Media.MOVIE, Media.SERIES
+
+
+@dataclass(frozen=True)
+class ApertureJob:
+    """A job that builds data, at its place in the order in which jobs build on each other."""
+
+    name: str
+    media: Media | None = None
+    """The titles that it handles; None: both films and series."""
+    is_optional: bool = False
+    """Not every installation uses it."""
+    needs: tuple[str, ...] = ()
+    """A table, and columns of it, without which a version of Aperture has no such job."""
+    note: str = ""
+    uses: frozenset[str] = frozenset()
+    """The data that its results depend on: "watch history", "ratings"."""
+
+
+WATCH_HISTORY, RATINGS = "watch history", "ratings"
+_FROM_HISTORY = frozenset({WATCH_HISTORY})
+_FROM_BOTH = frozenset({WATCH_HISTORY, RATINGS})
+
+JOBS = (
+    ApertureJob(SYNC_USERS, note="then enable the users"),
+    ApertureJob(SYNC_MOVIES, FILMS),
+    ApertureJob(SYNC_SERIES, SERIES, needs=("series",)),
+    ApertureJob("sync-movie-watch-history", FILMS, uses=_FROM_HISTORY),
+    ApertureJob(
+        "sync-series-watch-history", SERIES, needs=("watch_history", "episode_id"),
+        uses=_FROM_HISTORY,
+    ),
+    ApertureJob("sync-watching-favorites", SERIES, needs=("user_watching_series",)),
+    ApertureJob(
+        ENRICH_METADATA, None, True, ("movies", "enriched_at"), "before embedding: they use it"
+    ),
+    ApertureJob("enrich-mdblist", None, True, ("movies", "mdblist_enriched_at")),
+    ApertureJob(GENERATE_MOVIE_EMBEDDINGS, FILMS),
+    ApertureJob(GENERATE_SERIES_EMBEDDINGS, SERIES, needs=("series",)),
+    ApertureJob(
+        SYNC_TRAKT_RATINGS, None, True, ("users", "trakt_synced_at"), "for users with Trakt",
+        frozenset({RATINGS}),
+    ),
+    ApertureJob(GENERATE_MOVIE_RECOMMENDATIONS, FILMS, uses=_FROM_BOTH),
+    ApertureJob(GENERATE_SERIES_RECOMMENDATIONS, SERIES, needs=("series",), uses=_FROM_BOTH),
+    ApertureJob("sync-movie-libraries", FILMS, uses=_FROM_BOTH),
+    ApertureJob("sync-series-libraries", SERIES, needs=("series",), uses=_FROM_BOTH),
+    ApertureJob("refresh-top-picks", needs=("top_picks_config",), uses=_FROM_HISTORY),
+    ApertureJob(GENERATE_DISCOVERIES, None, True, ("discovery_runs",), uses=_FROM_HISTORY),
+    ApertureJob("refresh-library-gaps", FILMS, True, ("gap_analysis_runs",)),
+    ApertureJob("enrich-studio-logos", FILMS, True, ("studios_networks",)),
+    ApertureJob(
+        "refresh-assistant-suggestions", None, True, ("assistant_suggestions",),
+        uses=_FROM_HISTORY,
+    ),
+)  # fmt: skip
+"""In the order of a whole rebuild."""
 
 KNOWN_JOBS = frozenset(
     {
-        SYNC_USERS,
-        SYNC_MOVIES,
-        SYNC_SERIES,
-        GENERATE_MOVIE_EMBEDDINGS,
-        GENERATE_SERIES_EMBEDDINGS,
+        *(job.name for job in JOBS),
         "auto-request-top-picks",
         "backup-database",
-        "enrich-mdblist",
-        "enrich-metadata",
-        "enrich-studio-logos",
         "full-reset-movie-recommendations",
         "full-reset-series-recommendations",
-        "generate-discovery-suggestions",
-        "generate-movie-recommendations",
-        "generate-series-recommendations",
         "refresh-ai-pricing",
-        "refresh-assistant-suggestions",
-        "refresh-library-gaps",
-        "refresh-top-picks",
         "restore-database",
-        "sync-movie-libraries",
-        "sync-movie-watch-history",
-        "sync-series-libraries",
-        "sync-series-watch-history",
-        "sync-trakt-ratings",
-        "sync-watching-favorites",
     }
 )
 """Those of 0.7.8; `restore-database` occurs in job_runs only."""
@@ -47,3 +96,9 @@ DEAD_JOBS = frozenset(
     }
 )
 """Rows that early migrations put into job_config, and whose names the code no longer knows."""
+
+DEAD_JOBS_MARK = ("job_config", "schedule_interval_minutes")
+"""The table and column, of 0109, with which a version knows none of the dead jobs."""
+
+RUN_TABLES = ("enrichment_runs", "recommendation_runs", "discovery_runs", "gap_analysis_runs")
+"""Tables with rows of runs that may still be at work; `job_runs` has only finished ones."""

@@ -14,12 +14,10 @@ class SyncMark:
     """The data that it vouches for."""
     media_type: str | None
     """The value of `media_type` in that table, where it only vouches for a part."""
-    hides_data: bool
-    """A delta sync trusts it: after a purge, only NULL brings the data back."""
 
 
 SYNC_MARKS = (
-    SyncMark("watch_history_synced_at", "watch_history", "movie", hides_data=True),
-    SyncMark("series_watch_history_synced_at", "watch_history", "episode", hides_data=True),
-    SyncMark("trakt_synced_at", "user_ratings", None, hides_data=False),
+    SyncMark("watch_history_synced_at", "watch_history", "movie"),
+    SyncMark("series_watch_history_synced_at", "watch_history", "episode"),
+    SyncMark("trakt_synced_at", "user_ratings", None),
 )

@@ -1,65 +1,32 @@
-"""Which tables are Aperture's, and what kind of data each holds."""
+"""Every table of every version of Aperture: the registry that all commands read.
+
+A migration that adds a table needs its entry here, and nothing else by hand. The tables of
+embeddings are told by their names (`EMBEDDING_TABLE`) and share one entry.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
+from dataclasses import replace
 
+from aperture_db.aperture.entry import ApertureTable, Group, LooseReference, LostData, Maker
+from aperture_db.aperture.jobs import (
+    ENRICH_METADATA,
+    GENERATE_DISCOVERIES,
+    GENERATE_MOVIE_EMBEDDINGS,
+    GENERATE_MOVIE_RECOMMENDATIONS,
+    GENERATE_SERIES_EMBEDDINGS,
+    GENERATE_SERIES_RECOMMENDATIONS,
+    SYNC_MOVIES,
+    SYNC_SERIES,
+    SYNC_USERS,
+)
 
-class Group(StrEnum):
-    """What a table mainly holds; the words are shown to the user."""
-
-    CONTENT = "content"
-    """What the media server has: comes back with the next sync."""
-    EMBEDDINGS = "embeddings"
-    """Computed from content, at a price."""
-    RECOMMENDATIONS = "recommendations"
-    """Output of the recommendation, discovery and gap jobs."""
-    TASTE = "taste"
-    """Derived from what users watch; some rows and columns are set by the user."""
-    WATCH_DATA = "watch data"
-    """Comes back from the media server."""
-    USER_DATA = "user data"
-    """Made by users; exists nowhere else."""
-    CONFIGURATION = "configuration"
-    """Accounts, settings and keys."""
-    CACHE = "cache"
-    HISTORY = "history"
-    """Logs of jobs, and the record of migrations."""
-
-
-# Every table of every version; the embedding tables are told by their names.
-_GROUPED = {
-    Group.CONTENT: "movies series episodes collections",
-    Group.RECOMMENDATIONS: (
-        "recommendation_runs recommendation_candidates recommendation_evidence "
-        "discovery_runs discovery_candidates gap_analysis_runs gap_analysis_results"
-    ),
-    Group.TASTE: (
-        "user_taste_profiles user_preferences user_franchise_preferences user_genre_weights "
-        "user_custom_interests assistant_suggestions"
-    ),
-    Group.WATCH_DATA: "watch_history",
-    Group.USER_DATA: (
-        "user_ratings user_watching_series user_settings assistant_conversations "
-        "assistant_messages channels channel_shares graph_playlists media_images "
-        "discovery_requests"
-    ),
-    Group.CONFIGURATION: (
-        "users sessions api_keys library_config playlists strm_libraries system_settings "
-        "recommendation_config top_picks_config backup_config setup_progress "
-        "parental_rating_values job_config custom_ai_models"
-    ),
-    Group.CACHE: (
-        "studios_networks discovery_pool similarity_validation_cache person_tmdb_profile_cache "
-        "tmdb_collection_cache tmdb_poster_cache justwatch_chart_cache"
-    ),
-    Group.HISTORY: "aperture_migrations job_runs enrichment_runs api_errors",
-}
-TABLE_GROUPS: Mapping[str, Group] = {
-    name: group for group, names in _GROUPED.items() for name in names.split()
-}
+MIGRATIONS_TABLE = "aperture_migrations"
+EMBEDDING_TABLE = re.compile(
+    r"(?P<media>series_|episode_)?embeddings(?:_(?P<dimension>\d+)|(?P<legacy>_legacy))?"
+)
 # Every function of every version, by its bare name.
 FUNCTIONS = frozenset(
     {
@@ -70,16 +37,311 @@ FUNCTIONS = frozenset(
         "update_series_search_vector",
     }
 )
-EMBEDDING_TABLE = re.compile(
-    r"(?P<media>series_|episode_)?embeddings(?:_(?P<dimension>\d+)|(?P<legacy>_legacy))?"
+CONSULTED_TABLES = frozenset(
+    {MIGRATIONS_TABLE, "custom_ai_models", "job_runs", "library_config", "system_settings"}
 )
+"""Tables that tell what the counts of others should be: settings, libraries, histories."""
+
+SERVER, COMPUTED, USERS, ADMIN = (
+    Maker.MEDIA_SERVER,
+    Maker.COMPUTED,
+    Maker.USERS,
+    Maker.ADMINISTRATOR,
+)
+ONLY_HERE = "made in Aperture and kept nowhere else"
+TO_TITLES = ("movies.id", "series.id")
+TO_LIBRARIES = ("library_config.provider_library_id",)
+SET_BY_USER = "is_user_set"
 
 
-def group_of(table_name: str) -> Group | None:
+def _default_settings(name: str, noun: str, why: str) -> ApertureTable:
+    """A table of settings whose default rows a migration makes."""
+    return ApertureTable(
+        name, Group.CONFIGURATION, (Maker.MIGRATIONS, ADMIN), (LostData(noun, why),)
+    )
+
+
+def _cache(name: str, age_column: str) -> ApertureTable:
+    """A cache of another service's answers."""
+    return ApertureTable(
+        name, Group.CACHE, (Maker.CACHE,), age_column=age_column, is_refetched=True
+    )
+
+
+_CONTENT = (
+    ApertureTable(
+        "movies", Group.CONTENT, (SERVER,), rebuilt_by=(SYNC_MOVIES, ENRICH_METADATA),
+        references=(
+            LooseReference("provider_library_id", TO_LIBRARIES),
+            LooseReference("collection_id", ("collections.tmdb_id",)),
+        ),
+        age_column="created_at", counted_as="movies",
+    ),
+    ApertureTable(
+        "series", Group.CONTENT, (SERVER,), rebuilt_by=(SYNC_SERIES, ENRICH_METADATA),
+        references=(LooseReference("provider_library_id", TO_LIBRARIES),),
+        age_column="created_at", counted_as="series",
+    ),
+    ApertureTable(
+        "episodes", Group.CONTENT, (SERVER,), rebuilt_by=(SYNC_SERIES,),
+        age_column="created_at", counted_as="episodes",
+    ),
+    ApertureTable("collections", Group.CONTENT, (COMPUTED,), rebuilt_by=(ENRICH_METADATA,)),
+)  # fmt: skip
+_EMBEDDINGS = ApertureTable(
+    "embeddings", Group.EMBEDDINGS, (COMPUTED,),
+    rebuilt_by=(GENERATE_MOVIE_EMBEDDINGS, GENERATE_SERIES_EMBEDDINGS), age_column="created_at",
+)  # fmt: skip
+_RECOMMENDATION_JOBS = (GENERATE_MOVIE_RECOMMENDATIONS, GENERATE_SERIES_RECOMMENDATIONS)
+_RECOMMENDATIONS = (
+    *(
+        ApertureTable(
+            name, Group.RECOMMENDATIONS, (COMPUTED,), rebuilt_by=jobs, age_column="created_at",
+            counted_as=counted_as,
+        )
+        for name, jobs, counted_as in (
+            ("recommendation_runs", _RECOMMENDATION_JOBS, "recommendation_runs"),
+            ("recommendation_candidates", _RECOMMENDATION_JOBS, "recommendation_candidates"),
+            ("recommendation_evidence", _RECOMMENDATION_JOBS, None),
+            ("discovery_runs", (GENERATE_DISCOVERIES,), None),
+            ("discovery_candidates", (GENERATE_DISCOVERIES,), None),
+            ("gap_analysis_runs", ("refresh-library-gaps",), None),
+            ("gap_analysis_results", ("refresh-library-gaps",), None),
+        )
+    ),
+)  # fmt: skip
+_TASTE = (
+    ApertureTable(
+        "user_taste_profiles", Group.TASTE, (COMPUTED, USERS),
+        (
+            LostData(
+                "taste profile settings", "locks and refresh intervals that users set",
+                where="is_locked OR user_modified_at IS NOT NULL",
+            ),
+            LostData(
+                "locked taste profiles", "users locked them to keep them as they are",
+                where="is_locked AND embedding IS NOT NULL", columns=("embedding",),
+            ),
+        ),
+        _RECOMMENDATION_JOBS, counted_as="taste_profiles",
+    ),
+    ApertureTable(
+        "user_preferences", Group.TASTE, (COMPUTED, USERS),
+        (LostData("user preferences", "set by users, down to excluded genres and libraries"),),
+        _RECOMMENDATION_JOBS,
+        (LooseReference("settings", TO_LIBRARIES, is_embedded=True),),
+    ),
+    ApertureTable(
+        "user_franchise_preferences", Group.TASTE, (COMPUTED, USERS),
+        (LostData("franchise preferences", "set by users", where=SET_BY_USER),),
+    ),
+    ApertureTable(
+        "user_genre_weights", Group.TASTE, (COMPUTED, USERS),
+        (LostData("genre weights", "set by users", where=SET_BY_USER),),
+    ),
+    ApertureTable(
+        "user_custom_interests", Group.TASTE, (USERS,), (LostData("custom interests", ONLY_HERE),)
+    ),
+    ApertureTable(
+        "assistant_suggestions", Group.TASTE, (COMPUTED,),
+        rebuilt_by=("refresh-assistant-suggestions",),
+    ),
+)  # fmt: skip
+_WATCH_DATA = (
+    ApertureTable(
+        "watch_history", Group.WATCH_DATA, (SERVER,),
+        rebuilt_by=("sync-movie-watch-history", "sync-series-watch-history"),
+        counted_as="watch_history",
+    ),
+)  # fmt: skip
+_USER_DATA = (
+    ApertureTable(
+        "user_ratings", Group.USER_DATA, (USERS, SERVER),
+        (
+            LostData("manual ratings", ONLY_HERE, where="source = 'manual'"),
+            LostData(
+                "trakt ratings", "their users are not connected to Trakt",
+                where="source = 'trakt' "
+                "AND user_id NOT IN (SELECT id FROM users WHERE trakt_access_token IS NOT NULL)",
+                needs=("users.trakt_access_token",),
+            ),
+        ),
+        ("sync-trakt-ratings",), age_column="updated_at", counted_as="ratings",
+    ),
+    ApertureTable(
+        "user_watching_series", Group.USER_DATA, (USERS, SERVER),
+        (
+            LostData(
+                "series being watched",
+                "their users or the setting watching_library_enabled are disabled, so no job "
+                "fetches them from the media server",
+                where="user_id IN (SELECT id FROM users WHERE NOT is_enabled) "
+                "OR EXISTS (SELECT FROM system_settings "
+                "WHERE key = 'watching_library_enabled' AND value = 'false')",
+                needs=("users.is_enabled", "system_settings.value"),
+            ),
+        ),
+        ("sync-watching-favorites",), age_column="added_at",
+    ),
+    ApertureTable(
+        "user_settings", Group.USER_DATA, (USERS,), (LostData("user settings", ONLY_HERE),)
+    ),
+    ApertureTable(
+        "assistant_conversations", Group.USER_DATA, (USERS,), (LostData("chats", ONLY_HERE),),
+        age_column="updated_at", counted_as="conversations",
+    ),
+    ApertureTable(
+        "assistant_messages", Group.USER_DATA, (USERS,), (LostData("chat messages", ONLY_HERE),),
+        references=(
+            LooseReference("content", TO_TITLES, is_embedded=True),
+            LooseReference("tool_invocations", TO_TITLES, is_embedded=True),
+        ),
+        age_column="created_at", counted_as="messages",
+    ),
+    ApertureTable(
+        "channels", Group.USER_DATA, (USERS,),
+        (
+            LostData("channels", ONLY_HERE),
+            LostData(
+                "channels' example films", "films get new ids with the next sync",
+                columns=("example_movie_ids",),
+            ),
+        ),
+        references=(LooseReference("example_movie_ids", ("movies.id",), is_array=True),),
+    ),
+    ApertureTable(
+        "channel_shares", Group.USER_DATA, (USERS,), (LostData("channel shares", ONLY_HERE),)
+    ),
+    ApertureTable(
+        "graph_playlists", Group.USER_DATA, (USERS,),
+        (
+            LostData("graph playlists", "they stay on the media server, unknown to Aperture"),
+            LostData(
+                "graph playlists' sources", "titles get new ids with the next sync",
+                columns=("source_item_id",),
+            ),
+        ),
+        references=(LooseReference("source_item_id", TO_TITLES, "source_item_type"),),
+    ),
+    ApertureTable(
+        "media_images", Group.USER_DATA, (USERS, ADMIN),
+        (LostData("uploaded pictures", "the files stay on disk, unknown to Aperture"),),
+        references=(
+            LooseReference(
+                "entity_id",
+                (
+                    *TO_LIBRARIES, "strm_libraries.provider_library_id",
+                    "playlists.provider_playlist_id", "graph_playlists.media_server_playlist_id",
+                    "channels.playlist_id", "channel_shares.viewer_playlist_id",
+                ),
+                "entity_type",
+            ),
+        ),
+    ),
+    ApertureTable(
+        "discovery_requests", Group.USER_DATA, (USERS,),
+        (LostData("requests", "Seerr keeps its own, and may be asked again"),),
+        age_column="created_at",
+    ),
+)  # fmt: skip
+_CONFIGURATION = (
+    ApertureTable(
+        "users", Group.CONFIGURATION, (SERVER, USERS, ADMIN),
+        (LostData("users", "sync-users brings them back, without their settings and rights"),),
+        (SYNC_USERS,), counted_as="users",
+    ),
+    ApertureTable(
+        "sessions", Group.CONFIGURATION, (USERS,), (LostData("logins", "everybody is logged out"),),
+        age_column="expires_at",
+    ),
+    ApertureTable(
+        "api_keys", Group.CONFIGURATION, (USERS,),
+        (LostData("API keys", "what uses them has to get new ones"),),
+    ),
+    ApertureTable(
+        "library_config", Group.CONFIGURATION, (SERVER, ADMIN),
+        (LostData("library configurations", "the libraries have to be chosen again"),),
+    ),
+    ApertureTable(
+        "playlists", Group.CONFIGURATION, (USERS, COMPUTED),
+        (LostData("playlists", "they stay on the media server, unknown to Aperture"),),
+    ),
+    ApertureTable(
+        "strm_libraries", Group.CONFIGURATION, (COMPUTED,),
+        rebuilt_by=("sync-movie-libraries", "sync-series-libraries", "refresh-top-picks"),
+    ),
+    ApertureTable(
+        "system_settings", Group.CONFIGURATION, (Maker.MIGRATIONS, ADMIN),
+        (LostData("settings", "all keys of media server, AI and other services among them"),),
+    ),
+    _default_settings(
+        "recommendation_config", "recommendation settings", "reset to Aperture's defaults"
+    ),
+    _default_settings("top_picks_config", "Top Picks settings", "reset to Aperture's defaults"),
+    _default_settings("backup_config", "backup settings", "reset to Aperture's defaults"),
+    _default_settings("setup_progress", "setup states", "the setup wizard starts again"),
+    _default_settings("job_config", "job schedules", "reset to Aperture's defaults"),
+    ApertureTable("parental_rating_values", Group.CONFIGURATION, (Maker.MIGRATIONS,)),
+    ApertureTable(
+        "custom_ai_models", Group.CONFIGURATION, (ADMIN,),
+        (LostData("AI models", "entered by hand"),),
+    ),
+)  # fmt: skip
+_CACHES = (
+    ApertureTable(
+        "studios_networks", Group.CACHE, (Maker.CACHE,), rebuilt_by=("enrich-studio-logos",)
+    ),
+    ApertureTable(
+        "discovery_pool", Group.CACHE, (Maker.CACHE,), rebuilt_by=(GENERATE_DISCOVERIES,),
+        age_column="updated_at",
+    ),
+    ApertureTable(
+        "similarity_validation_cache", Group.CACHE, (COMPUTED,),
+        references=(
+            LooseReference("source_id", TO_TITLES, "source_type"),
+            LooseReference("target_id", TO_TITLES, "target_type"),
+        ),
+        age_column="created_at",
+    ),
+    _cache("person_tmdb_profile_cache", "updated_at"),
+    _cache("tmdb_collection_cache", "updated_at"),
+    _cache("tmdb_poster_cache", "fetched_at"),
+    _cache("justwatch_chart_cache", "fetched_at"),
+)  # fmt: skip
+_HISTORY = (
+    ApertureTable(
+        MIGRATIONS_TABLE, Group.HISTORY, (Maker.MIGRATIONS,), age_column="applied_at"
+    ),
+    ApertureTable(
+        "job_runs", Group.HISTORY, (Maker.LOG,), (LostData("job runs", "the history of all jobs"),),
+        age_column="started_at",
+    ),
+    ApertureTable("enrichment_runs", Group.HISTORY, (Maker.LOG,), age_column="started_at"),
+    ApertureTable("api_errors", Group.HISTORY, (Maker.LOG,), age_column="created_at"),
+)  # fmt: skip
+
+TABLES: Mapping[str, ApertureTable] = {
+    table.name: table
+    for tables in (
+        _CONTENT, _RECOMMENDATIONS, _TASTE, _WATCH_DATA, _USER_DATA, _CONFIGURATION, _CACHES,
+        _HISTORY,
+    )
+    for table in tables
+}  # fmt: skip
+"""By name, without the tables of embeddings."""
+
+
+def table_named(name: str) -> ApertureTable | None:
+    """The entry of a table by its bare name; None when no version of Aperture has it."""
+    if EMBEDDING_TABLE.fullmatch(name):
+        return replace(_EMBEDDINGS, name=name)
+    return TABLES.get(name)
+
+
+def group_of(name: str) -> Group | None:
     """The group of a table by its bare name; None when no version of Aperture has it."""
-    if EMBEDDING_TABLE.fullmatch(table_name):
-        return Group.EMBEDDINGS
-    return TABLE_GROUPS.get(table_name)
+    table = table_named(name)
+    return table.group if table else None
 
 
 def is_aperture(visible_names: Iterable[str]) -> bool:
@@ -89,4 +351,4 @@ def is_aperture(visible_names: Iterable[str]) -> bool:
     is one of a previous installation.
     """
     names = set(visible_names)
-    return "aperture_migrations" in names or {"movies", "users", "watch_history"} <= names
+    return MIGRATIONS_TABLE in names or {"movies", "users", "watch_history"} <= names

@@ -1,4 +1,4 @@
-"""What is amiss in Aperture's own schema, at any of its versions: for its developers to change."""
+"""Known issues of Aperture's own schema, at any of its versions: for its developers to fix."""
 
 UNINDEXED_FOREIGN_KEYS = frozenset(
     {
