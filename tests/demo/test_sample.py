@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +17,7 @@ from psycopg.rows import TupleRow
 
 from aperture_db.errors import UsageError
 from aperture_db.sample import DEMO_SIZE, TEST_SIZE, SampleSize, TableFilled, VectorIndexBuilt, fill
-from aperture_db.sample.subjects import all_tables
+from aperture_db.sample.fill import all_tables
 from aperture_db.sample.world import make_world
 from aperture_db.stats.overview import collect
 
@@ -123,6 +125,42 @@ LOOSE_REFERENCES = {
     "model of a taste profile": "SELECT embedding_model FROM user_taste_profiles "
     "EXCEPT SELECT model FROM embeddings_256",
 }
+
+
+CHAT_PATHS = {
+    "item of a search": "$[*].result.items[*].id",
+    "link of an item": "$[*].result.items[*].detailsUrl",
+    "action of an item": '$[*].result.items[*].actions[*] ? (@.id == "details").href',
+    "film of a person": "$[*].result.people[*].filmography[*].id",
+    "details": "$[*].result.contentId",
+    "card of details": '$[*].result.id ? (@ starts with "detail-")',
+    "action of details": '$[*].result.actions[*] ? (@.id == "details").href',
+}
+
+
+@pytest.mark.parametrize("path", CHAT_PATHS.values(), ids=CHAT_PATHS)
+def test_results_in_chats_name_titles_of_the_library(sample: Connection, path: str) -> None:
+    found = sample.execute(
+        "SELECT substring(jsonb_path_query(tool_invocations, %s::jsonpath) #>> '{}' "
+        "FROM '[0-9a-f-]{36}$') FROM assistant_messages",
+        [path],
+    ).fetchall()
+    assert len(found) >= 14
+    titles = set(column(sample, "SELECT id::text FROM movies UNION SELECT id::text FROM series"))
+    assert {row[0] for row in found} <= titles
+
+
+def test_links_in_chats_lead_to_titles_of_the_library(sample: Connection) -> None:
+    links = column(
+        sample,
+        "SELECT (regexp_matches(content, '\\]\\((/(?:movies|series)/[0-9a-f-]{36})\\)', 'g'))[1] "
+        "FROM assistant_messages",
+    )
+    pages = column(
+        sample, "SELECT '/movies/' || id FROM movies UNION SELECT '/series/' || id FROM series"
+    )
+    assert len(links) == 14 * 5
+    assert set(links) <= set(pages)
 
 
 @pytest.mark.parametrize("query", LOOSE_REFERENCES.values(), ids=LOOSE_REFERENCES)
@@ -243,6 +281,27 @@ def test_the_same_seed_makes_the_same_rows() -> None:
 
     assert rows(NOW) == rows(NOW)
     assert rows(NOW) != rows(NOW + timedelta(days=1))
+
+
+def test_the_rows_do_not_depend_on_the_process() -> None:
+    """Python orders sets of strings differently in each process."""
+    program = (
+        "from datetime import UTC, datetime\n"
+        "from aperture_db.sample import TEST_SIZE\n"
+        "from aperture_db.sample.fill import all_tables\n"
+        "from aperture_db.sample.world import make_world\n"
+        "for table in all_tables(make_world(TEST_SIZE, datetime(2026, 3, 4, tzinfo=UTC), 7)):\n"
+        "    for row in table.rows:\n"
+        "        print(table.table, [getattr(value, 'obj', value) for value in row.values()])\n"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={"PYTHONHASHSEED": seed},
+            capture_output=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(outputs) == 1
 
 
 @pytest.mark.parametrize("days", range(7))

@@ -6,7 +6,7 @@ job history is never pruned.
 """
 
 from aperture_db.sample.fill import TableFilled, VectorIndexBuilt, fill
-from aperture_db.sample.size import DEMO_SIZE, LARGE_SIZE, TEST_SIZE, SampleSize
+from aperture_db.sample.world import DEMO_SIZE, LARGE_SIZE, TEST_SIZE, SampleSize
 
 __all__ = [
     "DEMO_SIZE",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import json
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pgvector.psycopg import register_vector
 from psycopg import sql
@@ -13,15 +14,17 @@ from aperture_db import sql as queries
 from aperture_db.errors import UsageError
 from aperture_db.postgres.connection import Connection
 from aperture_db.postgres.parameters import set_local
-from aperture_db.sample.settings import write_settings
-from aperture_db.sample.size import DEMO_SIZE, SampleSize
-from aperture_db.sample.subjects import all_tables
-from aperture_db.sample.tables import TableRows
-from aperture_db.sample.world import make_world
+from aperture_db.sample.rows import TableRows, background, channels, library, recommendations, users
+from aperture_db.sample.rows.library import SERVER_URL
+from aperture_db.sample.schedule import JOBS, ScheduledJob
+from aperture_db.sample.world import DEMO_SIZE, SampleSize, World, make_world
 
 SEED = 20_260
 # A build that outgrows it takes several times as long.
 INDEX_BUILD_MEMORY = "1GB"
+NO_KEY = "not-a-real-key"
+SETUP_STEPS = ["mediaServer", "libraries", "aiProviders", "users", "initialJobs"]
+MODEL_SERVER_URL = "http://ollama.example:11434"
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def fill(
     seed: int = SEED,
     indexes_last: bool = False,
 ) -> Generator[TableFilled | VectorIndexBuilt, None, None]:
-    """Fill all tables in one transaction; an iterator left early leaves nothing behind.
+    """Fill all tables in one transaction; closing the iterator early rolls it back.
 
     The same size, `now` and seed give the same rows. `indexes_last` drops the vector indexes of
     the filled embedding tables and builds them again at the end, several times faster for large
@@ -61,6 +64,52 @@ def fill(
         for name, definition in indexes.items():
             conn.execute(definition)
             yield VectorIndexBuilt(name)
+
+
+def all_tables(world: World) -> Iterator[TableRows]:
+    """The rows of all tables; parents before what refers to them."""
+    yield from users.account_tables(world)
+    yield from library.library_tables(world)
+    yield from library.embedding_tables(world)
+    yield from users.watching_tables(world)
+    yield from users.taste_tables(world)
+    yield from recommendations.recommendation_tables(world)
+    yield from channels.channel_tables(world)
+    yield from channels.chat_tables(world)
+    yield from recommendations.discovery_tables(world)
+    yield from background.cache_tables(world)
+    yield from background.job_tables(world)
+
+
+def write_settings(conn: Connection, world: World) -> None:
+    """Write the settings, job schedules and single-row tables that migrations have filled.
+
+    Existing values are replaced.
+    """
+    setting = queries.load("sample/setting")
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            setting, [{"key": key, "value": value} for key, value in _settings(world).items()]
+        )
+        cursor.executemany(
+            queries.load("sample/job_config"), [_job_config(world, job) for job in JOBS]
+        )
+    backup_at = world.now.replace(hour=2, minute=0, second=0) - timedelta(days=1)
+    conn.execute(
+        queries.load("sample/backup_config"),
+        {
+            "backup_at": backup_at,
+            "filename": backup_at.strftime("aperture_backup_%Y-%m-%d_%H-%M-%S.dump"),
+            "size_bytes": 8_000 * world.size.movies,
+        },
+    )
+    conn.execute(
+        queries.load("sample/top_picks_config"), {"refreshed_at": world.now - timedelta(hours=8)}
+    )
+    conn.execute(
+        queries.load("sample/setup_progress"),
+        {"steps": json.dumps(SETUP_STEPS), "completed_at": world.clock.library_start},
+    )
 
 
 def _require_empty(conn: Connection) -> None:
@@ -105,7 +154,7 @@ def _copy(conn: Connection, table: TableRows) -> int:
 
 
 def _drop_vector_indexes(conn: Connection, dimension: int) -> dict[str, str]:
-    """Drop the HNSW indexes on the tables of this dimension; their definitions by name."""
+    """Drop the HNSW indexes on the tables of this dimension; returns their definitions by name."""
     rows = conn.execute(
         queries.load("sample/vector_indexes"), {"suffix": f"embeddings_{dimension}"}
     ).fetchall()
@@ -113,3 +162,42 @@ def _drop_vector_indexes(conn: Connection, dimension: int) -> dict[str, str]:
     for name, _definition in rows:
         conn.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
     return dict(rows)
+
+
+def _settings(world: World) -> dict[str, str]:
+    provider, model = world.model
+    chat = {"provider": "ollama", "model": "llama3.2", "baseUrl": MODEL_SERVER_URL}
+    embeddings = {"provider": provider, "model": model}
+    if provider == "ollama":
+        embeddings["baseUrl"] = MODEL_SERVER_URL
+    return {
+        "media_server_type": "jellyfin",
+        "media_server_base_url": SERVER_URL,
+        "media_server_api_key": NO_KEY,
+        "tmdb_api_key": NO_KEY,
+        "trakt_client_secret": NO_KEY,
+        "ai_config": json.dumps(
+            {"embeddings": embeddings, "chat": chat, "textGeneration": chat, "exploration": None}
+        ),
+        "ai_provider_credentials": json.dumps({"ollama": {"baseUrl": MODEL_SERVER_URL}}),
+        "watching_library_enabled": "true",
+        "seerr_url": "http://seerr.example:5055",
+        "seerr_api_key": NO_KEY,
+        "seerr_enabled": "true",
+    }
+
+
+def _job_config(world: World, job: ScheduledJob) -> dict[str, object]:
+    newest = next(job.starts(world.clock, days=7), None) if job.is_recorded else None
+    return {
+        "job_name": job.name,
+        "schedule_type": job.schedule_type,
+        "hour": job.hour,
+        "minute": None if job.hour is None else 0,
+        "day_of_week": 0 if job.is_weekly else None,
+        "interval_hours": job.every_hours,
+        "interval_minutes": job.every_minutes,
+        "last_run_at": newest,
+        "last_run_status": "completed" if newest else None,
+        "last_run_duration_ms": round(job.seconds * 1000) if newest else None,
+    }

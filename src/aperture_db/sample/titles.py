@@ -1,36 +1,19 @@
-"""The films and series of the sample: known ones first, invented ones for the rest.
-
-The lists in data/ hold facts: titles, years, people, running times. Everything else about them
-(ratings, plots, identifiers of other services) is made up.
-"""
+"""The films and series of the sample: known ones first, invented ones for the rest."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from importlib import resources
+from functools import cache
 from random import Random
 from uuid import UUID
 
-from aperture_db.sample import invented
-from aperture_db.sample.clock import Clock
+from aperture_db.sample.schedule import Clock
+from aperture_db.sample.word_lists import new_title, person, plot, read_table, words
 
-LANGUAGES = {
-    "Argentina": "Spanish", "Brazil": "Portuguese", "China": "Mandarin", "Denmark": "Danish",
-    "France": "French", "Germany": "German", "Hong Kong": "Cantonese", "India": "Hindi",
-    "Iran": "Persian", "Italy": "Italian", "Japan": "Japanese", "Mexico": "Spanish",
-    "South Korea": "Korean", "Soviet Union": "Russian", "Spain": "Spanish", "Sweden": "Swedish",
-    "Taiwan": "Mandarin",
-}  # fmt: skip
 FILM_RATINGS = ("G", "PG", "PG-13", "R", "NR")
 SERIES_RATINGS = ("TV-G", "TV-PG", "TV-14", "TV-MA")
-INVENTED_GENRES = (
-    "Action", "Adventure", "Animation", "Comedy", "Crime", "Documentary", "Drama", "Family",
-    "Fantasy", "History", "Horror", "Music", "Mystery", "Romance", "Science Fiction", "Thriller",
-    "War", "Western",
-)  # fmt: skip
 # Identifiers of TMDb, IMDb and TVDB that none of them has given out.
 FIRST_TMDB_ID = 90_000_000
 # As many films came with the newest sync, after the newest embedding job.
@@ -56,7 +39,7 @@ class Title:
     actors: tuple[str, ...]
     country: str
     score: float
-    """How good everybody finds it, 0 to 10."""
+    """Average opinion, 0 to 10."""
     overview: str
     added_at: datetime
 
@@ -66,7 +49,7 @@ class Title:
 
     @property
     def languages(self) -> list[str]:
-        return [LANGUAGES.get(self.country, "English")]
+        return [_languages().get(self.country, "English")]
 
 
 @dataclass(frozen=True)
@@ -91,15 +74,8 @@ class Show(Title):
     episodes: tuple[Episode, ...]
 
 
-def read_list(name: str) -> list[dict[str, str]]:
-    """The rows of data/`name`.psv by column name."""
-    file = resources.files("aperture_db.sample").joinpath("data", f"{name}.psv")
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return list(csv.DictReader(lines, delimiter="|", quoting=csv.QUOTE_NONE))
-
-
 def make_films(rng: Random, clock: Clock, count: int) -> list[Film]:
-    known = read_list("films")
+    known = read_table("films")
     if count < len(known):
         known = sorted(rng.sample(known, count), key=lambda row: row["year"])
     rows = known + list(
@@ -137,7 +113,7 @@ def _invented_films(
 ) -> Iterator[dict[str, str]]:
     franchise = ""
     for number in range(first, count):
-        name = invented.new_title(rng, taken)
+        name = new_title(rng, taken)
         if number % FRANCHISE_EVERY == 0:
             franchise = f"{name} Collection"
         yield {
@@ -146,18 +122,18 @@ def _invented_films(
             "minutes": str(rng.randint(75, 165)),
             "rating": rng.choice(FILM_RATINGS),
             "genres": _invented_genres(rng),
-            "directors": invented.person(rng),
+            "directors": person(rng),
             "actors": _invented_cast(rng),
-            "country": rng.choice(invented.COUNTRIES),
+            "country": rng.choice(words("countries")),
             "collection": franchise if number % FRANCHISE_EVERY < FRANCHISE_LENGTH else "",
-            "overview": invented.plot(rng),
+            "overview": plot(rng),
         }
 
 
 def make_shows(
     rng: Random, clock: Clock, count: int, episodes_per_series: int | None
 ) -> list[Show]:
-    known = read_list("series")
+    known = read_table("series")
     if count < len(known):
         known = sorted(rng.sample(known, count), key=lambda row: row["year"])
     taken = {row["title"].lower() for row in known}
@@ -220,16 +196,16 @@ def _invented_series_row(rng: Random, taken: set[str]) -> dict[str, str]:
     year = rng.randint(1975, 2023)
     seasons = rng.randint(1, 6)
     return {
-        "title": invented.new_title(rng, taken),
+        "title": new_title(rng, taken),
         "year": str(year),
         "end_year": str(min(year + seasons, 2025)) if rng.random() < 0.8 else "",
         "minutes": str(rng.choice((24, 30, 45, 58))),
         "rating": rng.choice(SERIES_RATINGS),
         "genres": _invented_genres(rng),
-        "network": rng.choice(invented.NETWORKS),
-        "country": rng.choice(invented.COUNTRIES),
+        "network": rng.choice(words("networks")),
+        "country": rng.choice(words("countries")),
         "actors": _invented_cast(rng),
-        "overview": invented.plot(rng),
+        "overview": plot(rng),
         "seasons": ",".join([str(rng.randint(6, 10))] * seasons),
     }
 
@@ -259,15 +235,21 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _invented_genres(rng: Random) -> str:
-    return ",".join(rng.sample(INVENTED_GENRES, rng.choice((1, 2, 2, 3))))
+    return ",".join(rng.sample(words("genres"), rng.choice((1, 2, 2, 3))))
 
 
 def _invented_cast(rng: Random) -> str:
-    return ",".join(invented.person(rng) for _ in range(4))
+    return ",".join(person(rng) for _ in range(4))
 
 
 def _score(rng: Random, middle: float) -> float:
     return round(min(9.6, max(3.0, rng.gauss(middle, 0.7))), 1)
+
+
+@cache
+def _languages() -> dict[str, str]:
+    """The language of a country's films, where it isn't English."""
+    return {row["country"]: row["language"] for row in read_table("languages")}
 
 
 def new_id(rng: Random) -> UUID:

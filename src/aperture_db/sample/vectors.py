@@ -1,4 +1,4 @@
-"""Embeddings whose distances make sense: what shares genres, people or a collection is near.
+"""Embeddings whose distances make sense: titles that share genres, people or a collection are near.
 
 Every trait has a direction of its own; a title's vector is the sum of its traits' directions and
 some noise. Random directions in hundreds of dimensions are nearly at right angles, so the cosine
@@ -29,7 +29,7 @@ Traits = tuple[tuple[str, float], ...]
 
 
 def traits_of(title: Title) -> Traits:
-    """What decides where a title lies; its first genre counts most."""
+    """The weighted traits that place a title; its first genre counts most."""
     traits = [
         (genre, GENRE_WEIGHT / (1 + position / 2)) for position, genre in enumerate(title.genres)
     ]

@@ -1,5 +1,5 @@
 -- name: backup_config
--- Purpose: says that a backup was made.
+-- Purpose: records a backup.
 -- Privilege: UPDATE on backup_config.
 UPDATE backup_config
 SET last_backup_at = %(backup_at)s,
@@ -16,7 +16,7 @@ WHERE attrelid = to_regclass(quote_ident(%(table)s))
     AND NOT attisdropped
 
 -- name: is_in_use
--- Purpose: whether anything is there that a sample library would mix with.
+-- Purpose: checks for a library or users that a sample library would mix with.
 -- Privilege: SELECT on the tables.
 SELECT EXISTS (SELECT FROM movies) OR EXISTS (SELECT FROM series) OR EXISTS (SELECT FROM users)
 
@@ -45,7 +45,7 @@ ON CONFLICT (job_name) DO UPDATE SET
     last_run_duration_ms = excluded.last_run_duration_ms
 
 -- name: newest_schema
--- Purpose: whether the tables are there with the column that the newest migration added.
+-- Purpose: checks that the schema has the column that the newest migration added.
 -- Privilege: none.
 SELECT EXISTS (
     SELECT
@@ -63,7 +63,7 @@ VALUES (%(key)s, %(value)s)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value
 
 -- name: setup_progress
--- Purpose: says that the first set-up is finished.
+-- Purpose: marks the first set-up as finished.
 -- Privilege: UPDATE on setup_progress.
 UPDATE setup_progress
 SET completed_steps = %(steps)s::jsonb,
@@ -78,8 +78,7 @@ SET is_enabled = true,
     last_refreshed_at = %(refreshed_at)s
 
 -- name: vector_indexes
--- Purpose: the HNSW indexes on the embedding tables of one dimension, with the statements that make
--- them.
+-- Purpose: the HNSW indexes on the embedding tables of one dimension, with their definitions.
 -- Privilege: none.
 SELECT index.relname, pg_get_indexdef(index.oid)
 FROM pg_index

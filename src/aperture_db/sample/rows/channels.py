@@ -1,16 +1,18 @@
-"""Channels, playlists, uploaded pictures, and the libraries that Aperture makes."""
+"""Rows of channels, playlists, pictures, Aperture's own libraries, and chats."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from aperture_db.sample.people import SampleUser
-from aperture_db.sample.rows.content import FILM_LIBRARY, film_item_id
-from aperture_db.sample.rows.taste import media_types
-from aperture_db.sample.tables import Row, TableRows
-from aperture_db.sample.titles import Film
+from aperture_db.sample.rows import Row, TableRows
+from aperture_db.sample.rows.library import FILM_LIBRARY, SERVER_URL, item_id_of
+from aperture_db.sample.titles import Film, Show, Title
 from aperture_db.sample.world import World
 
 CHANNELS = (
@@ -21,9 +23,11 @@ CHANNELS = (
 LIBRARY_ROOT = "/aperture-libraries"
 EXAMPLES = 4
 NOUNS = {"movie": ("movies", "Movies"), "series": ("series", "TV Series")}
+CHATS_PER_USER = 3
+MOODS = ("something funny", "a slow, beautiful film", "a film for the whole family")
 
 
-def tables(world: World) -> Iterator[TableRows]:
+def channel_tables(world: World) -> Iterator[TableRows]:
     channel_ids = [world.new_id() for _ in CHANNELS]
     share_ids = [world.new_id() for _ in CHANNELS]
     yield TableRows("channels", _channels(world, channel_ids))
@@ -88,11 +92,8 @@ def _playlists(world: World, channel_ids: list[UUID], share_ids: list[UUID]) -> 
 
 
 def _graph_playlists(world: World) -> Iterator[Row]:
-    sources = [
-        (world.films[0], "movie", film_item_id(world.films[0])),
-        (world.shows[0], "series", ""),
-    ]
-    for number, (title, media_type, _) in enumerate(sources):
+    sources: tuple[Title, ...] = (world.films[0], world.shows[0])
+    for number, title in enumerate(sources):
         yield {
             "id": world.new_id(),
             "name": f"Around {title.name}",
@@ -100,7 +101,7 @@ def _graph_playlists(world: World) -> Iterator[Row]:
             "media_server_playlist_id": f"{0xE00 + number:032x}",
             "owner_id": _owner(world, number).id,
             "source_item_id": str(title.id),
-            "source_item_type": media_type,
+            "source_item_type": "series" if isinstance(title, Show) else "movie",
             "item_count": 12,
             "created_at": world.now - timedelta(days=20 - number),
         }
@@ -110,7 +111,7 @@ def _libraries(world: World) -> Iterator[Row]:
     """One per user and kind, and the Top Picks that belong to everybody."""
     number = 0
     for user in [*world.enabled_users, None]:
-        for media_type in media_types(user) if user else NOUNS:
+        for media_type in user.media_types if user else NOUNS:
             plural, shown = NOUNS[media_type]
             name = f"{user.name}'s AI Picks - {shown}" if user else f"Top Picks - {plural.title()}"
             number += 1
@@ -145,6 +146,141 @@ def _pictures(world: World) -> Iterator[Row]:
         }
 
 
-def films_named(films: list[Film], count: int) -> str:
-    """The first films' names, as a sentence has them."""
-    return ", ".join(film.name for film in films[:count])
+@dataclass(frozen=True)
+class Chat:
+    id: UUID
+    user: SampleUser
+    started_at: datetime
+    mood: str
+    answer: tuple[Film, ...]
+    series: Show
+
+
+def chat_tables(world: World) -> Iterator[TableRows]:
+    chats = list(_chats(world))
+    yield TableRows("assistant_conversations", (_conversation(chat) for chat in chats))
+    yield TableRows("assistant_messages", (row for chat in chats for row in _messages(world, chat)))
+    yield TableRows("assistant_suggestions", (_suggestions(world, u) for u in world.enabled_users))
+
+
+def _chats(world: World) -> Iterator[Chat]:
+    for user in world.enabled_users:
+        for number in range(user.number % CHATS_PER_USER + 1):
+            yield Chat(
+                id=world.new_id(),
+                user=user,
+                started_at=world.clock.moment(world.rng, world.now - timedelta(days=80)),
+                mood=MOODS[(user.number + number) % len(MOODS)],
+                answer=tuple(world.rng.sample(world.films, 3)),
+                series=world.shows[(user.number + number) % len(world.shows)],
+            )
+
+
+def _conversation(chat: Chat) -> Row:
+    return {
+        "id": chat.id,
+        "user_id": chat.user.id,
+        "title": f"Looking for {chat.mood}",
+        "created_at": chat.started_at,
+        "updated_at": chat.started_at + timedelta(minutes=3),
+    }
+
+
+def _messages(world: World, chat: Chat) -> Iterator[Row]:
+    first = chat.answer[0]
+    links = [_link(film) for film in chat.answer]
+    answer = f"How about {links[0]}, {links[1]} or {links[2]}? Or a series: {_link(chat.series)}."
+    turns = (
+        ("user", f"I am in the mood for {chat.mood}. What do we have?", None),
+        ("assistant", answer, [_search(chat), _filmography(chat)]),
+        ("user", "How long is the first one?", None),
+        ("assistant", f"{_link(first)} takes {first.minutes} minutes.", [_details(chat)]),
+    )
+    for minute, (role, content, invocations) in enumerate(turns):
+        yield {
+            "id": world.new_id(),
+            "conversation_id": chat.id,
+            "role": role,
+            "content": content,
+            "created_at": chat.started_at + timedelta(minutes=minute),
+            "tool_invocations": Jsonb(invocations) if invocations else None,
+        }
+
+
+def _search(chat: Chat) -> dict[str, object]:
+    items = [_card(title) for title in (*chat.answer, chat.series)]
+    return _invocation(
+        chat, "search", {"query": chat.mood}, {"title": "Search results", "items": items}
+    )
+
+
+def _filmography(chat: Chat) -> dict[str, object]:
+    films = [film for film in chat.answer if film.directors]
+    people = [
+        {
+            "name": film.directors[0],
+            "filmography": [{"id": str(film.id), "name": film.name, "year": film.year}],
+        }
+        for film in films
+    ]
+    names = [film.directors[0] for film in films]
+    return _invocation(chat, "people", {"names": names}, {"people": people})
+
+
+def _details(chat: Chat) -> dict[str, object]:
+    film = chat.answer[0]
+    card = _card(film) | {"id": f"detail-{film.id}", "contentId": str(film.id)}
+    return _invocation(chat, "details", {"title": film.name}, card)
+
+
+def _invocation(
+    chat: Chat, name: str, args: dict[str, object], result: dict[str, object]
+) -> dict[str, object]:
+    return {
+        "toolCallId": f"call_{name}_{chat.id.hex[:12]}",
+        "toolName": name,
+        "args": args,
+        "result": result,
+    }
+
+
+def _card(title: Title) -> dict[str, object]:
+    """A title as the app's tools return it, with its uuid and its media server's id in links."""
+    item_id = item_id_of(title)
+    play = f"{SERVER_URL}/web/index.html#!/details?id={item_id}"
+    return {
+        "id": str(title.id),
+        "type": "series" if isinstance(title, Show) else "movie",
+        "name": title.name,
+        "subtitle": str(title.year),
+        "image": f"{SERVER_URL}/Items/{item_id}/Images/Primary",
+        "detailsUrl": _path(title),
+        "playUrl": play,
+        "actions": [
+            {"id": "details", "label": "Details", "href": _path(title)},
+            {"id": "play", "label": "Play", "href": play},
+        ],
+    }
+
+
+def _link(title: Title) -> str:
+    """In Markdown."""
+    return f"[{title.name}]({_path(title)})"
+
+
+def _path(title: Title) -> str:
+    """The page of a title in the app."""
+    return f"/{'series' if isinstance(title, Show) else 'movies'}/{title.id}"
+
+
+def _suggestions(world: World, user: SampleUser) -> Row:
+    titles = [*world.viewing.films_of(user), *world.viewing.shows_of(user)] or world.films
+    made_at = world.clock.sunday() - timedelta(hours=4)
+    return {
+        "user_id": user.id,
+        "suggestions": Jsonb(
+            [f"What is like {title.name}?" for title in titles[:2]] + ["What is new this week?"]
+        ),
+        "generated_at": made_at,
+        "updated_at": made_at,
+    }

@@ -1,8 +1,9 @@
-"""The history of jobs, with counts that fit what the library held at the time."""
+"""Rows of the job history and of caches, with counts that fit the library at the time."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,9 +11,9 @@ from itertools import accumulate
 
 from psycopg.types.json import Jsonb
 
-from aperture_db.sample.rows.content import ENRICHMENT_VERSION
-from aperture_db.sample.schedule import JOBS, Job
-from aperture_db.sample.tables import Row, TableRows
+from aperture_db.sample.rows import Row, TableRows
+from aperture_db.sample.rows.library import ENRICHMENT_VERSION, collection_ids
+from aperture_db.sample.schedule import JOBS, ScheduledJob
 from aperture_db.sample.world import World
 
 FAILING_JOB, FAILING_RUN = "sync-trakt-ratings", 3
@@ -24,11 +25,17 @@ API_ERRORS = (
     ("tmdb", "rate_limit", 429, "Too many requests", 9, True),
     ("mdblist", "timeout", None, "No answer within 30 seconds", 30, True),
 )
+VERDICTS = 60
+FORGOTTEN_VERDICTS = 6
+"""About films that have left the library since."""
+PEOPLE = 25
+POSTERS = 30
+CHARTS = ("nfx", "dnp", "mxx")
 
 
 @dataclass(frozen=True)
-class Growth:
-    """When films and series came, to tell how many there were at any time."""
+class LibraryGrowth:
+    """Arrival times of films and series, for counts at any time."""
 
     films: list[datetime]
     shows: list[datetime]
@@ -46,15 +53,15 @@ class Growth:
         return self.episodes[count - 1] if count else 0
 
 
-def tables(world: World) -> Iterator[TableRows]:
+def job_tables(world: World) -> Iterator[TableRows]:
     yield TableRows("job_runs", _job_runs(world))
     yield TableRows("enrichment_runs", _enrichment_runs(world))
     yield TableRows("api_errors", _api_errors(world))
 
 
-def growth(world: World) -> Growth:
+def growth(world: World) -> LibraryGrowth:
     by_arrival = sorted(world.shows, key=lambda show: show.added_at)
-    return Growth(
+    return LibraryGrowth(
         films=sorted(film.added_at for film in world.films),
         shows=[show.added_at for show in by_arrival],
         episodes=list(accumulate(len(show.episodes) for show in by_arrival)),
@@ -71,7 +78,7 @@ def _job_runs(world: World) -> Iterator[Row]:
 
 
 def _job_run(
-    world: World, job: Job, counts: Growth, started_at: datetime, *, is_failed: bool
+    world: World, job: ScheduledJob, counts: LibraryGrowth, started_at: datetime, *, is_failed: bool
 ) -> Row:
     duration_ms = round(job.seconds * 1000 * world.rng.uniform(0.8, 1.4))
     finished_at = started_at + timedelta(milliseconds=duration_ms)
@@ -102,9 +109,9 @@ def _job_run(
 
 
 def _outcome(
-    world: World, job: Job, counts: Growth, moment: datetime
+    world: World, job: ScheduledJob, counts: LibraryGrowth, moment: datetime
 ) -> tuple[int, dict[str, int]]:
-    """How many items the run counted, and its result as the job keeps it."""
+    """The number of items of a run, and the result that the job records."""
     before = moment - timedelta(hours=job.every_hours or 24)
     films, episodes = counts.films_at(moment), counts.episodes_at(moment)
     new_films = films - counts.films_at(before)
@@ -160,4 +167,84 @@ def _api_errors(world: World) -> Iterator[Row]:
             "error_message": message,
             "created_at": created_at,
             "dismissed_at": created_at + timedelta(hours=8) if is_dismissed else None,
+        }
+
+
+def cache_tables(world: World) -> Iterator[TableRows]:
+    yield TableRows("similarity_validation_cache", _verdicts(world))
+    yield TableRows("tmdb_collection_cache", _collections(world))
+    yield TableRows("tmdb_poster_cache", _posters(world))
+    yield TableRows("person_tmdb_profile_cache", _people(world))
+    yield TableRows("justwatch_chart_cache", _charts(world))
+
+
+def _verdicts(world: World) -> Iterator[Row]:
+    pairs = dict.fromkeys(tuple(world.rng.sample(world.films, 2)) for _ in range(VERDICTS))
+    for number, (source, target) in enumerate(sorted(pairs, key=lambda pair: pair[0].number)):
+        common = set(source.genres) & set(target.genres)
+        yield {
+            "id": world.new_id(),
+            "source_id": source.id,
+            "target_id": world.new_id() if number < FORGOTTEN_VERDICTS else target.id,
+            "source_type": "movie",
+            "target_type": "movie",
+            "is_valid": bool(common),
+            "reason": f"Both are {min(common).lower()}." if common else "Nothing in common.",
+            "created_at": world.clock.moment(world.rng, world.clock.library_start),
+        }
+
+
+def _collections(world: World) -> Iterator[Row]:
+    films_of = defaultdict(list)
+    for film in world.films:
+        films_of[film.collection].append(film)
+    for name, collection_id in collection_ids(world.films).items():
+        yield {
+            "collection_id": collection_id,
+            "name": name,
+            "overview": f"The films of {name.removesuffix(' Collection')}.",
+            "poster_path": f"/collection-{collection_id}.jpg",
+            "parts_json": Jsonb(
+                [{"id": f.tmdb_id, "title": f.name, "release_year": f.year} for f in films_of[name]]
+            ),
+            "updated_at": world.now - timedelta(days=9),
+        }
+
+
+def _posters(world: World) -> Iterator[Row]:
+    for film in world.films[:POSTERS]:
+        yield {
+            "media_type": "movie",
+            "tmdb_id": film.tmdb_id,
+            "language": "en",
+            "poster_path": f"/poster-{film.tmdb_id}.jpg",
+            "fetched_at": world.clock.moment(world.rng, world.now - timedelta(days=60)),
+        }
+
+
+def _people(world: World) -> Iterator[Row]:
+    names = dict.fromkeys(name for film in world.films for name in film.directors)
+    for number, name in enumerate(list(names)[:PEOPLE]):
+        directed = [film for film in world.films if name in film.directors]
+        updated_at = world.clock.moment(world.rng, world.now - timedelta(days=40))
+        yield {
+            "name_key": name.lower(),
+            "tmdb_person_id": 99_000_000 + number,
+            "profile_path": f"/person-{number}.jpg",
+            "not_found": False,
+            "combined_credits_json": Jsonb(
+                {"crew": [{"id": f.tmdb_id, "title": f.name, "job": "Director"} for f in directed]}
+            ),
+            "combined_credits_cached_at": updated_at,
+            "updated_at": updated_at,
+        }
+
+
+def _charts(world: World) -> Iterator[Row]:
+    for number, provider in enumerate(CHARTS):
+        ranked = world.films[number * 5 : number * 5 + 5]
+        yield {
+            "cache_key": f"popular:{provider}:US:movie",
+            "payload": Jsonb({"titles": [{"title": f.name, "year": f.year} for f in ranked]}),
+            "fetched_at": world.now - timedelta(hours=3 + 200 * number),
         }

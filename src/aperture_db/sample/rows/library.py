@@ -1,4 +1,4 @@
-"""Libraries, films, series, episodes, collections, studios and networks."""
+"""Rows of libraries, films, series, episodes, collections and embeddings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from pgvector import HalfVector
 from psycopg.types.json import Jsonb
 
-from aperture_db.sample import invented
-from aperture_db.sample.tables import Row, TableRows, exact
+from aperture_db.sample.rows import Row, TableRows, exact
 from aperture_db.sample.titles import Episode, Film, Show, Title
+from aperture_db.sample.vectors import EPISODE_NOISE, TITLE_NOISE, VectorSpace, traits_of
+from aperture_db.sample.word_lists import words
 from aperture_db.sample.world import World
 
 FILM_LIBRARY = "a0" * 16
@@ -25,9 +27,13 @@ LIBRARIES = (
 ENRICHMENT_VERSION = 3
 FIRST_COLLECTION_ID = 95_000_000
 SERVER_URL = "http://jellyfin.example:8096"
+FORMER_DIMENSION = 384
+FORMER_MODEL = "ollama:all-minilm"
+FORMER_COUNT = 20
+"""Films whose embeddings by a former model were never deleted."""
 
 
-def tables(world: World) -> Iterator[TableRows]:
+def library_tables(world: World) -> Iterator[TableRows]:
     collections = collection_ids(world.films)
     yield TableRows("library_config", _libraries(world))
     yield TableRows("collections", _collections(world, collections))
@@ -37,13 +43,9 @@ def tables(world: World) -> Iterator[TableRows]:
     yield TableRows("episodes", (_episode(*pair) for pair in world.episodes()))
 
 
-def film_item_id(film: Film) -> str:
+def item_id_of(title: Title) -> str:
     """The media server's identifier."""
-    return f"f{film.number:031x}"
-
-
-def show_item_id(show: Show) -> str:
-    return f"5{show.number:031x}"
+    return f"{'5' if isinstance(title, Show) else 'f'}{title.number:031x}"
 
 
 def collection_ids(films: list[Film]) -> dict[str, int]:
@@ -53,7 +55,8 @@ def collection_ids(films: list[Film]) -> dict[str, int]:
 
 
 def studio_of(title: Title) -> str:
-    return invented.STUDIOS[title.number % len(invented.STUDIOS)]
+    studios = words("studios")
+    return studios[title.number % len(studios)]
 
 
 def _libraries(world: World) -> Iterator[Row]:
@@ -125,7 +128,7 @@ def _shared(world: World, title: Title) -> dict[str, object]:
         "production_countries": [title.country],
         "languages": title.languages,
         "studios": Jsonb([{"name": studio_of(title)}]),
-        "keywords": rng.sample(invented.KEYWORDS, 3),
+        "keywords": rng.sample(words("keywords"), 3),
         "rt_critic_score": None if is_new else min(99, round(title.score * 11)),
         "rt_audience_score": None if is_new else min(98, round(title.score * 10.5)),
         "metacritic_score": None if is_new else min(97, round(title.score * 9.5)),
@@ -138,7 +141,7 @@ def _shared(world: World, title: Title) -> dict[str, object]:
 
 
 def _film(world: World, film: Film, collections: dict[str, int]) -> Row:
-    item_id = film_item_id(film)
+    item_id = item_id_of(film)
     is_documentary = "Documentary" in film.genres
     folder = "documentaries" if is_documentary else "films"
     collection_id = collections.get(film.collection)
@@ -160,7 +163,7 @@ def _film(world: World, film: Film, collections: dict[str, int]) -> Row:
 
 
 def _show(world: World, show: Show) -> Row:
-    item_id = show_item_id(show)
+    item_id = item_id_of(show)
     return _shared(world, show) | {
         "provider_item_id": item_id,
         "provider_library_id": SERIES_LIBRARY,
@@ -194,3 +197,81 @@ def _episode(show: Show, episode: Episode) -> Row:
         "community_rating": exact(min(10, show.score + episode.number % 7 / 10), 2),
         "path": f"/media/series/{show.name}/{show.name} {code}.mkv".replace(":", ""),
     }
+
+
+def embedding_tables(world: World) -> Iterator[TableRows]:
+    dimension = world.size.dimension
+    yield TableRows(f"embeddings_{dimension}", _films(world))
+    yield TableRows(f"series_embeddings_{dimension}", _shows(world))
+    yield TableRows(f"episode_embeddings_{dimension}", _episodes(world))
+    yield TableRows(f"embeddings_{FORMER_DIMENSION}", _former(world))
+    yield TableRows("custom_ai_models", _custom_models(world))
+
+
+def has_embedding(world: World, film: Film) -> bool:
+    """All but those that came after the newest embedding job."""
+    return film.added_at < world.clock.movie_sync
+
+
+def _films(world: World) -> Iterator[Row]:
+    for film in world.films:
+        if has_embedding(world, film):
+            vector = world.space.near(world.space.center(traits_of(film)), TITLE_NOISE)
+            yield _row(world, "movie_id", film, world.model_id, vector)
+
+
+def _shows(world: World) -> Iterator[Row]:
+    for show in world.shows:
+        vector = world.space.near(world.space.center(traits_of(show)), TITLE_NOISE)
+        yield _row(world, "series_id", show, world.model_id, vector)
+
+
+def _episodes(world: World) -> Iterator[Row]:
+    """Around their series."""
+    for show in world.shows:
+        center = world.space.near(world.space.center(traits_of(show)), TITLE_NOISE).to_list()
+        for episode in show.episodes:
+            yield {
+                "id": world.new_id(),
+                "created_at": show.added_at + timedelta(hours=4),
+                "episode_id": episode.id,
+                "model": world.model_id,
+                "embedding": world.space.near(center, EPISODE_NOISE),
+                "canonical_text": f"{show.name} S{episode.season}E{episode.episode}",
+            }
+
+
+def _former(world: World) -> Iterator[Row]:
+    space = VectorSpace(FORMER_DIMENSION, world.rng)
+    oldest = sorted(world.films, key=lambda film: film.added_at)
+    for film in oldest[:FORMER_COUNT]:
+        vector = space.near(space.center(traits_of(film)), TITLE_NOISE)
+        yield _row(world, "movie_id", film, FORMER_MODEL, vector)
+
+
+def _row(world: World, column: str, title: Title, model: str, vector: HalfVector) -> Row:
+    return {
+        "id": world.new_id(),
+        "created_at": title.added_at + timedelta(hours=4),
+        column: title.id,
+        "model": model,
+        "embedding": vector,
+        "canonical_text": f"{title.name} ({title.year}). {', '.join(title.genres)}. "
+        f"{title.overview}",
+    }
+
+
+def _custom_models(world: World) -> Iterator[Row]:
+    provider, name = world.model
+    models: dict[tuple[str, str, str], int | None] = {("ollama", "chat", "llama3.2"): None}
+    models["ollama", "embeddings", FORMER_MODEL.partition(":")[2]] = FORMER_DIMENSION
+    if name.startswith("sample-embed"):
+        models[provider, "embeddings", name] = world.size.dimension
+    for (model_provider, function, model), dimension in models.items():
+        yield {
+            "provider": model_provider,
+            "function_type": function,
+            "model_id": model,
+            "created_at": world.clock.library_start,
+            "embedding_dimensions": dimension,
+        }
