@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from aperture_db.migrations.checks import check_files
 from aperture_db.migrations.directory import MigrationDirectory, MigrationFile, bundled_directory
-from aperture_db.migrations.statements import head_comments, line_and_column, split_statements
 from tests.cli import run_cli
 from tests.migrate.conftest import CREATE_THINGS, Directory, recorded, table_exists
 
@@ -161,48 +160,9 @@ def test_set_in_a_file_is_refused_on_a_pooler_and_undone_elsewhere(
     assert table_exists(conninfo, "public.things")
 
 
-@given(st.text())
-def test_every_text_can_be_split(text: str) -> None:
-    statements = split_statements(text)
-    offsets = [statement.offset for statement in statements]
-    assert offsets == sorted(set(offsets))
-    assert all(text[offset] not in " \t\n;" for offset in offsets)
-
-
-SAFE = st.sampled_from(
-    [
-        "SELECT 1",
-        "SELECT 'a;b'",
-        "SELECT $x$;$x$",
-        'SELECT ";"',
-        "SELECT 1 /* ; */",
-        "SELECT E'\\';'",
-    ]
-)
-
-
-@given(st.lists(SAFE, min_size=1))
-def test_semicolons_in_strings_and_comments_split_nothing(parts: list[str]) -> None:
-    text = ";\n-- a comment; with a semicolon\n".join(parts)
-    assert len(split_statements(text)) == len(parts)
-
-
-@given(st.text(), st.data())
-def test_line_and_column_point_at_the_character(text: str, data: st.DataObject) -> None:
-    text += "x"
-    offset = data.draw(st.integers(0, len(text) - 1))
-    line, column = line_and_column(text, offset)
-    assert text.split("\n")[line - 1][column - 1 :][:1] == text[offset].replace("\n", "")
-
-
 @given(st.binary())
 def test_checks_survive_any_bytes(content: bytes) -> None:
     file = MigrationFile("0001_any.sql", content)
     directory = MigrationDirectory(bundled_directory(), (file,), is_bundled=False)
     for finding in check_files(directory, [file], pooled=True):
         assert str(finding).startswith("0001_any.sql:")
-
-
-def test_only_the_head_holds_directives() -> None:
-    text = "\n-- one\n  -- aperture-db: no-transaction\nSELECT 1;\n-- two\n"
-    assert head_comments(text) == ["one", "aperture-db: no-transaction"]

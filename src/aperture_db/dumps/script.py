@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from aperture_db.dumps.lexer import Lexer
+from aperture_db.postgres.sql_scanner import SqlScanner
 
 Read = Callable[[int], bytes]
 """Returns at most so many bytes of the script, none at its end."""
@@ -87,7 +87,7 @@ class ScriptReader:
         self._read = read
         self._buffer = b""
         self._position = 0
-        self._lexer = Lexer()
+        self._scanner = SqlScanner()
         self._pending = bytearray()
         self._entry = PREAMBLE
         self._line_number = 0
@@ -106,7 +106,7 @@ class ScriptReader:
             self._line_number += 1
             if not self._is_dump and self._line_number > HEAD_LINES:
                 raise NotADumpError(NOT_A_DUMP)
-            if self._lexer.is_between_statements:
+            if self._scanner.is_between_statements:
                 self._pending.clear()
                 if line.startswith(b"--"):
                     self._note(line.rstrip())
@@ -120,7 +120,7 @@ class ScriptReader:
             yield from self._statements(line)
         if not self._is_dump:
             raise NotADumpError(NOT_A_DUMP)
-        if not self.is_complete or not self._lexer.is_between_statements:
+        if not self.is_complete or not self._scanner.is_between_statements:
             raise ScriptError("it breaks off before its end")
 
     def _note(self, comment: bytes) -> None:
@@ -146,12 +146,13 @@ class ScriptReader:
 
     def _statements(self, line: bytes) -> Iterator[Statement]:
         start = 0
-        while (end := self._lexer.find_end(line, start)) is not None:
+        text = line.decode("latin-1")
+        while (end := self._scanner.find_end(text, start)) is not None:
             self._pending += line[start:end]
-            if self._lexer.head:
-                yield Statement(self._entry, bytes(self._pending), self._lexer.head)
+            if self._scanner.head:
+                head = tuple(word.encode("latin-1") for word in self._scanner.head)
+                yield Statement(self._entry, bytes(self._pending), head)
             self._pending.clear()
-            self._lexer.next_statement()
             start = end
         self._pending += line[start:]
         if len(self._pending) > LONGEST_STATEMENT_BYTES:

@@ -14,9 +14,10 @@ from aperture_db.migrations.directory import (
     NO_TRANSACTION,
     MigrationDirectory,
     MigrationFile,
+    changes_session,
 )
-from aperture_db.migrations.statements import Statement, line_and_column
 from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.sql_scanner import SqlStatement, TokenKind, line_and_column
 
 TRANSACTION_STARTS = (
     ("BEGIN",),
@@ -164,13 +165,17 @@ def _check_statements(file: MigrationFile, *, pooled: bool) -> Iterator[FileFind
 
 
 def _check_statement(
-    statement: Statement, file: MigrationFile, *, pooled: bool
+    statement: SqlStatement, file: MigrationFile, *, pooled: bool
 ) -> tuple[int, str, str] | None:
     """The offset, problem and advice for a statement that can't be applied."""
     words = statement.words
-    backslash = next((token for token in statement.tokens if token.text == "\\"), None)
-    if backslash:
-        return backslash.offset, "a psql command (backslash)", "only SQL can be applied"
+    backslashes = (
+        token.start
+        for token in statement.tokens
+        if token.kind is TokenKind.SYMBOL and token.text == "\\"
+    )
+    if (backslash := next(backslashes, None)) is not None:
+        return backslash, "a psql command (backslash)", "only SQL can be applied"
     if statement.starts_with("COPY") and {"STDIN", "STDOUT"} & set(words):
         return statement.offset, "COPY from or to the client", "use INSERT"
     if any(statement.starts_with(*start) for start in TRANSACTION_STARTS) and words[1:2] != ("TO",):
@@ -185,7 +190,7 @@ def _check_statement(
             f"{command} can't run inside a transaction",
             f"put `-- aperture-db: {NO_TRANSACTION}` into the file's head",
         )
-    if pooled and statement.changes_session:
+    if pooled and changes_session(statement):
         return (
             statement.offset,
             "a setting outlives the file on a pooler",
@@ -194,7 +199,7 @@ def _check_statement(
     return None
 
 
-def _refused_in_transaction(statement: Statement) -> str | None:
+def _refused_in_transaction(statement: SqlStatement) -> str | None:
     """The words for which the server would refuse the statement inside a transaction block."""
     for start in OUTSIDE_STARTS:
         if statement.starts_with(*start):

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from aperture_db.errors import UsageError
-from aperture_db.migrations.statements import Statement, head_comments, split_statements
+from aperture_db.postgres.sql_scanner import SqlStatement, head_comments, split_statements
 
 DIRECTORY_VARIABLE = "APERTURE_MIGRATIONS_DIR"
 NUMBER_DIGITS = 4
@@ -36,7 +36,7 @@ class MigrationFile:
         return self.content.decode("utf-8-sig", errors="replace")
 
     @cached_property
-    def statements(self) -> tuple[Statement, ...]:
+    def statements(self) -> tuple[SqlStatement, ...]:
         return split_statements(self.text)
 
     @cached_property
@@ -53,7 +53,7 @@ class MigrationFile:
         """Whether a setting that it makes would last beyond its transaction."""
         # Looking into every file's statements costs more than applying a small one.
         return SETTING.search(self.content) is not None and any(
-            statement.changes_session for statement in self.statements
+            map(changes_session, self.statements)
         )
 
     @cached_property
@@ -103,6 +103,15 @@ class MigrationDirectory:
             next_step=f"use a full name, such as {' or '.join(close or self.names[-1:])}",
             code="unknown_migration",
         )
+
+
+def changes_session(statement: SqlStatement) -> bool:
+    """Whether it is a SET, or a call of set_config as pg_dump writes it, whose effect lasts
+    beyond the transaction."""
+    if "SET_CONFIG" in statement.words:
+        return "TRUE" not in statement.words
+    lasting = statement.words[1:2] not in (("LOCAL",), ("TRANSACTION",), ("CONSTRAINTS",))
+    return statement.starts_with("SET") and lasting
 
 
 def bundled_directory() -> Path:

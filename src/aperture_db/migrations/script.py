@@ -8,8 +8,8 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 
 from aperture_db.migrations.directory import MigrationFile
-from aperture_db.migrations.statements import line_and_column
 from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.sql_scanner import line_and_column
 
 COPY_STATES = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
 
