@@ -24,7 +24,8 @@ FEATURES = {
     "extensions": set[str](),
     "health": {"clean", "extensions", "migrations", "stats"},  # composes what they know
     "migrations": {"extensions"},  # asks what is to be had before it applies anything
-    "purge": {"backup", "migrations"},  # backs up first; rebuilds everything from the files
+    "purge": {"backup", "migrations", "relink"},  # backs up, keeps what users made, rebuilds
+    "relink": set[str](),
     "restore": {"backup", "extensions", "migrations"},  # backs up first; compares versions
     "stats": set[str](),
     "vacuum": set[str](),

@@ -1,0 +1,5 @@
+"""Puts back what users made after a purge and the next sync have given titles new ids.
+
+`keep` saves identities and rows in the schema aperture_db, `matching` finds the titles again,
+`plan` lists what would be put back, `apply` and `references` put it back.
+"""
