@@ -73,3 +73,8 @@ def vacuum_command(tables: Iterable[str], *options: str) -> str:
     """As a shell takes it; `tables` are named as `vacuum --table` knows them."""
     named = (word for table in tables for word in ("--table", table))
     return shlex.join(["aperture-db", "vacuum", *options, *named])
+
+
+def quote_identifier(name: str) -> str:
+    """`name` as SQL writes any identifier; for texts, not for statements that are run."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""Events of long work, in one vocabulary: rooms yield them, the command line narrates them.
+"""Events of long work, in one vocabulary: rooms yield them, the command line reports them.
 
 A room adds events of its own only for results, such as a finished table.
 """
@@ -6,10 +6,6 @@ A room adds events of its own only for results, such as a finished table.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from aperture_db.postgres.activity import Session
 
 
 @dataclass(frozen=True)
@@ -44,8 +40,8 @@ class Waiting:
 
     text: str
     """The object that is locked."""
-    sessions: tuple[Session, ...]
-    """Empty where they are unknown, as for prepared transactions."""
+    sessions: tuple[object, ...]
+    """Described by their str(); empty where they are unknown, as for prepared transactions."""
     waited_seconds: float | None = None
 
 

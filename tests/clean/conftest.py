@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg import sql
 
-from aperture_db.cli.confirm import PHRASE
+from aperture_db.cli.options import PHRASE
 from tests.cli import Outcome
 from tests.program import run_inside
 

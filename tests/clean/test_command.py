@@ -11,7 +11,7 @@ import pytest
 
 from aperture_db.clean import CleanReport, CleanResult, Kind, Limits, doomed
 from aperture_db.clean.report import CleanedKind, CleanedTable, KindReport, TablePart
-from aperture_db.cli.confirm import PHRASE
+from aperture_db.cli.options import PHRASE
 from tests.clean.conftest import apply, execute, gone, listed, read_contents, rows_of
 from tests.clean.test_kinds import LEGACY_ROWS, SEEDS
 from tests.cli import COMMAND, environment

@@ -22,7 +22,7 @@ from aperture_db.postgres.hosting import (
     RED_HAT,
     SOURCE,
     SUPABASE,
-    Place,
+    Platform,
     recognize,
 )
 
@@ -31,7 +31,7 @@ VECTOR = REQUIREMENTS[0]
 PGDG = "PostgreSQL 16.4 (Debian 16.4-1.pgdg120+2) on x86_64-pc-linux-gnu, compiled by gcc"
 
 
-def server(place: Place = DOCKER, *, superuser: bool = True, admin: bool = False) -> Server:
+def server(place: Platform = DOCKER, *, superuser: bool = True, admin: bool = False) -> Server:
     return Server(
         version="16.4",
         version_number=160004,
@@ -143,12 +143,12 @@ def test_a_service_that_refuses_its_admin_has_to_offer_the_extension_first() -> 
         ("localhost", DOCKER),
     ],
 )
-def test_the_host_tells_a_managed_service(host: str, place: Place) -> None:
+def test_the_host_tells_a_managed_service(host: str, place: Platform) -> None:
     assert recognize(host, PGDG) is place
 
 
 @pytest.mark.parametrize("place", MANAGED, ids=lambda place: place.id)
-def test_a_service_behind_a_tunnel_is_told_by_its_role(place: Place) -> None:
+def test_a_service_behind_a_tunnel_is_told_by_its_role(place: Platform) -> None:
     assert recognize("localhost", PGDG, roles=(place.marker_role,)) is place
 
 
@@ -164,7 +164,9 @@ def test_a_service_behind_a_tunnel_is_told_by_its_role(place: Place) -> None:
         ("PostgreSQL 18.1 on x86_64-pc-linux-gnu, compiled by gcc (Debian 12.2.0-14)", "", SOURCE),
     ],
 )  # fmt: skip
-def test_the_build_tells_the_packaging(version_text: str, cluster_name: str, place: Place) -> None:
+def test_the_build_tells_the_packaging(
+    version_text: str, cluster_name: str, place: Platform
+) -> None:
     assert recognize("10.0.0.5", version_text, cluster_name=cluster_name) is place
 
 
@@ -184,7 +186,7 @@ def test_the_build_tells_the_packaging(version_text: str, cluster_name: str, pla
         (DIGITALOCEAN, "control panel"),
     ],
 )
-def test_the_advice_fits_the_place(place: Place, told: str) -> None:
+def test_the_advice_fits_the_place(place: Platform, told: str) -> None:
     home = server(place)
     advice = advise(home, [judge(vector("0.6.2", "0.6.2"), VECTOR, home)])
     assert told in advice[0]

@@ -14,7 +14,7 @@ from aperture_db.extensions.report import (
     ProbeOutcome,
     Server,
 )
-from aperture_db.postgres.hosting import DEBIAN, DOCKER, Place
+from aperture_db.postgres.hosting import DEBIAN, DOCKER, Platform
 from aperture_db.render.extensions import render_extensions
 from tests.described import undescribed
 from tests.snapshot import rendered
@@ -90,5 +90,5 @@ def test_missing(snapshot: Snapshot) -> None:
 
 
 def test_its_json_is_described() -> None:
-    shapes = (ExtensionsReport, Server, Place, Extension, Change, Probe)
+    shapes = (ExtensionsReport, Server, Platform, Extension, Change, Probe)
     assert undescribed("check-extensions", *shapes) == set()

@@ -12,9 +12,8 @@ from typing import Annotated
 
 import typer
 
-from aperture_db.cli.app import COMMANDS
+from aperture_db.cli.app import COMMANDS, Entry
 from aperture_db.cli.command import command
-from aperture_db.cli.help import Entry
 from aperture_db.cli.run import Run
 
 

@@ -6,22 +6,22 @@ import ssl
 
 from psycopg.conninfo import make_conninfo
 
-from aperture_db.postgres.ca_bundle import VARIABLES, trust_system_authorities
+from aperture_db.postgres.connection import CA_BUNDLE_VARIABLES, find_ca_bundle
 from tests.cli import run_cli
 from tests.servers.tls import TlsServer
 
 
 def test_openssl_is_led_to_the_authorities_of_this_machine() -> None:
     environ: dict[str, str] = {}
-    trust_system_authorities(environ)
+    find_ca_bundle(environ)
     paths = ssl.get_default_verify_paths()
-    assert [environ.get(name) for name in VARIABLES] == [paths.cafile, paths.capath]
+    assert [environ.get(name) for name in CA_BUNDLE_VARIABLES] == [paths.cafile, paths.capath]
     assert environ
 
 
 def test_a_variable_that_is_set_stays_alone() -> None:
     environ = {"SSL_CERT_DIR": "/own"}
-    trust_system_authorities(environ)
+    find_ca_bundle(environ)
     assert environ == {"SSL_CERT_DIR": "/own"}
 
 

@@ -14,7 +14,8 @@ from aperture_db.errors import ApertureDbError, ConnectError, UsageError
 from aperture_db.postgres.connection import connect, require_server_version
 from aperture_db.postgres.driver_errors import translate_connect_error
 from aperture_db.postgres.embedded import free_port
-from aperture_db.postgres.settings import Target, resolve_target
+from aperture_db.postgres.settings import resolve_target
+from aperture_db.postgres.target import Target
 from tests.foundation.listeners import close_at_once, listening, speak_http, stay_silent
 from tests.servers.crowded import CrowdedServer
 from tests.servers.roles import Rights

@@ -8,8 +8,7 @@ import psycopg
 import pytest
 
 from aperture_db.errors import UsageError
-from aperture_db.postgres.connection import connect, is_pooled, require_direct
-from aperture_db.postgres.parameters import set_local
+from aperture_db.postgres.connection import connect, is_pooled, require_direct, set_local
 from aperture_db.postgres.settings import resolve_target
 from tests.foundation.running import run_probe
 

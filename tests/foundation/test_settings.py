@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aperture_db.errors import UsageError
-from aperture_db.postgres.settings import Target, resolve_target
+from aperture_db.postgres.settings import resolve_target
+from aperture_db.postgres.target import Target
 
 ACCOUNT = pwd.getpwuid(os.geteuid()).pw_name
 

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.render.console import ColorMode, make_console, wants_color
-from aperture_db.render.progress import Narrator
+from aperture_db.render.progress import ProgressReporter
 from tests.foundation.running import PROBE, probe_environment, run_probe
 from tests.waiting import wait_until
 
@@ -144,10 +144,10 @@ def test_an_ascii_terminal_does_not_end_the_run(admin_conninfo: str) -> None:
 
 def narrate(console_stream: io.StringIO, *, animated: bool, silent: bool = False) -> str:
     console = make_console(ColorMode.NEVER, console_stream, {"TERM": "xterm"})
-    with Narrator(console, animated=animated, silent=silent) as narrator:
-        narrator.step("first", 1, 2)
-        narrator.line("first is done")
-        narrator.step("second", 2, 2)
+    with ProgressReporter(console, animated=animated, silent=silent) as reporter:
+        reporter.step("first", 1, 2)
+        reporter.line("first is done")
+        reporter.step("second", 2, 2)
     return console_stream.getvalue()
 
 
@@ -195,8 +195,8 @@ def test_a_line_that_a_signal_breaks_off_is_not_repeated() -> None:
 
 def test_progress_without_any_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", None)
-    with Run("probe", CommonOptions()).narrator() as narrator:
-        narrator.line("unheard")
+    with Run("probe", CommonOptions()).reporter() as reporter:
+        reporter.line("unheard")
 
 
 def test_silent_progress() -> None:
@@ -208,8 +208,8 @@ def test_the_heartbeat_names_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aperture_db.render.progress.HEARTBEAT_SECONDS", 0.01)
     written = io.StringIO()
     console = make_console(ColorMode.NEVER, written, {})
-    with Narrator(console, animated=False, silent=False) as narrator:
-        narrator.step("indexes")
+    with ProgressReporter(console, animated=False, silent=False) as reporter:
+        reporter.step("indexes")
         wait_until(lambda: "indexes" in written.getvalue(), "a heartbeat")
     line = next(line for line in written.getvalue().splitlines() if "indexes" in line)
     assert re.fullmatch(r"… indexes, \S+ \S+ so far", line)

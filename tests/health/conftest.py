@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from aperture_db.cli.confirm import PHRASE
+from aperture_db.cli.options import PHRASE
 from aperture_db.postgres.embedded import server_programs
 from tests.cli import Outcome
 from tests.conftest import TEMPLATE, apply_migrations, fill_sample, make_template

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 from aperture_db.restore.outcome import transaction
 from tests.cli import finish
 from tests.dump_files import (

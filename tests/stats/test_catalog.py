@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aperture_db.aperture import Group, group_of, is_aperture
+from aperture_db.postgres.activity import read_exclusive_locks
 from aperture_db.postgres.catalog import (
-    read_columns,
-    read_exclusive_locks,
     read_foreign_keys,
     read_tables,
     visible_tables,
@@ -53,17 +52,6 @@ def test_foreign_key_of_two_columns(
     covered, uncovered = read_foreign_keys(reader(conninfo))
     assert (covered.columns, covered.is_indexed, covered.is_validated) == (["a", "b"], True, False)
     assert (uncovered.on_delete, uncovered.is_indexed) == ("SET NULL", False)
-
-
-def test_columns(aperture_database: Callable[[], str], reader: Open) -> None:
-    conn = reader(aperture_database())
-    table = visible_tables(read_tables(conn))["embeddings_3072"]
-    columns = read_columns(conn, [table])[table.oid]
-    assert [column.name for column in columns] == table.columns
-    types = {column.name: column.type for column in columns}
-    assert types["embedding"] == "halfvec(3072)"
-    assert types["created_at"] == "timestamp with time zone"
-    assert {column.name for column in columns if not column.is_not_null} == {"canonical_text"}
 
 
 def test_privileges(

@@ -21,7 +21,7 @@ from aperture_db.dumps.files import Purpose
 from aperture_db.dumps.programs import ClientPrograms, programs_for_server
 from aperture_db.errors import UsageError
 from aperture_db.postgres.connection import Connection, require_session
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Phase, Progress
 
 LOCK_TIMEOUT_SECONDS = 60.0

@@ -8,8 +8,8 @@ from pathlib import Path
 from aperture_db.backup.directory import disk_full
 from aperture_db.dumps.children import Child
 from aperture_db.errors import ApertureDbError, BusyError
-from aperture_db.postgres.grants import grant_for
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.driver_errors import grant_for
+from aperture_db.postgres.target import Target
 
 SERVER_REASON = re.compile(r"Error message from server: (?:ERROR:|FATAL:)?\s*(.+)")
 QUERY_REASON = re.compile(r"(?:query failed|failed): (?:ERROR:|FATAL:)\s*(.+)")

@@ -15,7 +15,7 @@ from aperture_db.backup.retention import choose_expired
 from aperture_db.backup.settings import record_backup
 from aperture_db.postgres.connection import Connection
 from aperture_db.postgres.driver_errors import translate_query_error
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Warned
 
 

@@ -14,10 +14,9 @@ from psycopg.rows import args_row
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.postgres.activity import BlockerWatch, Session
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.grants import grant_for
-from aperture_db.postgres.parameters import set_local, timeout_parameter
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
+from aperture_db.postgres.driver_errors import grant_for
+from aperture_db.postgres.target import Target
 
 TRANSACTION_TIMEOUT_SINCE = 170000
 

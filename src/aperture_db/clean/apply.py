@@ -27,8 +27,7 @@ from aperture_db.errors import BusyError
 from aperture_db.format import vacuum_command
 from aperture_db.postgres.activity import find_lock_holders
 from aperture_db.postgres.catalog import Table
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.parameters import set_local, timeout_parameter
+from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
 
 # A waiting DELETE waits for a row, whose holder has the weakest of these on the table.
 LOCK_MODES = (

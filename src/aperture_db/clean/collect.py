@@ -23,8 +23,7 @@ from aperture_db.postgres.catalog import (
     readable_tables,
     visible_tables,
 )
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.parameters import set_local
+from aperture_db.postgres.connection import Connection, set_local
 
 LOCK_TIMEOUT = "2s"
 # From 0109 on, schedules have minutes; job names did not change after that.

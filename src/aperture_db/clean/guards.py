@@ -9,9 +9,9 @@ from aperture_db.clean.doomed import Scene, find_doomed
 from aperture_db.clean.kinds import Kind
 from aperture_db.clean.report import CleanReport
 from aperture_db.errors import ApertureDbError
+from aperture_db.format import quote_identifier
 from aperture_db.postgres.catalog import read_foreign_keys, read_tables
 from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.grants import quote_identifier
 
 
 def refuse_changed_model(plan: CleanReport, scene: Scene) -> None:

@@ -7,20 +7,36 @@ import os
 import re
 import sys
 from importlib import import_module
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
+from typer.core import TyperCommand
 
 from aperture_db import __version__
-from aperture_db.cli.command import exit_code_for, report
-from aperture_db.cli.help import Entry, LazyGroup
+from aperture_db.cli.command import PlainGroup, exit_code_for, report
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.cli.signals import EXIT_CODE_OUTPUT_CLOSED
 from aperture_db.cli.watch import spell_out_interval
 from aperture_db.errors import UsageError
 
+if TYPE_CHECKING:
+    from typer._click.core import Command, Context
+    from typer._click.formatting import HelpFormatter
+
 PROGRAM = "aperture-db"
 EPILOG = "The database is named by DATABASE_URL; every other way: aperture-db COMMAND --help."
+
+
+class Entry(NamedTuple):
+    """One command of the program, known without importing it."""
+
+    module: str
+    """It has the Typer instance `app`."""
+    panel: str
+    """Of the program's help."""
+    summary: str
+    """The first sentence of the command's help."""
+
 
 COMMANDS = {
     "stats": Entry(
@@ -54,10 +70,34 @@ COMMANDS = {
 }
 
 
-class Program(LazyGroup):
-    """The commands of aperture-db."""
+class Program(PlainGroup):
+    """The commands of aperture-db: imports only the module of the one that is called, and none
+    for its own help."""
 
-    entries = COMMANDS
+    _is_listing = False
+
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002
+        """In the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002
+        """The command, built from its module; for the group's help, its summary only."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        if self._is_listing:
+            return TyperCommand(cmd_name, help=entry.summary, rich_help_panel=entry.panel)
+        command = typer.main.get_command(import_module(entry.module).app)
+        command.name = cmd_name
+        return command
+
+    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the help of the group."""
+        self._is_listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._is_listing = False
 
 
 app = typer.Typer(

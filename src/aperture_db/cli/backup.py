@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aperture_db.cli.command import command
-from aperture_db.cli.durations import parse_duration
+from aperture_db.cli.options import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.errors import UsageError
 
@@ -85,7 +85,6 @@ def _make(run: Run, option: Path | None, keep: int | None, lock_timeout_seconds:
     from aperture_db.backup.directory import choose_directory
     from aperture_db.backup.make import Finished, make_backup
     from aperture_db.backup.settings import DEFAULT_KEEP, read_settings
-    from aperture_db.cli.narration import narrate
     from aperture_db.render.backup import render_backup
 
     run.interrupted_note = "no backup was made; earlier ones are untouched"
@@ -96,8 +95,8 @@ def _make(run: Run, option: Path | None, keep: int | None, lock_timeout_seconds:
         events = make_backup(
             run.target, conn, directory, keep=keep, lock_timeout_seconds=lock_timeout_seconds
         )
-        with run.narrator() as narrator, closing(events):
-            for event in narrate(run, narrator, events):
+        with run.reporter() as reporter, closing(events):
+            for event in reporter.report(events):
                 match event:
                     case BackupMade(backup):
                         run.interrupted_note = f"{backup.path} was made and is complete"
@@ -131,12 +130,11 @@ def _verify(run: Run, path: Path, directory: Path | None) -> None:
 
 
 def read_dump(run: Run, path: Path) -> DumpContents:
-    """Read a dump to its end, with narration. Raises as `read_contents` does."""
-    from aperture_db.cli.narration import narrate
+    """Read a dump to its end, with progress. Raises as `read_contents` does."""
     from aperture_db.dumps.contents import read_contents
 
-    with run.narrator() as narrator:
-        narrator.step(f"reading {path.name}")
-        for event in narrate(run, narrator, read_contents(path.absolute())):
+    with run.reporter() as reporter:
+        reporter.step(f"reading {path.name}")
+        for event in reporter.report(read_contents(path.absolute())):
             result = event
     return result.contents

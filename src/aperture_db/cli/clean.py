@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aperture_db.cli.command import command
-from aperture_db.cli.confirm import ConfirmOption, require_confirmation
-from aperture_db.cli.durations import parse_duration
+from aperture_db.cli.options import ConfirmOption, parse_duration, require_confirmation
 from aperture_db.cli.run import Run
 from aperture_db.errors import UsageError
 
@@ -148,7 +147,7 @@ def _delete(run: Run, plan: CleanReport, lock_timeout: float) -> CleanResult:
     last: dict[tuple[Kind, str], Progressed] = {}
     started = time.monotonic()
     try:
-        with run.connect() as conn, run.narrator() as narrator:
+        with run.connect() as conn, run.reporter() as reporter:
             for event in apply(conn, plan, lock_timeout_seconds=lock_timeout):
                 table = event.table
                 last[event.kind, table.table] = event
@@ -157,7 +156,7 @@ def _delete(run: Run, plan: CleanReport, lock_timeout: float) -> CleanResult:
                     f"{plural(rows, 'row')} are deleted and stay so, the rest is untouched"
                 )
                 total = max(event.planned_rows, table.rows)
-                narrator.step(f"{event.kind}: {table.table}", table.rows, total)
+                reporter.step(f"{event.kind}: {table.table}", table.rows, total)
     finally:
         result = summarize(plan.database, last.values(), time.monotonic() - started)
         run.data = result

@@ -4,19 +4,22 @@ become messages and exit codes."""
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from aperture_db.cli.help import PlainCommand
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.cli.signals import EXIT_CODE_OUTPUT_CLOSED, exit_code_of, raising_on_termination
 from aperture_db.errors import ApertureDbError
 from aperture_db.render.console import ColorMode, OutputClosedError
+
+if TYPE_CHECKING:
+    from typer._click.core import Context, Parameter
 
 Params = ParamSpec("Params")
 Body = Callable[Concatenate[Run, Params], int | None]
@@ -79,6 +82,30 @@ OUTPUT_OPTIONS: dict[str, Any] = {
 EXIT_CODE_RULES: dict[str, Callable[[ApertureDbError], int]] = {}
 """By the command's full name, for those that have a rule of their own."""
 DEFAULTS = {field.name: field.default for field in fields(CommonOptions)}
+
+
+class PlainCommand(TyperCommand):
+    """Typer would write <bool> beside every flag."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """The command's options and --help."""
+        return _without_types_of_flags(super().get_params(ctx))
+
+
+class PlainGroup(TyperGroup):
+    """The same for a group of commands."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """The group's own options and --help."""
+        return _without_types_of_flags(super().get_params(ctx))
+
+
+def _without_types_of_flags(params: Iterable[Parameter]) -> list[Parameter]:
+    params = list(params)
+    for param in params:
+        if isinstance(param, TyperOption) and param.is_flag and param.metavar is None:
+            param.metavar = ""
+    return params
 
 
 def command(

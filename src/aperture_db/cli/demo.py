@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from aperture_db.cli.command import command
-from aperture_db.cli.help import PlainGroup
+from aperture_db.cli.command import PlainGroup, command
 from aperture_db.cli.run import Run
 
 if TYPE_CHECKING:
@@ -74,21 +73,21 @@ def reset(run: Run) -> None:
 
 
 def _follow(run: Run, events: Iterator[Step | Last]) -> Last:
-    """Narrate the steps; returns the last item, the outcome."""
+    """Report the steps; returns the last item, the outcome."""
     from aperture_db.demo.report import Step
 
     phase = ""
     generator: Generator[Step | Last] = events  # type: ignore[assignment]
     # Closed at once if this process is interrupted, so that the demo cleans up.
-    with closing(generator), run.narrator() as narrator:
+    with closing(generator), run.reporter() as reporter:
         for event in generator:
             if not isinstance(event, Step):
                 return event
             if event.phase != phase:
                 phase = event.phase
-                narrator.log(phase, "muted")
+                reporter.log(phase, "muted")
                 run.interrupted_note = "what was unfinished of the demo was removed"
-            narrator.step(f"{phase} {event.detail}".strip(), event.done, event.total)
+            reporter.step(f"{phase} {event.detail}".strip(), event.done, event.total)
     raise AssertionError("the events end with the outcome")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aperture_db.cli.command import command
-from aperture_db.cli.durations import parse_duration
+from aperture_db.cli.options import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.cli.signals import exit_code_of
 from aperture_db.cli.watch import MIN_SECONDS, WatchOption, require_watchable, watch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aperture_db.cli.command import command
-from aperture_db.cli.durations import parse_duration
+from aperture_db.cli.options import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.errors import FindingError, UsageError
 
@@ -207,12 +207,12 @@ def _apply(
     if is_rehearsal:
         _warn_of_rehearsal(run, planned)
     try:
-        with run.narrator() as narrator:
+        with run.reporter() as reporter:
             conn.add_notice_handler(
-                lambda notice: log.tell_notice(narrator, notice.severity, notice.message_primary)
+                lambda notice: log.report_notice(reporter, notice.severity, notice.message_primary)
             )
             for event in act(conn, run.target, planned.files, limits):
-                log.tell(narrator, event)
+                log.add(reporter, event)
     finally:
         # A failure half way still has to tell what was applied before it.
         run.data = log.report

@@ -13,7 +13,7 @@ from aperture_db.migrations.status import State
 if TYPE_CHECKING:
     from aperture_db.cli.run import Run
     from aperture_db.migrations.plan import MigrationPlan
-    from aperture_db.render.progress import Narrator
+    from aperture_db.render.progress import ProgressReporter
 
 
 class MigrateLog:
@@ -28,37 +28,39 @@ class MigrateLog:
         self._started = time.monotonic()
         self._note()
 
-    def tell(self, narrator: Narrator, event: apply.Event) -> None:
-        """Narrate one event."""
+    def add(self, reporter: ProgressReporter, event: apply.Event) -> None:
+        """Report one event."""
         match event:
             case apply.Started(name):
                 done = len(self._applied) + len(self._elsewhere)
-                narrator.step(name, done, len(self._planned.files))
+                reporter.step(name, done, len(self._planned.files))
             case apply.Waiting(name, holders, waited_seconds):
                 held = "; ".join(f"held by {holder}" for holder in holders) or "holder unknown"
                 waited = format_seconds(waited_seconds)
-                narrator.line(f"waiting  {name}: a lock for {waited}, {held}", "warning")
+                reporter.line(f"waiting  {name}: a lock for {waited}, {held}", "warning")
             case apply.Applied(name, duration_seconds):
                 self._applied.append(AppliedMigration(name, duration_seconds))
                 self._note()
                 done_word = "rehearsed" if self._is_rehearsal else "applied"
-                tell = narrator.line if self._run.options.verbose else narrator.log
-                tell(f"{done_word}  {name}  {format_seconds(duration_seconds)}")
+                report = reporter.line if self._run.options.verbose else reporter.log
+                report(f"{done_word}  {name}  {format_seconds(duration_seconds)}")
             case apply.AppliedElsewhere(name):
                 self._elsewhere.append(name)
-                narrator.line(f"skipped  {name}  another runner applied it")
+                reporter.line(f"skipped  {name}  another runner applied it")
 
-    def tell_notice(self, narrator: Narrator, severity: str | None, text: str | None) -> None:
-        """Narrate what the server says about a file; that a guarded statement had nothing to do
+    def report_notice(
+        self, reporter: ProgressReporter, severity: str | None, text: str | None
+    ) -> None:
+        """Report what the server says about a file; that a guarded statement had nothing to do
         only with -v."""
         kind, text = (severity or "NOTICE").lower(), text or ""
         line = f"  {kind}: {text}"
         if kind == "warning":
-            narrator.line(line, kind)
+            reporter.line(line, kind)
         elif self._run.options.verbose:
-            narrator.line(line, "muted")
+            reporter.line(line, "muted")
         elif not text.endswith(", skipping"):
-            narrator.remark(line, "muted")
+            reporter.remark(line, "muted")
 
     @property
     def report(self) -> MigrateReport:

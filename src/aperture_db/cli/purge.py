@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aperture_db.cli.command import command
-from aperture_db.cli.confirm import ConfirmOption, require_confirmation
-from aperture_db.cli.durations import parse_duration
+from aperture_db.cli.options import ConfirmOption, parse_duration, require_confirmation
 from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.purge.what import What
@@ -197,7 +196,6 @@ def _backup_directory(run: Run, option: Path | None) -> Path:
 
 def _back_up(run: Run, directory: Path, lock_timeout: float) -> Path:
     from aperture_db.backup.create import create
-    from aperture_db.cli.narration import narrate
     from aperture_db.dumps.files import Purpose
 
     with run.connect() as conn:
@@ -208,10 +206,10 @@ def _back_up(run: Run, directory: Path, lock_timeout: float) -> Path:
             purpose=Purpose.BEFORE_PURGE,
             lock_timeout_seconds=lock_timeout,
         )
-        with run.narrator() as narrator:
-            for made in narrate(run, narrator, events):
+        with run.reporter() as reporter:
+            for made in reporter.report(events):
                 path = made.backup.path
-            narrator.line(f"The backup is {path}")
+            reporter.line(f"The backup is {path}")
     return path
 
 
@@ -224,16 +222,16 @@ def _execute(run: Run, report: PurgeReport, limits: Limits) -> PurgeOutcome:
     run.interrupted_note = "the purge was rolled back, nothing was changed"
     with run.connect() as conn:
         going_on = execute(conn, run.target, plan, make_work(plan), limits)
-        with run.narrator() as narrator, closing(going_on):
+        with run.reporter() as reporter, closing(going_on):
             for event in going_on:
                 match event:
                     case events.Phase(text):
-                        narrator.step(text)
-                        narrator.log(f"{text[0].upper()}{text[1:]}", "muted")
+                        reporter.step(text)
+                        reporter.log(f"{text[0].upper()}{text[1:]}", "muted")
                     case events.Doing(text, done, total):
-                        narrator.step(text, done, total)
+                        reporter.step(text, done, total)
                     case events.Committing():
-                        narrator.step("committing")
+                        reporter.step("committing")
                         run.interrupted_note = (
                             "the purge was being committed; see what is left with --dry-run"
                         )

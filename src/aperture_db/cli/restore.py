@@ -10,8 +10,7 @@ import typer
 
 from aperture_db.cli.backup import read_dump
 from aperture_db.cli.command import command
-from aperture_db.cli.confirm import ConfirmOption, require_confirmation
-from aperture_db.cli.durations import parse_duration
+from aperture_db.cli.options import ConfirmOption, parse_duration, require_confirmation
 from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError
 from aperture_db.format import plural
@@ -148,18 +147,17 @@ def _require_consent(
 
 
 def _apply(run: Run, conn: Connection, planned: RestorePlan, options: Options) -> None:
-    from aperture_db.cli.narration import narrate
     from aperture_db.render.restore import render_report
     from aperture_db.restore.apply import apply
     from aperture_db.restore.report import Committed, Committing, Restored, SafetyBackupMade
 
     run.interrupted_note = "nothing was restored, the database is as it was"
     events = apply(run.target, conn, planned, options)
-    with run.narrator() as narrator, closing(events):
-        for event in narrate(run, narrator, events):
+    with run.reporter() as reporter, closing(events):
+        for event in reporter.report(events):
             match event:
                 case SafetyBackupMade(backup):
-                    narrator.line(f"What is replaced is in {backup.path}")
+                    reporter.line(f"What is replaced is in {backup.path}")
                 case Committing():
                     run.interrupted_note = (
                         "the restore was about to be committed: aperture-db stats tells which "

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aperture_db.cli.lazy import lazy_imports
 from aperture_db.errors import ApertureDbError
+from aperture_db.postgres.target import Target
 from aperture_db.render.console import ColorMode, make_console
 
 with lazy_imports():
@@ -30,7 +31,7 @@ Report = TypeVar("Report")
 
 @dataclass(frozen=True)
 class CommonOptions:
-    """What every command takes. Commands without a database leave the first four at that."""
+    """The options of every command; those without a database keep the first four defaults."""
 
     database_url: str | None = None
     env_file: Path | None = None
@@ -43,7 +44,7 @@ class CommonOptions:
 
 
 class Run:
-    """What a command works with. Results go to stdout, everything else to stderr."""
+    """Options, streams and connection of a command. Results go to stdout, the rest to stderr."""
 
     def __init__(self, command: str, options: CommonOptions) -> None:
         self.command = command
@@ -56,7 +57,7 @@ class Run:
         """What an interruption leaves behind, for its one line; kept current by the command."""
 
     @cached_property
-    def target(self) -> settings.Target:
+    def target(self) -> Target:
         """The database that the options and the environment name. Raises UsageError."""
         target = settings.resolve_target(self.options.database_url, self.options.env_file)
         for warning in target.warnings:
@@ -74,12 +75,12 @@ class Run:
                 read_only=read_only,
                 connect_timeout_seconds=self.options.connect_timeout,
                 wait_seconds=self.options.wait,
-                on_wait=self._tell_waiting,
+                on_wait=self._report_waiting,
             )
             with conn:
                 yield conn
 
-    def _tell_waiting(self, error: ConnectError) -> None:
+    def _report_waiting(self, error: ConnectError) -> None:
         self.say(f"waiting up to {self.options.wait:g} s for the database: {error.why}")
 
     def show(
@@ -97,12 +98,12 @@ class Run:
                 self.out.print_result(chosen(report))
 
     def say(self, text: str, style: str | None = None) -> None:
-        """Narrate on stderr; not with -q."""
+        """Print on stderr; not with -q."""
         if not self.options.quiet:
             self.err.print_prose(text, style)
 
     def detail(self, text: str) -> None:
-        """Narrate what only -v wants to know."""
+        """Print on stderr with -v only."""
         if self.options.verbose:
             self.err.print(text, style="muted", soft_wrap=True)
 
@@ -111,11 +112,16 @@ class Run:
         self.warnings.append(text)
         self.err.print_prose(f"warning: {text}", "warning")
 
-    def narrator(self) -> progress.Narrator:
+    def reporter(self) -> progress.ProgressReporter:
         """Progress on stderr: animated at a real terminal, lines elsewhere, nothing with -q."""
-        return progress.Narrator(
-            self.err, animated=self.err.is_interactive, silent=self.options.quiet
+        return progress.ProgressReporter(
+            self.err,
+            animated=self.err.is_interactive,
+            silent=self.options.quiet,
+            warn=self.warn,
         )
+
+    narrator = reporter  # the old name, until its last use is gone
 
     def print_raw(self, text: str) -> None:
         """Print a result that is not a table, as it is."""

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aperture_db.cli.command import command
-from aperture_db.cli.confirm import ConfirmOption, require_confirmation
-from aperture_db.cli.durations import parse_duration
+from aperture_db.cli.options import ConfirmOption, parse_duration, require_confirmation
 from aperture_db.cli.run import Run
 from aperture_db.errors import UsageError
 from aperture_db.format import format_bytes, plural
@@ -117,9 +116,9 @@ def _vacuum(run: Run, conn: Connection, planned: VacuumPlan, lock_timeout: float
         run.err.print_result(line)
     log = VacuumLog(run, planned)
     events = vacuum_tables(conn, run.target, planned, lock_timeout)
-    with run.narrator() as narrator, closing(events):
+    with run.reporter() as reporter, closing(events):
         for event in events:
-            log.tell(narrator, event)
+            log.add(reporter, event)
     report = log.report
     run.show(report, render_report)
     tell_old_snapshots(run, report)

@@ -19,7 +19,7 @@ from aperture_db.vacuum.report import (
 
 if TYPE_CHECKING:
     from aperture_db.cli.run import Run
-    from aperture_db.render.progress import Narrator
+    from aperture_db.render.progress import ProgressReporter
 
 MAX_STEPS = 4
 
@@ -36,29 +36,29 @@ class VacuumLog:
         self._fraction = 0.0
         self._started = time.monotonic()
 
-    def tell(self, narrator: Narrator, event: events.Event) -> None:
-        """Narrate one event."""
+    def add(self, reporter: ProgressReporter, event: events.Event) -> None:
+        """Report one event."""
         match event:
             case events.TableStarted(table, fraction):
                 self._note(table.name)
                 self._fraction = fraction
-                narrator.step(table.name, fraction, 1.0)
+                reporter.step(table.name, fraction, 1.0)
             case events.Progress(table_name, step, fraction):
                 self._fraction = fraction
-                narrator.step(f"{table_name}: {step}", fraction, 1.0)
+                reporter.step(f"{table_name}: {step}", fraction, 1.0)
             case events.Waiting(table_name, sessions):
                 held = "; ".join(map(str, sessions)) or "another session"
-                narrator.step(f"{table_name}: waiting for its lock", self._fraction, 1.0)
-                narrator.line(f"{table_name}: waiting for its lock, held by {held}", "warning")
+                reporter.step(f"{table_name}: waiting for its lock", self._fraction, 1.0)
+                reporter.line(f"{table_name}: waiting for its lock, held by {held}", "warning")
             case events.ServerNotice(table_name, text):
-                narrator.line(f"{table_name}: {text}", "warning")
+                reporter.line(f"{table_name}: {text}", "warning")
             case events.LeftBehind(index, statement):
                 self._run.warn(f"the invalid index {index} was left behind; drop it: {statement}")
             case events.TableFinished(result, holders):
-                self._finish(narrator, result, holders)
+                self._finish(reporter, result, holders)
 
     def _finish(
-        self, narrator: Narrator, result: TableResult, holders: tuple[SnapshotHolder, ...]
+        self, reporter: ProgressReporter, result: TableResult, holders: tuple[SnapshotHolder, ...]
     ) -> None:
         self._results.append(result)
         for holder in holders:
@@ -67,11 +67,11 @@ class VacuumLog:
             self._unremovable_rows += result.after.dead_rows or 0
         self._run.data = self.report
         if result.is_problem:
-            narrator.line(describe_result(result), "warning")
+            reporter.line(describe_result(result), "warning")
         elif self._run.options.verbose:
-            narrator.line(describe_result(result))
+            reporter.line(describe_result(result))
         elif result.before.dead_rows:
-            narrator.log(describe_result(result))
+            reporter.log(describe_result(result))
 
     def _note(self, name: str) -> None:
         done = [result.name for result in self._results if result.outcome is Outcome.DONE]

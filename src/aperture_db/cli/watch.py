@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from aperture_db.cli.durations import parse_duration
+from aperture_db.cli.lazy import lazy_imports
+from aperture_db.cli.options import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.cli.signals import exit_code_of
 from aperture_db.errors import UsageError
+
+with lazy_imports():
+    from aperture_db.render import progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -78,11 +82,10 @@ def watch(
     `view` gets the newest report and the first one, to tell what has changed since. At a terminal
     the view is refreshed in place, elsewhere printed again.
     """
-    from aperture_db.render.live import refreshed_view
 
     in_place = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     try:
-        with refreshed_view(run.out, in_place=in_place) as show:
+        with progress.refreshed_view(run.out, in_place=in_place) as show:
             first = newest = read()
             while True:
                 show(view(newest, first))

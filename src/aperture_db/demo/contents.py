@@ -15,7 +15,7 @@ from aperture_db.migrations.directory import bundled_directory, read_directory
 from aperture_db.migrations.locking import Limits
 from aperture_db.migrations.plan import plan
 from aperture_db.postgres.connection import Connection, connect, translated_errors
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 
 MIGRATION_LIMITS = Limits(lock_wait_seconds=60, lock_timeout_seconds=5)
 

@@ -23,7 +23,8 @@ from aperture_db.demo.url import DATABASE, make_url, new_password, with_port
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import connect
 from aperture_db.postgres.embedded import Cluster, free_port, is_port_free
-from aperture_db.postgres.settings import Target, resolve_target
+from aperture_db.postgres.settings import resolve_target
+from aperture_db.postgres.target import Target
 
 PORT_TRIES = 3
 SERVER_SETTINGS = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 from aperture_db.stats.report import StatsReport
 
 URL_VARIABLE, FILE_VARIABLE = "DATABASE_URL", "DATABASE_URL_FILE"

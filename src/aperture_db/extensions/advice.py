@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from aperture_db.errors import FindingError
 from aperture_db.extensions.report import Extension, ExtensionsReport, ExtensionState, Server
-from aperture_db.postgres.grants import quote_identifier
+from aperture_db.format import quote_identifier
 
 CREATE_COMMAND = "aperture-db check-extensions --create"
 

@@ -11,8 +11,7 @@ from psycopg import sql
 
 from aperture_db.extensions.advice import advise
 from aperture_db.extensions.report import Change, Extension, ExtensionsReport
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.parameters import set_local
+from aperture_db.postgres.connection import Connection, set_local
 
 LOCK_TIMEOUT = "10s"
 # Not about one extension: the next statement would fail in the same way.

@@ -13,8 +13,7 @@ from pgvector.psycopg import register_vector
 
 from aperture_db import sql
 from aperture_db.extensions.report import ExtensionsReport, Probe, ProbeOutcome
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.parameters import set_local
+from aperture_db.postgres.connection import Connection, set_local
 
 Outcome: TypeAlias = tuple[ProbeOutcome, str]
 

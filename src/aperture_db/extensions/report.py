@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from aperture_db.postgres.hosting import Place
+from aperture_db.postgres.hosting import Platform
 
 
 class ExtensionState(StrEnum):
@@ -71,7 +71,7 @@ class Server:
     version: str
     version_number: int
     """PostgreSQL's own, 160004 for 16.4."""
-    place: Place
+    place: Platform
     database: str
     role: str
     is_superuser: bool

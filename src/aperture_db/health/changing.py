@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aperture_db import extensions
+from aperture_db.format import quote_identifier
 from aperture_db.health.context import Context
-from aperture_db.postgres.grants import quote_identifier
 from aperture_db.postgres.hosting import MANAGED
 
 # PostgreSQL's manual advises a quarter of the memory, which the server does not tell; this much

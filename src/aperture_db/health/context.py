@@ -14,8 +14,8 @@ from aperture_db import sql as queries
 from aperture_db.health.report import Status, Thresholds
 from aperture_db.postgres.catalog import Table, read_tables
 from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.hosting import Place
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.hosting import Platform
+from aperture_db.postgres.target import Target
 
 Row = TypeVar("Row")
 
@@ -37,7 +37,7 @@ class Shared:
 
     identity: Identity | None = None
     tables: list[Table] | None = None
-    place: Place | None = None
+    place: Platform | None = None
     connect_seconds: float = 0.0
 
 

@@ -25,11 +25,10 @@ from aperture_db.health.report import (
     decide,
 )
 from aperture_db.health.selection import Selection
-from aperture_db.postgres.catalog import read_exclusive_locks
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.grants import grant_for
-from aperture_db.postgres.parameters import set_local, timeout_parameter
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.activity import read_exclusive_locks
+from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
+from aperture_db.postgres.driver_errors import grant_for
+from aperture_db.postgres.target import Target
 
 REACHABLE = "reachable"
 LOCK_TIMEOUT_SECONDS = 2.0

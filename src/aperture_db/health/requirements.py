@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aperture_db import aperture
-from aperture_db.format import list_some
+from aperture_db.format import list_some, quote_identifier
 from aperture_db.health.check import NothingToCheckError, SkippedError
 from aperture_db.health.context import Context
 from aperture_db.health.report import Cause
 from aperture_db.postgres.catalog import Table, grants_to_read, visible_tables
-from aperture_db.postgres.grants import quote_identifier
 
 DAY_SECONDS = 86_400
 

@@ -22,7 +22,7 @@ from aperture_db.migrations.script import ScriptError, run_script
 from aperture_db.migrations.standalone import apply_standalone
 from aperture_db.postgres.activity import BlockerWatch, Session, find_advisory_holders
 from aperture_db.postgres.connection import Connection, is_pooled
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 
 # Ends of a wait that are worth another attempt. A deadlock can come from Aperture's own runner,
 # which takes the same locks in the other order.

@@ -10,7 +10,7 @@ from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.script import ScriptError
 from aperture_db.postgres.driver_errors import translate_query_error
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 
 DUPLICATE_OBJECT_ERRORS = (
     psycopg.errors.DuplicateTable,

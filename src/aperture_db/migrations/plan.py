@@ -19,9 +19,8 @@ from aperture_db.migrations.status import (
     read_environment,
     refuse_deviations,
 )
-from aperture_db.postgres.connection import Connection, is_pooled
-from aperture_db.postgres.parameters import connection_check_interval
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.connection import Connection, connection_check_interval, is_pooled
+from aperture_db.postgres.target import Target
 
 
 @dataclass(frozen=True)

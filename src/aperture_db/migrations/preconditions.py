@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from aperture_db.errors import ApertureDbError
+from aperture_db.format import quote_identifier
 from aperture_db.migrations.status import Environment, MigrationStatus, State
-from aperture_db.postgres.grants import quote_identifier
 
 
 def require_writable_schema(environment: Environment) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import psycopg
 
 from aperture_db import sql
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.parameters import set_local, timeout_parameter
+from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
 
 
 def create_table(conn: Connection, lock_timeout_seconds: float) -> None:

@@ -28,9 +28,8 @@ from aperture_db.migrations.locking import (
 from aperture_db.migrations.records import create_table, is_recorded, record
 from aperture_db.migrations.script import ScriptError, run_script
 from aperture_db.postgres.activity import BlockerWatch, find_advisory_holders
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.parameters import set_local
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.connection import Connection, set_local
+from aperture_db.postgres.target import Target
 
 
 def rehearse_files(

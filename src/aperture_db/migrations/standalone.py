@@ -12,7 +12,7 @@ from aperture_db.migrations.records import record
 from aperture_db.migrations.script import ScriptError, run_script
 from aperture_db.postgres.activity import BlockerWatch
 from aperture_db.postgres.connection import Connection, connect
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 
 
 def apply_standalone(

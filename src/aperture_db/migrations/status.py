@@ -12,9 +12,9 @@ from psycopg.rows import args_row, class_row
 
 from aperture_db import aperture, sql
 from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.format import quote_identifier
 from aperture_db.migrations.directory import MigrationDirectory
 from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.grants import quote_identifier
 
 
 class State(StrEnum):

@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import Connection, connect
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 
 WATCH_AFTER_SECONDS = 0.5
 WATCH_INTERVAL_SECONDS = 0.25
@@ -42,6 +42,17 @@ class Session:
         if self.transaction_age_seconds is not None:
             parts.append(f"in its transaction for {self.transaction_age_seconds:.0f} s")
         return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class ExclusiveLock:
+    """What keeps a table from being read."""
+
+    table_oid: int
+    is_held: bool
+    """False for a session that itself waits for the lock, with readers queued behind it."""
+    session: Session | None
+    """None for a prepared transaction."""
 
 
 def find_blockers(conn: Connection, pid: int) -> tuple[Session, ...]:
@@ -94,6 +105,15 @@ def find_other_sessions(conn: Connection) -> tuple[Session, ...]:
     """The other sessions of clients in this database."""
     cursor = conn.cursor(row_factory=class_row(Session))
     return tuple(cursor.execute(sql.load("postgres/sessions")))
+
+
+def read_exclusive_locks(conn: Connection) -> list[ExclusiveLock]:
+    """Who holds, or waits for, ACCESS EXCLUSIVE on tables of this database."""
+    rows = conn.execute(sql.load("postgres/exclusive_locks")).fetchall()
+    return [
+        ExclusiveLock(table_oid, is_held, Session(pid, *session) if pid else None)
+        for table_oid, is_held, pid, *session in rows
+    ]
 
 
 class BlockerWatch:

@@ -15,9 +15,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from aperture_db import sql as queries
-from aperture_db.postgres.activity import Session
+from aperture_db.format import quote_identifier
 from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.grants import quote_identifier
 
 MOST_NAMED_TABLES = 8
 
@@ -52,7 +51,6 @@ class Table:
     may_select: bool
     may_count: bool
     """SELECT on one column is enough to count rows."""
-    may_insert: bool
     may_update: bool
     may_delete: bool
     may_truncate: bool
@@ -94,16 +92,6 @@ class TableSize:
 
 
 @dataclass(frozen=True)
-class Column:
-    table_oid: int
-    name: str
-    type: str
-    """As format_type writes it: `halfvec(3072)`, `timestamp with time zone`."""
-    is_not_null: bool
-    may_select: bool
-
-
-@dataclass(frozen=True)
 class ForeignKey:
     name: str
     table_oid: int
@@ -117,17 +105,6 @@ class ForeignKey:
     is_never_null: bool
     """Every one of the columns is NOT NULL."""
     is_indexed: bool
-
-
-@dataclass(frozen=True)
-class ExclusiveLock:
-    """What keeps a table from being read."""
-
-    table_oid: int
-    is_held: bool
-    """False for a session that itself waits for the lock, with readers queued behind it."""
-    session: Session | None
-    """None for a prepared transaction."""
 
 
 @dataclass(frozen=True)
@@ -194,15 +171,6 @@ def read_sizes(conn: Connection, tables: Iterable[Table]) -> dict[int, TableSize
         return {size.oid: size for size in rows}
 
 
-def read_columns(conn: Connection, tables: Iterable[Table]) -> dict[int, list[Column]]:
-    """Columns in order, by the table's oid."""
-    columns: dict[int, list[Column]] = {table.oid: [] for table in tables}
-    with conn.cursor(row_factory=class_row(Column)) as cursor:
-        for column in cursor.execute(queries.load("postgres/columns"), {"oids": list(columns)}):
-            columns[column.table_oid].append(column)
-    return columns
-
-
 def read_foreign_keys(conn: Connection) -> list[ForeignKey]:
     with conn.cursor(row_factory=class_row(ForeignKey)) as cursor:
         # Given no parameters, the driver would leave the %% of the file alone.
@@ -221,12 +189,3 @@ def count_rows(conn: Connection, tables: Iterable[Table]) -> dict[int, int]:
     if not counts:
         return {}
     return dict(conn.execute(sql.SQL(" UNION ALL ").join(counts)).fetchall())
-
-
-def read_exclusive_locks(conn: Connection) -> list[ExclusiveLock]:
-    """Who holds, or waits for, ACCESS EXCLUSIVE on tables of this database."""
-    rows = conn.execute(queries.load("postgres/exclusive_locks")).fetchall()
-    return [
-        ExclusiveLock(table_oid, is_held, Session(pid, *session) if pid else None)
-        for table_oid, is_held, pid, *session in rows
-    ]

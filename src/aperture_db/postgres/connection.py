@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TypeAlias
@@ -19,9 +20,8 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from aperture_db.errors import ConnectError, UsageError
-from aperture_db.postgres.ca_bundle import trust_system_authorities
 from aperture_db.postgres.driver_errors import translate_connect_error, translate_query_error
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 
 Connection: TypeAlias = psycopg.Connection[TupleRow]
 
@@ -32,6 +32,9 @@ RETRY_SECONDS = 0.5
 CANCEL_TIMEOUT_SECONDS = 5
 # A pooler may hand out its processes in turn, and others may take one in between.
 POOLER_PROBES = 3
+CONNECTION_CHECK_INTERVAL = "1s"
+# With these OpenSSL finds the certificate authorities that it trusts.
+CA_BUNDLE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 # Notice a dead peer after about 30 + 3 x 10 seconds instead of the system's two hours.
 KEEPALIVES = {
@@ -84,7 +87,7 @@ def connect(
     refuses a setting.
     """
     if "system" in (target.params.get("sslrootcert"), os.environ.get("PGSSLROOTCERT")):
-        trust_system_authorities()
+        find_ca_bundle()
     deadline = time.monotonic() + wait_seconds
     waiting = False
     while True:
@@ -141,6 +144,20 @@ def require_server_version(version: int, target: Target) -> None:
         )
 
 
+def find_ca_bundle(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Point OpenSSL to the CA bundle that Python uses, unless a variable names one already.
+
+    libpq leaves `system` to its OpenSSL. The one inside psycopg's wheel looks into a directory
+    that no machine has, and would trust nobody.
+    """
+    if any(environ.get(name) for name in CA_BUNDLE_VARIABLES):
+        return
+    paths = ssl.get_default_verify_paths()
+    for name, path in zip(CA_BUNDLE_VARIABLES, (paths.cafile, paths.capath), strict=True):
+        if path:
+            environ[name] = path
+
+
 @contextmanager
 def translated_errors(target: Target, *, writes: bool = False) -> Iterator[None]:
     """Turn driver errors of the block into the tool's own; `writes` tells which GRANT helps."""
@@ -187,3 +204,31 @@ def _server_process(conn: Connection) -> int:
     row = conn.execute("SELECT pg_backend_pid()").fetchone()
     assert row is not None
     return int(row[0])
+
+
+def set_local(conn: Connection, **parameters: str) -> None:
+    """Set configuration parameters until the end of the open transaction, in one round trip."""
+    conn.execute(
+        "SELECT set_config(name, value, true) "
+        "FROM unnest(%s::text[], %s::text[]) AS t (name, value)",
+        [list(parameters), list(parameters.values())],
+    )
+
+
+def timeout_parameter(seconds: float) -> str:
+    """As lock_timeout and statement_timeout take it, where 0 would mean to wait for ever."""
+    return f"{max(seconds * 1000, 1):.0f}ms"
+
+
+def connection_check_interval(conn: Connection) -> str:
+    """How often the server shall look whether this client is still there.
+
+    One second frees a dead client's locks at once. 0 where the server's platform can't do it
+    (Windows), because setting more is an error there.
+    """
+    try:
+        with conn.transaction():
+            set_local(conn, client_connection_check_interval=CONNECTION_CHECK_INTERVAL)
+    except psycopg.errors.InvalidParameterValue:
+        return "0"
+    return CONNECTION_CHECK_INTERVAL

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from aperture_db.errors import UsageError
+from aperture_db.postgres.target import DEFAULT_PORT
 
-DEFAULT_PORT = "5432"
 URL_EXAMPLE = "postgresql://user:password@host:5432/database"
 SCHEMES = ("postgresql://", "postgres://")
 KEYWORD_START = re.compile(r"\s*\w+\s*=")

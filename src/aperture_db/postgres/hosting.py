@@ -17,7 +17,7 @@ INTERNAL = {"json": False}
 
 
 @dataclass(frozen=True)
-class Place:
+class Platform:
     """A kind of server. Texts are templates over {major}, PostgreSQL's major version."""
 
     id: str
@@ -44,7 +44,9 @@ class Place:
         return text.format(major=major)
 
 
-SUPABASE = Place(
+Place = Platform  # the old name, until its last use is gone
+
+SUPABASE = Platform(
     "supabase",
     "Supabase",
     get_vector="upgrade the project's PostgreSQL (Project Settings, Infrastructure, Upgrade)",
@@ -53,7 +55,7 @@ SUPABASE = Place(
     host_pattern=r"\.supabase\.(co|com)$",
     marker_role="supabase_admin",
 )
-NEON = Place(
+NEON = Platform(
     "neon",
     "Neon",
     get_vector="restart the compute in the Neon console, which brings the newest pgvector",
@@ -62,7 +64,7 @@ NEON = Place(
     host_pattern=r"\.neon\.tech$",
     marker_role="neon_superuser",
 )
-RDS = Place(
+RDS = Platform(
     "rds",
     "Amazon RDS or Aurora",
     get_vector="upgrade the instance to the newest minor version of PostgreSQL {major} "
@@ -72,7 +74,7 @@ RDS = Place(
     host_pattern=r"\.rds\.amazonaws\.com(\.cn)?$",
     marker_role="rds_superuser",
 )
-AZURE = Place(
+AZURE = Platform(
     "azure",
     "Azure Database for PostgreSQL",
     get_vector="add VECTOR,PGCRYPTO,PG_TRGM to the server parameter azure.extensions; a newer "
@@ -82,7 +84,7 @@ AZURE = Place(
     host_pattern=r"\.postgres(\.database|\.cosmos)\.(azure\.com|usgovcloudapi\.net|chinacloudapi\.cn)$",
     marker_role="azure_pg_admin",
 )
-CLOUD_SQL = Place(
+CLOUD_SQL = Platform(
     "cloud_sql",
     "Google Cloud SQL",
     get_vector="take the newest maintenance version "
@@ -93,7 +95,7 @@ CLOUD_SQL = Place(
     host_pattern=r"^/cloudsql/|\.sql\.goog\.?$",
     marker_role="cloudsqlsuperuser",
 )
-DIGITALOCEAN = Place(
+DIGITALOCEAN = Platform(
     "digitalocean",
     "DigitalOcean Managed PostgreSQL",
     get_vector="apply the pending maintenance update in the control panel (Settings, Maintenance "
@@ -105,33 +107,33 @@ DIGITALOCEAN = Place(
 )
 MANAGED = (SUPABASE, NEON, RDS, AZURE, CLOUD_SQL, DIGITALOCEAN)
 
-DOCKER = Place(
+DOCKER = Platform(
     "docker",
     "a Docker image",
     get_vector="set `image: pgvector/pgvector:pg{major}` for the database in docker-compose.yml "
     "(its volume stays), then: docker compose pull && docker compose up -d",
 )
-DOCKER_ALPINE = Place(
+DOCKER_ALPINE = Platform(
     "docker_alpine",
     "an Alpine-based Docker image",
     # musl and glibc sort text differently: the old volume would carry wrong indexes.
     get_vector="take a backup (aperture-db backup), set `image: pgvector/pgvector:pg{major}` with "
     "a new volume in docker-compose.yml, and restore into it",
 )
-DEBIAN = Place(
+DEBIAN = Platform(
     "debian",
     "a Debian or Ubuntu package",
     get_vector="sudo /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y && "
     "sudo apt-get install -y postgresql-{major}-pgvector",
     get_contrib="sudo apt-get install -y postgresql-{major}",
 )
-RED_HAT = Place(
+RED_HAT = Platform(
     "red_hat",
     "a Red Hat package",
     get_vector="sudo dnf install -y pgvector_{major} (from yum.postgresql.org)",
     get_contrib="sudo dnf install -y postgresql{major}-contrib",
 )
-SOURCE = Place(
+SOURCE = Platform(
     "source",
     "a source build",
     get_vector=f"git clone --branch v{PGVECTOR_RELEASE} https://github.com/pgvector/pgvector && "
@@ -139,25 +141,25 @@ SOURCE = Place(
     get_contrib="in PostgreSQL's source tree: make -C contrib && sudo make -C contrib install",
 )
 
-MARKER_ROLES = tuple(place.marker_role for place in MANAGED)
-ADMIN_ROLES = tuple(place.admin_role for place in MANAGED)
+MARKER_ROLES = tuple(platform.marker_role for platform in MANAGED)
+ADMIN_ROLES = tuple(platform.admin_role for platform in MANAGED)
 
 
 def recognize(
     host: str, version_text: str, *, cluster_name: str = "", roles: tuple[str, ...] = ()
-) -> Place:
+) -> Platform:
     """Where the server lives.
 
     `host` is what the client connects to, `version_text` is version(), `roles` are the marker
     roles that exist in the cluster. Debian's packages give each cluster a name such as 15/main;
     the official image has the same build, from apt.postgresql.org, and no cluster name.
     """
-    for place in MANAGED:
-        if re.search(place.host_pattern, host, re.IGNORECASE):
-            return place
-    for place in MANAGED:
-        if place.marker_role in roles:
-            return place
+    for platform in MANAGED:
+        if re.search(platform.host_pattern, host, re.IGNORECASE):
+            return platform
+    for platform in MANAGED:
+        if platform.marker_role in roles:
+            return platform
     if "(Alpine" in version_text or "-musl" in version_text:
         return DOCKER_ALPINE
     if re.match(r"PostgreSQL \S+ \((Debian|Ubuntu)", version_text):

@@ -10,7 +10,7 @@ import psycopg
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import connect
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 
 COMMITTED = "committed"
 ABORTED = "aborted"

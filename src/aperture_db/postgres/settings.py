@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import pwd
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from aperture_db.errors import UsageError
 from aperture_db.postgres import conninfo
-from aperture_db.postgres.redaction import redact
+from aperture_db.postgres.target import DEFAULT_PORT
+from aperture_db.postgres.target import Target as Target
 
 URL_OPTION = "--database-url"
 ENV_FILES = (".env.local", ".env")
@@ -22,60 +22,6 @@ NAMING_KEYWORDS = ("host", "hostaddr", "port", "user", "dbname", "password")
 # What a command to paste must not hold.
 SECRET_KEYWORDS = {"password", "sslpassword", "scram_client_key", "scram_server_key"}
 URL_TO_FILL_IN = "postgresql://…"
-# A shorter password is found in many words of a message.
-MIN_UNMISTAKABLE_CHARACTERS = 4
-
-
-@dataclass(frozen=True)
-class Target:
-    """The database to work on. `params` are libpq's keywords, the password among them."""
-
-    params: Mapping[str, str] = field(repr=False)
-    source: str
-    """Where the connection string was found, in words for the user."""
-    warnings: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
-    """The options that named it, for another command; empty where the environment or a file of
-    the working directory did. A URL with a secret in it is left to be filled in."""
-
-    @property
-    def host(self) -> str:
-        return self.params.get("host") or self.params.get("hostaddr") or ""
-
-    @property
-    def user(self) -> str:
-        return self.params.get("user", "")
-
-    @property
-    def database(self) -> str:
-        return self.params.get("dbname", "")
-
-    @property
-    def port(self) -> str:
-        return self.params.get("port", conninfo.DEFAULT_PORT)
-
-    def __str__(self) -> str:
-        """user@host:port/database, without the password."""
-        host = self.host or "local socket"
-        if ":" in host:
-            host = f"[{host}]"
-        return f"{self.user}@{host}:{self.port}/{self.database}"
-
-    def command_line(self, *words: str) -> str:
-        """A command of this program, to be pasted, that works on the same database."""
-        return shlex.join(["aperture-db", *words, *self.options])
-
-    def redact(self, text: str) -> str:
-        """A text of somebody else's without the password.
-
-        A password that is also a part of the target's name (postgres:postgres@…) stays: the
-        name is shown on purpose.
-        """
-        password = self.params.get("password", "")
-        if password in (self.user, self.host, self.port, self.database):
-            return text
-        short = len(password) < MIN_UNMISTAKABLE_CHARACTERS
-        return redact(text, password, whole_words=short or password in str(self))
 
 
 def resolve_target(
@@ -186,7 +132,7 @@ def _complete(params: Mapping[str, str], environ: Mapping[str, str]) -> dict[str
     defaults = {
         # libpq reads PGHOSTADDR unless the keyword is there, empty included.
         "hostaddr": "",
-        "port": conninfo.DEFAULT_PORT,
+        "port": DEFAULT_PORT,
         "user": user,
         "dbname": params.get("dbname") or user,
     }

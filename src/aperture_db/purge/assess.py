@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 
 from aperture_db.aperture import group_of
 from aperture_db.errors import ApertureDbError
+from aperture_db.format import quote_identifier
 from aperture_db.postgres import catalog
 from aperture_db.postgres.catalog import Table, TableSize
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.grants import quote_identifier
-from aperture_db.postgres.parameters import set_local
+from aperture_db.postgres.connection import Connection, set_local
 from aperture_db.purge.counting import Counted, count_effects, count_obstacle
 from aperture_db.purge.possessions import Possessions
 from aperture_db.purge.report import Deletion, MissingPrivilege, Update, Way

@@ -13,11 +13,10 @@ import psycopg
 from aperture_db import sql as queries
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres import catalog
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.connection import Connection, connection_check_interval, set_local
 from aperture_db.postgres.driver_errors import translate_query_error
 from aperture_db.postgres.lost_commits import ABORTED, COMMITTED, ask_for_status
-from aperture_db.postgres.parameters import connection_check_interval, set_local
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 from aperture_db.purge.assess import Assessment
 from aperture_db.purge.events import Committed, Committing, Doing, Event, Phase, Purged
 from aperture_db.purge.locks import CONFLICTS, LockRefusedError, changed_meanwhile, describe_refusal

@@ -14,8 +14,7 @@ from aperture_db import sql as queries
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.postgres.activity import find_lock_holders
 from aperture_db.postgres.catalog import Table
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.parameters import timeout_parameter
+from aperture_db.postgres.connection import Connection, timeout_parameter
 from aperture_db.purge.selection import Selection
 
 

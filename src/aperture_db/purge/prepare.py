@@ -8,8 +8,7 @@ from aperture_db.aperture import group_of
 from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.directory import read_directory
 from aperture_db.postgres import catalog
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.parameters import set_local, timeout_parameter
+from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
 from aperture_db.purge.assess import require_privileges
 from aperture_db.purge.execute import Work
 from aperture_db.purge.locks import READ_CONFLICTS, describe_refusal

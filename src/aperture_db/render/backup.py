@@ -18,8 +18,7 @@ from aperture_db.format import (
     format_seconds,
     plural,
 )
-from aperture_db.render.lines import unbroken
-from aperture_db.render.table import make_table
+from aperture_db.render.table import make_table, unbroken
 
 STATE_STYLES = {
     State.COMPLETE: "ok",

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from aperture_db.format import format_time, plural
 from aperture_db.health.report import Area, HealthReport, Result, Status, Verdict
-from aperture_db.render.lines import unbroken
+from aperture_db.render.table import unbroken
 
 INDENT = "  "
 UNKNOWN = "unknown"

@@ -14,8 +14,7 @@ from aperture_db.format import (
     plural,
 )
 from aperture_db.purge.report import Deletion, Job, PurgeOutcome, PurgePlan, PurgeReport, Way
-from aperture_db.render.lists import Item
-from aperture_db.render.table import make_table
+from aperture_db.render.table import Item, make_table
 
 NOTHING = "Nothing to purge: no row would go, and none would be changed."
 NO_TABLES = "Nothing to purge: this database has none of the tables of Aperture that this is about."

@@ -13,12 +13,18 @@ from aperture_db.backup.snapshot import allow_long_transaction
 from aperture_db.dumps.contents import DumpedTable
 from aperture_db.dumps.files import Purpose
 from aperture_db.errors import ApertureDbError, BusyError
+from aperture_db.format import quote_identifier
 from aperture_db.postgres.activity import BlockerWatch
-from aperture_db.postgres.connection import Connection, connect, require_session
-from aperture_db.postgres.grants import quote_identifier
-from aperture_db.postgres.parameters import connection_check_interval, set_local, timeout_parameter
+from aperture_db.postgres.connection import (
+    Connection,
+    connect,
+    connection_check_interval,
+    require_session,
+    set_local,
+    timeout_parameter,
+)
 from aperture_db.postgres.privileges import set_privileges
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Phase, Progress, Warned
 from aperture_db.restore.compare import require_equal
 from aperture_db.restore.extensions import create_extensions

@@ -10,7 +10,7 @@ import psycopg
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import Connection
 from aperture_db.postgres.lost_commits import ABORTED, COMMITTED, ask_for_status
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 
 
 class Outcome:

@@ -9,8 +9,7 @@ from aperture_db.dumps.contents import MIGRATIONS_TABLE, DumpContents, DumpedTab
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.migrations.directory import bundled_directory
 from aperture_db.postgres import catalog
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.parameters import set_local, timeout_parameter
+from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
 from aperture_db.restore.extensions import check_extensions
 from aperture_db.restore.objects import (
     DatabaseObject,

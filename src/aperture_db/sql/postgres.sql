@@ -83,18 +83,6 @@ WHERE a.pid = ANY (%(pids)s)
 -- Privilege: none.
 SELECT pg_xact_status(%(xid)s::xid8)
 
--- name: columns
--- The columns of tables in order. Privilege: none.
-SELECT
-    a.attrelid AS table_oid,
-    a.attname AS name,
-    format_type(a.atttypid, a.atttypmod) AS type,
-    a.attnotnull AS is_not_null,
-    has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS may_select
-FROM pg_attribute AS a
-WHERE a.attrelid = ANY (%(oids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY a.attrelid, a.attnum
-
 -- name: database
 -- The connected database and its server.
 -- Privilege: none; the size needs CONNECT on the database or pg_read_all_stats, else it is NULL.
@@ -252,7 +240,6 @@ SELECT
     has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS may_select,
     has_schema_privilege(n.oid, 'USAGE')
         AND has_any_column_privilege(c.oid, 'SELECT') AS may_count,
-    has_table_privilege(c.oid, 'INSERT') AS may_insert,
     has_table_privilege(c.oid, 'UPDATE') AS may_update,
     has_table_privilege(c.oid, 'DELETE') AS may_delete,
     has_table_privilege(c.oid, 'TRUNCATE') AS may_truncate,

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 from aperture_db import aperture
 from aperture_db.aperture import jobs
-from aperture_db.format import plural
+from aperture_db.format import plural, quote_identifier
 from aperture_db.postgres.catalog import Table
-from aperture_db.postgres.grants import quote_identifier
 from aperture_db.stats.jobs import JobResult
 from aperture_db.stats.report import (
     Coverage,

@@ -14,8 +14,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Json
 
 from aperture_db import sql as queries
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.parameters import set_local
+from aperture_db.postgres.connection import Connection, set_local
 
 LOCK_TIMEOUT = "10s"
 # Two first recordings at once must not both make the schema.

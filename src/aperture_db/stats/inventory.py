@@ -10,17 +10,9 @@ from typing import TypeVar
 
 from psycopg import errors as pg
 
-from aperture_db.postgres.catalog import (
-    ExclusiveLock,
-    Kind,
-    Table,
-    read_exclusive_locks,
-    read_tables,
-    readable_tables,
-    visible_tables,
-)
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.parameters import set_local
+from aperture_db.postgres.activity import ExclusiveLock, read_exclusive_locks
+from aperture_db.postgres.catalog import Kind, Table, read_tables, readable_tables, visible_tables
+from aperture_db.postgres.connection import Connection, set_local
 from aperture_db.stats.report import Unknown
 
 Report = TypeVar("Report")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from aperture_db.format import list_some
-from aperture_db.postgres.catalog import ExclusiveLock, Table, grants_to_read
+from aperture_db.postgres.activity import ExclusiveLock
+from aperture_db.postgres.catalog import Table, grants_to_read
 from aperture_db.stats.inventory import Inventory
 from aperture_db.stats.report import Count, DatabaseFacts, Hint, Unknown
 

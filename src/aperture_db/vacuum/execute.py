@@ -13,7 +13,7 @@ from datetime import datetime
 from psycopg import errors as pg
 from psycopg import sql
 
-from aperture_db.postgres.parameters import set_local
+from aperture_db.postgres.connection import set_local
 from aperture_db.vacuum import verdict
 from aperture_db.vacuum.events import Waiting
 from aperture_db.vacuum.figures import Statistics, find_lock_holders, read_statistics

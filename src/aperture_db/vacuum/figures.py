@@ -12,8 +12,7 @@ from psycopg.rows import class_row
 from aperture_db import sql
 from aperture_db.postgres.activity import Session, find_lock_holders_by_table
 from aperture_db.postgres.catalog import Table, TableSize, read_sizes
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.parameters import set_local
+from aperture_db.postgres.connection import Connection, set_local
 from aperture_db.vacuum.report import Index, SnapshotHolder
 
 SIZE_LOCK_TIMEOUT = "200ms"

@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.errors import Diagnostic
 
 from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 from aperture_db.vacuum.events import Event, Progress, ServerNotice
 from aperture_db.vacuum.report import Mode, PlannedTable
 from aperture_db.vacuum.stages import Meter, Observation, observe

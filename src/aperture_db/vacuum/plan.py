@@ -9,16 +9,9 @@ from difflib import get_close_matches
 from psycopg import errors as pg
 
 from aperture_db.errors import UsageError
-from aperture_db.postgres.activity import Session
-from aperture_db.postgres.catalog import (
-    Table,
-    TableSize,
-    read_exclusive_locks,
-    read_sizes,
-    read_tables,
-)
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.parameters import set_local
+from aperture_db.postgres.activity import Session, read_exclusive_locks
+from aperture_db.postgres.catalog import Table, TableSize, read_sizes, read_tables
+from aperture_db.postgres.connection import Connection, set_local
 from aperture_db.vacuum.figures import (
     SIZE_LOCK_TIMEOUT,
     Statistics,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
-from aperture_db.postgres.parameters import set_local
+from aperture_db.postgres.connection import set_local
 from aperture_db.vacuum.events import LeftBehind
 from aperture_db.vacuum.figures import read_indexes
 from aperture_db.vacuum.job import Events, Job, run_statement, tell_notices

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 import psycopg
 
 from aperture_db.postgres.connection import Connection, require_direct
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 from aperture_db.vacuum import verdict
 from aperture_db.vacuum.events import Event, TableFinished, TableStarted
 from aperture_db.vacuum.execute import read_latest, vacuum

@@ -9,12 +9,11 @@ from datetime import datetime
 import psycopg
 from psycopg import errors as pg
 
-from aperture_db.format import vacuum_command
+from aperture_db.format import quote_identifier, vacuum_command
 from aperture_db.postgres.activity import Session
 from aperture_db.postgres.connection import Connection
 from aperture_db.postgres.driver_errors import translate_query_error
-from aperture_db.postgres.grants import quote_identifier
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 from aperture_db.vacuum.figures import find_lock_holders, find_snapshot_holders
 from aperture_db.vacuum.report import Outcome, PlannedTable
 

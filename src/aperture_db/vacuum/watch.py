@@ -12,7 +12,7 @@ from aperture_db import sql
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.activity import Session, find_sessions
 from aperture_db.postgres.connection import Connection, connect
-from aperture_db.postgres.settings import Target
+from aperture_db.postgres.target import Target
 from aperture_db.vacuum.report import PlannedTable
 from aperture_db.vacuum.stages import ProgressRow
 

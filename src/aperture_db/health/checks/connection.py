@@ -8,12 +8,11 @@ import time
 from dataclasses import dataclass
 
 from aperture_db.extensions.report import ADVISED_MAJOR
-from aperture_db.format import format_percent, format_seconds
+from aperture_db.format import format_percent, format_seconds, quote_identifier
 from aperture_db.health.changing import change_at_start, is_managed, reset
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
-from aperture_db.postgres.grants import quote_identifier
 
 PINGS = 5
 WHO_IS_CONNECTED = (

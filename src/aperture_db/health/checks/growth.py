@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from psycopg import errors as pg
 
-from aperture_db.format import format_bytes, plural
+from aperture_db.format import format_bytes, plural, quote_identifier
 from aperture_db.health.check import Outcome, SkippedError, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Cause, Finding, Status, Thresholds, Unit
-from aperture_db.postgres.grants import quote_identifier
 from aperture_db.stats import history
 
 MIN_SAMPLES = 3

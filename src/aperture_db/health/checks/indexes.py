@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aperture_db.aperture import DUPLICATE_INDEXES, UNINDEXED_FOREIGN_KEYS
-from aperture_db.format import format_bytes, plural
+from aperture_db.format import format_bytes, plural, quote_identifier
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.upstream import REPORT_UPSTREAM
 from aperture_db.postgres.catalog import ForeignKey, Table, read_foreign_keys
-from aperture_db.postgres.grants import quote_identifier
 
 CONCURRENT_COPY_SUFFIXES = ("_ccnew", "_ccold")
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from aperture_db.format import format_time
+from aperture_db.format import format_time, quote_identifier
 from aperture_db.health.changing import is_managed
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status
-from aperture_db.postgres.grants import quote_identifier
 
 DATABASE_COLLATION_SINCE = 150000
 

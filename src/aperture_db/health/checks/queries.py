@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from aperture_db import aperture
-from aperture_db.format import format_bytes, format_percent, format_seconds, plural
+from aperture_db.format import (
+    format_bytes,
+    format_percent,
+    format_seconds,
+    plural,
+    quote_identifier,
+)
 from aperture_db.health.changing import change_at_start, enlarge_shared_buffers, is_managed
 from aperture_db.health.check import Outcome, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import counted_days, need_other_sessions
 from aperture_db.health.upstream import REPORT_UPSTREAM
-from aperture_db.postgres.grants import quote_identifier
 
 MIN_CALLS = 3
 SHOWN_CHARACTERS = 60

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from aperture_db.format import format_bytes, format_percent, vacuum_command
+from aperture_db.format import format_bytes, format_percent, quote_identifier, vacuum_command
 from aperture_db.health.check import Outcome, SkippedError, check
 from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Cause, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import need_primary
-from aperture_db.postgres.grants import quote_identifier
 
 HNSW_DEAD_SHARE = 0.05
 # Below that, a share says nothing.

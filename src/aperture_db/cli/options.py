@@ -1,0 +1,56 @@
+"""Options that several commands share: durations such as 30m, and the confirmation."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Annotated, TypeAlias
+
+import typer
+
+from aperture_db.cli.run import Run
+from aperture_db.errors import NotConfirmedError
+
+UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+PHRASE = "yes I am sure"
+
+ConfirmOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--confirm", metavar="PHRASE", help=f'Confirm without a terminal: "{PHRASE}".'),
+]
+
+
+def parse_duration(text: str) -> float:
+    """Seconds. Raises typer.BadParameter."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    if not match or match[2] not in UNIT_SECONDS:
+        raise typer.BadParameter(f"{text!r} is not a duration such as 500ms, 5s, 30m or 2h")
+    return float(match[1]) * UNIT_SECONDS[match[2]]
+
+
+def require_confirmation(run: Run, given: str | None, question: str) -> None:
+    """Return only when the phrase was given: with --confirm, or typed at a terminal.
+
+    `given` is the value of --confirm, which decides alone where it is there. At a terminal the
+    phrase has to be typed exactly, upper and lower case too, and there is one try; `question`
+    says what is about to happen, a sentence a line. --json never asks. Raises NotConfirmedError.
+    """
+    if given is not None:
+        answer, source = given, "--confirm"
+    elif run.options.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise _not_confirmed("nobody can be asked here: there is no terminal, or --json is set")
+    else:
+        for sentence in question.splitlines():
+            run.err.print_prose(sentence, "warning")
+        run.err.print(f'Type "{PHRASE}" to go on: ', end="", soft_wrap=True)
+        answer, source = sys.stdin.readline().rstrip("\r\n"), "the answer"
+    if answer != PHRASE:
+        raise _not_confirmed(f'{source} is not exactly "{PHRASE}"')
+
+
+def _not_confirmed(why: str) -> NotConfirmedError:
+    return NotConfirmedError(
+        "not confirmed, nothing was changed",
+        why=why,
+        next_step=f'type the phrase at a terminal, or add --confirm "{PHRASE}"',
+    )
