@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from aperture_db.cli.app import COMMANDS, Entry
+from aperture_db.cli.app import COMMANDS, CommandEntry
 from aperture_db.cli.command import command
 from aperture_db.cli.run import Run
 
@@ -49,6 +49,6 @@ def probe(
 if __name__ == "__main__":
     from aperture_db.cli import main
 
-    COMMANDS["probe"] = Entry("tests.foundation.probe", "Inspect", "Run statements.")
+    COMMANDS["probe"] = CommandEntry("tests.foundation.probe", "Inspect", "Run statements.")
     sys.argv[0] = "aperture-db"
     main()

@@ -1,4 +1,8 @@
-"""The direction of imports: cli -> render, features -> library, catalog -> connection -> errors."""
+"""The house: which way imports point, how long their chains are, and how large the parts are.
+
+Every import counts, also those in functions, in `lazy_imports` blocks and for the type checker
+only: a reader has to follow them all.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,38 +20,75 @@ import aperture_db
 from tests.cli import environment
 
 PACKAGE = Path(aperture_db.__file__).parent
-MODULES = sorted(PACKAGE.rglob("*.py"))
+FILES = sorted(PACKAGE.rglob("*.py"))
 
-# What a feature may know of others. All others know none.
-FEATURES = {
-    "backup": set[str](),
-    "clean": set[str](),
-    "demo": {"migrations", "stats"},  # shows them at work
-    "extensions": set[str](),
-    "health": {"clean", "extensions", "migrations", "stats"},  # composes what they know
-    "migrations": {"extensions"},  # asks what is to be had before it applies anything
+# The floors, the lowest first. A module imports from its own floor and from those below.
+FLOORS = (
+    {"errors", "format", "progress", "sql", "__init__"},
+    {"postgres"},
+    {"aperture"},
+    {
+        "backup", "clean", "demo", "dumps", "extensions", "health", "migrations", "purge",
+        "relink", "restore", "sample", "stats", "vacuum",
+    },
+    {"render"},
+    {"cli", "__main__"},
+)  # fmt: skip
+# A room knows another one only where it says so here.
+ROOMS_KNOWN = {
+    "backup": {"dumps"},
+    "demo": {"migrations", "sample", "stats"},  # shows them at work
+    "health": {"backup", "clean", "extensions", "migrations", "stats"},  # composes what they know
+    "migrations": {"extensions"},  # asks what is available before it applies anything
     "purge": {"backup", "migrations", "relink"},  # backs up, keeps what users made, rebuilds
-    "relink": set[str](),
-    "restore": {"backup", "extensions", "migrations"},  # backs up first; compares versions
-    "stats": set[str](),
-    "vacuum": set[str](),
+    "restore": {"backup", "dumps", "extensions", "migrations"},  # backs up first; compares versions
 }
 # Each third-party package and who may import it.
-OWNERS = {
-    "click": set[str](),
-    "typer": {"cli"},
-    "rich": {"render"},
-}
+OWNERS = {"click": set[str](), "typer": {"cli"}, "rich": {"render"}}
+NO_DRIVER = {"cli", "render"}
+
+MOST_MODULES = 150
+MOST_SQL_FILES = 16
+LONGEST_CHAIN = 10
+MOST_MODULE_LINES = 400
+MOST_FUNCTION_LINES = 70
+
+# What is still over the measure. Take out what you have mended; nothing may be added.
+MODULES_NOW = 248
+CHAIN_NOW = 15
+LONG_FUNCTIONS_NOW = {"cli/migrate.py migrate", "cli/purge.py purge"}
+CLASSES_DEFINED_TWICE_NOW = {
+    "Change", "Committed", "Committing", "DefaultRows", "Deletion", "Format", "Index", "Job",
+    "KnownDrift", "Limits", "Mode", "Options", "Outcome", "Phase", "Progress", "Sample",
+    "ScriptError", "Selection", "Server", "Session", "State", "Statement", "Unit", "Verdict",
+    "Waiting", "Way",
+}  # fmt: skip
 
 
-def room_of(module: Path) -> str:
-    """The top-level module or package below aperture_db that `module` is, or is in."""
-    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def name_of(file: Path) -> str:
+    """The module's dotted name."""
+    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
 
 
-def imports_of(module: Path) -> Iterator[tuple[str, bool]]:
+def room_of(file: Path) -> str:
+    """The top-level module or package below aperture_db that `file` is, or is in."""
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def floor_of(room: str) -> int:
+    [floor] = [number for number, rooms in enumerate(FLOORS) if room in rooms]
+    return floor
+
+
+@cache
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def imports_of(file: Path) -> Iterator[tuple[str, bool]]:
     """Every dotted name that a module imports, and whether only a type checker sees it."""
-    tree = ast.parse(module.read_text(encoding="utf-8"))
+    tree = tree_of(file)
     for_types = {
         id(node)
         for block in ast.walk(tree)
@@ -56,42 +99,107 @@ def imports_of(module: Path) -> Iterator[tuple[str, bool]]:
         if isinstance(node, ast.Import):
             yield from ((alias.name, id(node) in for_types) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.module, f"{module} has a relative import"
+            assert node.module, f"{file} has a relative import"
             for alias in node.names:
                 yield f"{node.module}.{alias.name}", id(node) in for_types
 
 
-def test_every_feature_is_listed() -> None:
-    rooms = {room_of(module) for module in MODULES}
-    assert set(FEATURES) < rooms
+def import_graph() -> dict[str, set[str]]:
+    """The modules of this package that each one imports."""
+    modules = {name_of(file): file for file in FILES}
+    graph: dict[str, set[str]] = {}
+    for module, file in modules.items():
+        graph[module] = set()
+        for name, _only_types in imports_of(file):
+            owner = name if name in modules else name.rpartition(".")[0]
+            if owner in modules and owner not in (module, "aperture_db"):
+                graph[module].add(owner)
+    return graph
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_one_way(module: Path) -> None:
-    room = room_of(module)
-    for name, only_types in imports_of(module):
+def functions_of(file: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree_of(file)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def line_count(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines of a function, without its decorators."""
+    assert node.end_lineno
+    return node.end_lineno - node.lineno + 1
+
+
+def test_every_room_is_on_a_floor() -> None:
+    assert {room_of(file) for file in FILES} - set().union(*FLOORS) == set()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(file: Path) -> None:
+    room = room_of(file)
+    for name, only_types in imports_of(file):
         package, _, rest = name.partition(".")
+        other = rest.split(".")[0]
         if package == "aperture_db":
-            assert may_know(room, rest.split(".")[0]), f"{room} imports {name}"
+            other = other if any(other in rooms for rooms in FLOORS) else "__init__"
+            assert may_know(room, other), f"{room} imports {name}"
         elif package in OWNERS and not only_types:
             assert room in OWNERS[package], f"{room} imports {name}"
         elif package == "psycopg":
-            assert room not in ("cli", "render"), f"{room} imports {name}"
+            assert room not in NO_DRIVER, f"{room} imports {name}"
 
 
 def may_know(room: str, other: str) -> bool:
     """Whether modules of `room` may import from `other`."""
-    if room in ("cli", "__main__") or room == other:
+    if room == other:
         return True
-    if other == "cli":
-        return False
-    if room == "render":
-        return True
-    if other == "render":
-        return False
-    if room in FEATURES:
-        return other not in FEATURES or other in FEATURES[room]
-    return other not in FEATURES
+    if floor_of(room) == floor_of(other) == floor_of("stats"):
+        return other in ROOMS_KNOWN.get(room, ())
+    return floor_of(room) >= floor_of(other)
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    TopologicalSorter(import_graph()).prepare()  # raises CycleError, which names the modules
+
+
+def test_the_chains_of_imports_are_short() -> None:
+    graph = import_graph()
+
+    @cache
+    def longest_from(module: str) -> tuple[str, ...]:
+        return (module, *max(map(longest_from, graph[module]), key=len, default=()))
+
+    longest = max(map(longest_from, graph), key=len)
+    assert len(longest) <= max(LONGEST_CHAIN, CHAIN_NOW), " > ".join(longest)
+
+
+def test_there_are_few_modules_and_one_sql_file_a_room() -> None:
+    assert len(FILES) <= max(MOST_MODULES, MODULES_NOW)
+    assert len(list(PACKAGE.rglob("*.sql"))) <= MOST_SQL_FILES
+
+
+def test_modules_can_be_read_from_top_to_bottom() -> None:
+    lines = {str(file.relative_to(PACKAGE)): len(file.read_text().splitlines()) for file in FILES}
+    assert {name: count for name, count in lines.items() if count > MOST_MODULE_LINES} == {}
+
+
+def test_functions_fit_a_screen() -> None:
+    long = {
+        f"{file.relative_to(PACKAGE)} {function.name}"
+        for file in FILES
+        for function in functions_of(file)
+        if line_count(function) > MOST_FUNCTION_LINES
+    }
+    assert long <= LONG_FUNCTIONS_NOW
+
+
+def test_a_class_name_is_defined_once() -> None:
+    names = [
+        node.name
+        for file in FILES
+        for node in ast.walk(tree_of(file))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert {name for name in names if names.count(name) > 1} <= CLASSES_DEFINED_TWICE_NOW
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["migrate", "--help"]])

@@ -27,7 +27,7 @@ PROGRAM = "aperture-db"
 EPILOG = "The database is named by DATABASE_URL; every other way: aperture-db COMMAND --help."
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """One command of the program, known without importing it."""
 
     module: str
@@ -39,34 +39,36 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "stats": Entry(
+    "stats": CommandEntry(
         "aperture_db.cli.stats", "Inspect", "Count what the library holds, and say what is missing."
     ),
-    "health": Entry(
+    "health": CommandEntry(
         "aperture_db.cli.health", "Inspect", "Find what is wrong, and say what mends it."
     ),
-    "check-extensions": Entry(
+    "check-extensions": CommandEntry(
         "aperture_db.cli.check_extensions", "Inspect", "Check the extensions that Aperture needs."
     ),
-    "migrate": Entry(
+    "migrate": CommandEntry(
         "aperture_db.cli.migrate", "Maintain", "Apply the migrations that are pending."
     ),
-    "vacuum": Entry(
+    "vacuum": CommandEntry(
         "aperture_db.cli.vacuum", "Maintain", "Remove dead rows, and renew the statistics."
     ),
-    "clean": Entry(
+    "clean": CommandEntry(
         "aperture_db.cli.clean", "Maintain", "List what can go safely, and delete what you name."
     ),
-    "backup": Entry(
+    "backup": CommandEntry(
         "aperture_db.cli.backup", "Protect", "Back the database up, and read the backup back."
     ),
-    "restore": Entry(
+    "restore": CommandEntry(
         "aperture_db.cli.restore", "Danger", "Replace what the database holds by a dump."
     ),
-    "purge": Entry(
+    "purge": CommandEntry(
         "aperture_db.cli.purge", "Danger", "Delete a part of the library, or everything."
     ),
-    "demo": Entry("aperture_db.cli.demo", "Try", "Try the tool on a sample library of its own."),
+    "demo": CommandEntry(
+        "aperture_db.cli.demo", "Try", "Try the tool on a sample library of its own."
+    ),
 }
 
 

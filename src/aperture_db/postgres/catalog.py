@@ -21,8 +21,8 @@ from aperture_db.postgres.connection import Connection
 MOST_NAMED_TABLES = 8
 
 
-class Kind(StrEnum):
-    """What PostgreSQL calls relkind, as far as it holds rows."""
+class RelationKind(StrEnum):
+    """pg_class.relkind of relations with rows."""
 
     TABLE = "r"
     PARTITIONED = "p"
@@ -38,7 +38,7 @@ class Table:
     schema: str
     name: str
     kind: str
-    """One of Kind."""
+    """One of RelationKind."""
     columns: list[str]
     """Their names, in order."""
     owner: str
@@ -70,7 +70,7 @@ class Table:
     @property
     def has_storage(self) -> bool:
         """Foreign tables live elsewhere, partitioned ones in their partitions."""
-        return self.kind in (Kind.TABLE, Kind.MATERIALIZED_VIEW)
+        return self.kind in (RelationKind.TABLE, RelationKind.MATERIALIZED_VIEW)
 
 
 @dataclass(frozen=True)

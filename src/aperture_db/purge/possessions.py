@@ -11,7 +11,7 @@ from aperture_db import sql as queries
 from aperture_db.aperture import FUNCTIONS, group_of
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.postgres import catalog
-from aperture_db.postgres.catalog import Kind, Table
+from aperture_db.postgres.catalog import RelationKind, Table
 from aperture_db.postgres.connection import Connection
 
 
@@ -46,7 +46,7 @@ def find_possessions(conn: Connection, files: Iterable[MigrationFile]) -> Posses
         table
         for table in tables
         if table.is_visible
-        and table.kind in (Kind.TABLE, Kind.PARTITIONED)
+        and table.kind in (RelationKind.TABLE, RelationKind.PARTITIONED)
         and (group_of(table.name) is not None or table.name in created_tables)
     )
     return Possessions(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from psycopg.rows import class_row
 
 from aperture_db import sql as queries
-from aperture_db.postgres.catalog import ForeignKey, Kind, Table
+from aperture_db.postgres.catalog import ForeignKey, RelationKind, Table
 from aperture_db.postgres.connection import Connection
 from aperture_db.purge.counting import Counted
 from aperture_db.purge.selection import Selection, TableEffect
@@ -100,7 +100,7 @@ def _truncatable(selection: Selection, counts: Mapping[int, Counted]) -> set[int
         for effect in selection.effects
         if (effect.is_whole or counts[effect.table.oid].is_all)
         and effect.table.may_truncate
-        and effect.table.kind in (Kind.TABLE, Kind.PARTITIONED)
+        and effect.table.kind in (RelationKind.TABLE, RelationKind.PARTITIONED)
     }
 
 

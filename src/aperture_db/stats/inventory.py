@@ -11,7 +11,13 @@ from typing import TypeVar
 from psycopg import errors as pg
 
 from aperture_db.postgres.activity import ExclusiveLock, read_exclusive_locks
-from aperture_db.postgres.catalog import Kind, Table, read_tables, readable_tables, visible_tables
+from aperture_db.postgres.catalog import (
+    RelationKind,
+    Table,
+    read_tables,
+    readable_tables,
+    visible_tables,
+)
 from aperture_db.postgres.connection import Connection, set_local
 from aperture_db.stats.report import Unknown
 
@@ -47,7 +53,7 @@ class Inventory:
         """Why the rows of the table can't be counted; None when they can."""
         if table is None:
             return Unknown.ABSENT
-        if table.kind == Kind.FOREIGN:
+        if table.kind == RelationKind.FOREIGN:
             return Unknown.ELSEWHERE
         if not table.may_count:
             return Unknown.NO_PRIVILEGE
