@@ -9,7 +9,7 @@ RUN := $(VENV)/bin
 .PHONY: help demo test lint clean
 
 help:
-	@echo "make demo    start a database server of its own with a sample library"
+	@echo "make demo    start a private database server with a sample library"
 	@echo "make test    run the tests; ARGS='-k stats' chooses some"
 	@echo "make lint    check style and types"
 	@echo "make clean   remove what the targets above have made here"

@@ -66,9 +66,7 @@ COMMANDS = {
     "purge": CommandEntry(
         "aperture_db.cli.purge", "Danger", "Delete a part of the library, or everything."
     ),
-    "demo": CommandEntry(
-        "aperture_db.cli.demo", "Try", "Try the tool on a sample library of its own."
-    ),
+    "demo": CommandEntry("aperture_db.cli.demo", "Try", "Try the tool on a sample library."),
 }
 
 

@@ -135,13 +135,13 @@ def command(
 
         invoke.__doc__ = _unwrap(body.__doc__ or "")
         invoke.__signature__ = _merged_signature(body, shared)  # type: ignore[attr-defined]
-        app.command(name, cls=PlainCommand, epilog=_epilog(examples))(invoke)
+        app.command(name, cls=PlainCommand, epilog=examples_epilog(examples))(invoke)
         return body
 
     return register
 
 
-def _epilog(examples: Sequence[str]) -> str | None:
+def examples_epilog(examples: Sequence[str]) -> str | None:
     """The examples, a line each. Typer takes square brackets for markup."""
     return "\n".join(["Examples:", *examples]).replace("[", r"\[") if examples else None
 

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import typer
 
-from aperture_db.cli.command import PlainGroup, command
+from aperture_db.cli.command import PlainGroup, command, examples_epilog
+from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.run import Run
 
-if TYPE_CHECKING:
-    from collections.abc import Generator
+with lazy_imports():
+    from aperture_db import progress
+    from aperture_db.demo import lifecycle
+    from aperture_db.demo import report as results
+    from aperture_db.render import demo as view
+    from aperture_db.stats import overview
 
+if TYPE_CHECKING:
     from typer._click.core import Context
 
-    from aperture_db.demo.report import Ready, Step
-
-Last = TypeVar("Last")
+Outcome = TypeVar("Outcome")
 
 DEFAULT_COMMAND = "start"
 URL_VARIABLE = "DATABASE_URL"
 
 
 class StartsByDefault(PlainGroup):
-    """A group whose bare name, options or not, means its command `start`."""
+    """A group whose bare name, with or without options, runs its command `start`."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Put the default command before options that are not a call for help."""
+        """Insert the default command before options other than help."""
         is_bare = not args or args[0].startswith("-")
         if is_bare and not {"-h", "--help"}.intersection(args):
             args = [DEFAULT_COMMAND, *args]
@@ -40,66 +44,65 @@ app = typer.Typer(
     name="demo",
     cls=StartsByDefault,
     add_completion=False,
-    help="Try the tool on a sample library of its own.",
+    help="Try the tool on a sample library.",
+    epilog=examples_epilog(["aperture-db demo", "aperture-db demo stop", "aperture-db demo reset"]),
 )
 
 
-@command(app, DEFAULT_COMMAND, connects=False)
+@command(
+    app,
+    DEFAULT_COMMAND,
+    connects=False,
+    examples=["aperture-db demo", "aperture-db demo --json"],
+)
 def start(run: Run) -> None:
-    """Start the demo, and create it the first time. This is what plain `demo` does.
+    """Start the demo; the first start creates it. Plain `demo` does the same.
 
-    Its PostgreSQL server listens on this machine only.
+    The demo is a PostgreSQL server with a sample library. It listens on this machine only.
     """
-    from aperture_db.demo import lifecycle
-
     _present(run, _follow(run, lifecycle.start()))
 
 
-@command(app, "stop", connects=False)
+@command(
+    app,
+    "stop",
+    connects=False,
+    examples=["aperture-db demo stop", "aperture-db demo stop --json"],
+)
 def stop(run: Run) -> None:
-    """Stop the demo's server. Its data stays for the next start."""
-    from aperture_db.demo import lifecycle
-    from aperture_db.render.demo import render_stopped
-
-    run.show(_follow(run, lifecycle.stop()), render_stopped)
+    """Stop the demo's server. Its data is kept for the next start."""
+    run.show(_follow(run, lifecycle.stop()), view.render_stopped)
 
 
-@command(app, "reset", connects=False)
+@command(
+    app,
+    "reset",
+    connects=False,
+    examples=["aperture-db demo reset", "aperture-db demo reset --quiet"],
+)
 def reset(run: Run) -> None:
-    """Delete the demo with everything in it, its backups too, and create it anew."""
-    from aperture_db.demo import lifecycle
-
+    """Delete the demo, its backups included, and create a new one."""
     _present(run, _follow(run, lifecycle.reset()))
 
 
-def _follow(run: Run, events: Iterator[Step | Last]) -> Last:
-    """Report the steps; returns the last item, the outcome."""
-    from aperture_db.demo.report import Step
-
-    phase = ""
-    generator: Generator[Step | Last] = events  # type: ignore[assignment]
+def _follow(run: Run, events: Iterator[progress.Event | Outcome]) -> Outcome:
+    """Report the progress; returns the last item, the outcome."""
+    run.interrupted_note = "no unfinished demo is left"
     # Closed at once if this process is interrupted, so that the demo cleans up.
-    with closing(generator), run.reporter() as reporter:
-        for event in generator:
-            if not isinstance(event, Step):
-                return event
-            if event.phase != phase:
-                phase = event.phase
-                reporter.log(phase, "muted")
-                run.interrupted_note = "what was unfinished of the demo was removed"
-            reporter.step(f"{phase} {event.detail}".strip(), event.done, event.total)
+    with (
+        closing(cast("Generator[progress.Event | Outcome]", events)) as generator,
+        run.reporter() as reporter,
+    ):
+        for outcome in reporter.report(generator):
+            return outcome
     raise AssertionError("the events end with the outcome")
 
 
-def _present(run: Run, ready: Ready) -> None:
-    from aperture_db.demo.report import make_report
-    from aperture_db.render.demo import render_demo
-    from aperture_db.stats.overview import collect
-
-    run.interrupted_note = "the demo runs"
+def _present(run: Run, ready: results.Ready) -> None:
+    run.interrupted_note = "the demo is running"
     run.target = ready.target
     with run.connect(read_only=True) as conn:
-        stats = collect(conn)
-    run.show(make_report(ready, stats, os.environ), render_demo)
+        stats = overview.collect(conn)
+    run.show(results.make_report(ready, stats, os.environ), view.render_demo)
     if os.environ.get(URL_VARIABLE):
-        run.warn(f"{URL_VARIABLE} is set and goes before the demo's file: unset it to use the demo")
+        run.warn(f"{URL_VARIABLE} is set and takes precedence: unset it to use the demo")

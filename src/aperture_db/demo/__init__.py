@@ -1,1 +1,1 @@
-"""The demo: an Aperture database with a sample library on a server of its own."""
+"""The demo: an Aperture database with a sample library on a private server."""

@@ -1,9 +1,11 @@
-"""The files of the demo, and what they say about it."""
+"""The files of the demo: its state, its data directory and its connection string."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,14 +15,17 @@ from enum import StrEnum
 from pathlib import Path
 
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.postgres.embedded import Cluster, server_programs, state_directory
+from aperture_db.postgres.embedded import BIND_ADDRESS, Cluster, server_programs, state_directory
 from aperture_db.postgres.server_account import make_enterable_directory
 
+USER = "aperture"
+DATABASE = "aperture"
+PASSWORD_BYTES = 24
 DELETE_TRIES, DELETE_PAUSE_SECONDS = 20, 0.1
 
 
 class DemoState(StrEnum):
-    """How far the demo got. The values are written to disk."""
+    """Progress of the demo's creation. The values are written to disk."""
 
     ABSENT = "absent"
     UNFINISHED = "unfinished"
@@ -29,14 +34,14 @@ class DemoState(StrEnum):
 
 @dataclass(frozen=True)
 class DemoHome:
-    """Where everything of the demo lives."""
+    """The paths of the demo."""
 
     root: Path
-    """The state directory, which also holds the server's programs."""
+    """The state directory; it also holds the server's programs."""
 
     @property
     def directory(self) -> Path:
-        """All that a reset deletes."""
+        """Everything that a reset deletes."""
         return self.root / "demo"
 
     @property
@@ -54,11 +59,11 @@ class DemoHome:
 
     @property
     def _state_file(self) -> Path:
-        """Its presence also tells that the directory is the demo's, and may be deleted."""
+        """Its presence also marks the directory as the demo's, which may be deleted."""
         return self.directory / "aperture-db-demo"
 
     def read_state(self) -> DemoState:
-        """Raises UsageError where the directory is somebody else's."""
+        """Raises UsageError where the directory was not made by the demo."""
         if not self.directory.exists() or not any(self.directory.iterdir()):
             return DemoState.ABSENT
         try:
@@ -66,7 +71,7 @@ class DemoHome:
         except FileNotFoundError:
             raise UsageError(
                 f"{self.directory} can't be used for the demo",
-                why="it exists, and it was not made by aperture-db demo",
+                why="it exists and was not made by aperture-db demo",
                 next_step="export APERTURE_DB_HOME=/path/to/another/directory",
                 code="bad_home",
             ) from None
@@ -98,7 +103,7 @@ class DemoHome:
         return Cluster(server_programs(), self.data, port)
 
     def has_current_data(self) -> bool:
-        """Whether the data directory is of the major version that the programs have."""
+        """Tell whether the data directory has the programs' major version."""
         try:
             version = (self.data / "PG_VERSION").read_text().strip()
         except FileNotFoundError:
@@ -119,7 +124,7 @@ class Lock:
     descriptor: int
 
     def try_to_obtain(self) -> bool:
-        """Whether no other run is at work; the lock is held then."""
+        """Obtain the lock; False while another run holds it."""
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -146,24 +151,37 @@ def find_home() -> DemoHome:
 
 @contextmanager
 def translated_os_errors(home: DemoHome) -> Iterator[None]:
-    """Turn errors of the file system inside the block into the tool's own."""
+    """Turn errors of the file system inside the block into ApertureDbError."""
     try:
         yield
     except OSError as error:
         raise ApertureDbError(
             f"{error.filename or home.directory} can't be used for the demo",
             why=str(error.strerror or error),
-            next_step=f"check the space and rights of {home.root}, or export APERTURE_DB_HOME="
-            "/path/to/another/directory",
+            next_step=f"check free space and permissions of {home.root}, or export "
+            "APERTURE_DB_HOME=/path/to/another/directory",
             code="bad_home",
         ) from error
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, at once: no reader sees half of it."""
+    """Write a file with mode 0600 under another name, then rename it: no reader sees half of it."""
     new = path.with_name(f"{path.name}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         os.fchmod(file.fileno(), 0o600)
         file.write(text)
     new.replace(path)
+
+
+def new_password() -> str:
+    """Hexadecimal, so that it needs no encoding in a URL."""
+    return secrets.token_hex(PASSWORD_BYTES)
+
+
+def make_url(password: str, port: int, database: str) -> str:
+    return f"postgresql://{USER}:{password}@{BIND_ADDRESS}:{port}/{database}"
+
+
+def with_port(url: str, port: int) -> str:
+    return re.sub(r":\d+/", f":{port}/", url)

@@ -1,6 +1,6 @@
-"""Starts, stops and deletes the demo. Several runs at once take turns.
+"""Starts, stops and resets the demo. Runs at the same time wait for each other.
 
-A demo that was not finished, because its making was killed, is recognised and made anew.
+A demo left unfinished by a killed run is recognised and created again.
 """
 
 from __future__ import annotations
@@ -8,25 +8,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
-from aperture_db.demo.contents import create_contents, make_durable, migrate
+from psycopg import sql
+
+from aperture_db import sample
+from aperture_db import sql as queries
 from aperture_db.demo.home import (
+    DATABASE,
     DemoHome,
     DemoState,
     Lock,
     find_home,
+    make_url,
+    new_password,
     translated_os_errors,
+    with_port,
     write_private,
 )
-from aperture_db.demo.report import Origin, Ready, Step, Stopped
-from aperture_db.demo.url import DATABASE, make_url, new_password, with_port
+from aperture_db.demo.report import Origin, Ready, Stopped
 from aperture_db.errors import ApertureDbError
-from aperture_db.postgres.connection import connect
+from aperture_db.migrations.apply import Started, apply_files
+from aperture_db.migrations.directory import bundled_directory, read_directory
+from aperture_db.migrations.locking import Limits
+from aperture_db.migrations.plan import plan
+from aperture_db.postgres.connection import Connection, connect, translated_errors
 from aperture_db.postgres.embedded import Cluster, free_port, is_port_free
 from aperture_db.postgres.settings import resolve_target
 from aperture_db.postgres.target import Target
+from aperture_db.progress import Event, Phase, Progress
 
 PORT_TRIES = 3
+MIGRATION_LIMITS = Limits(lock_wait_seconds=60, lock_timeout_seconds=5)
 SERVER_SETTINGS = {
     # A crash may cost the demo's last second, but never its consistency.
     "synchronous_commit": "off",
@@ -39,31 +52,28 @@ SERVER_SETTINGS = {
 }
 
 
-def start() -> Iterator[Step | Ready]:
-    """Make the demo run: find it running, start it, or create it. The last item is Ready."""
+def start() -> Iterator[Event | Ready]:
+    """Start the demo, and create it first where there is none. The last item is Ready."""
     home = find_home()
     with _exclusive(home) as lock:
         yield from _wait_for(lock)
         yield from _start(home, lock)
 
 
-def stop() -> Iterator[Step | Stopped]:
-    """Stop the demo's server, if there is one; the last item is Stopped."""
+def stop() -> Iterator[Event | Stopped]:
+    """Stop the demo's server if it is running. The last item is Stopped."""
     home = find_home()
     with _exclusive(home) as lock:
         yield from _wait_for(lock)
         yield Stopped(_stop(home), home.directory)
 
 
-def reset() -> Iterator[Step | Ready]:
-    """Delete the demo, whatever was done to it, and make a new one. The last item is Ready."""
+def reset() -> Iterator[Event | Ready]:
+    """Delete the demo and create a new one. The last item is Ready."""
     home = find_home()
     with _exclusive(home) as lock:
         yield from _wait_for(lock)
-        if home.read_state() is not DemoState.ABSENT:
-            yield Step("Deleting the demo")
-            _delete(home)
-        yield from _start(home, lock)
+        yield from _create(home, lock, "deleting the demo")
 
 
 @contextmanager
@@ -72,24 +82,21 @@ def _exclusive(home: DemoHome) -> Iterator[Lock]:
         yield lock
 
 
-def _wait_for(lock: Lock) -> Iterator[Step]:
+def _wait_for(lock: Lock) -> Iterator[Event]:
     if not lock.try_to_obtain():
-        yield Step("Waiting for another run of aperture-db demo")
+        yield Phase("waiting for another run of aperture-db demo")
         lock.wait()
 
 
-def _start(home: DemoHome, lock: Lock) -> Iterator[Step | Ready]:
-    state = home.read_state()
-    if state is DemoState.COMPLETE and home.has_current_data() and home.url_file.exists():
+def _start(home: DemoHome, lock: Lock) -> Iterator[Event | Ready]:
+    is_complete = home.read_state() is DemoState.COMPLETE
+    if is_complete and home.has_current_data() and home.url_file.exists():
         yield from _start_complete(home)
-        return
-    if state is not DemoState.ABSENT:
-        yield Step("Deleting an unfinished or outdated demo")
-        _delete(home)
-    yield from _create(home, lock)
+    else:
+        yield from _create(home, lock, "deleting an unfinished or outdated demo")
 
 
-def _start_complete(home: DemoHome) -> Iterator[Step | Ready]:
+def _start_complete(home: DemoHome) -> Iterator[Event | Ready]:
     url = home.url_file.read_text().strip()
     cluster = home.cluster(int(_target(home, url).port))
     origin = Origin.FOUND_RUNNING
@@ -98,7 +105,7 @@ def _start_complete(home: DemoHome) -> Iterator[Step | Ready]:
         assert running_port is not None
         cluster = replace(cluster, port=running_port)
     else:
-        yield Step("Starting the server")
+        yield Phase("starting the server")
         origin = Origin.STARTED
         cluster = _start_on_free_port(cluster)
     url = with_port(url, cluster.port)
@@ -106,16 +113,21 @@ def _start_complete(home: DemoHome) -> Iterator[Step | Ready]:
     target = _target(home, url)
     if origin is Origin.STARTED:
         with connect(target) as conn:
-            yield from migrate(conn, target)
+            yield from _migrate(conn, target)
     yield Ready(origin, target, home.url_file, home.directory)
 
 
-def _create(home: DemoHome, lock: Lock) -> Iterator[Step | Ready]:
-    yield Step("Preparing PostgreSQL")
-    cluster = home.cluster()
+def _create(home: DemoHome, lock: Lock, deletion: str) -> Iterator[Event | Ready]:
+    """Create the demo; an existing one is deleted first, in a phase named `deletion`."""
+    exists = home.read_state() is not DemoState.ABSENT
     try:
+        if exists:
+            yield Phase(deletion)
+            _delete(home)
+        yield Phase("preparing PostgreSQL")
+        cluster = home.cluster()
         home.make_directory()
-        yield Step("Creating a database server")
+        yield Phase("creating a database server")
         password = new_password()
         # Until it is complete, a crash of the machine leaves nothing worth keeping anyway.
         settings = SERVER_SETTINGS | {"fsync": "off"}
@@ -125,20 +137,20 @@ def _create(home: DemoHome, lock: Lock) -> Iterator[Step | Ready]:
         write_private(home.url_file, f"{url}\n")
         maintenance = _target(home, make_url(password, cluster.port, "postgres"))
         target = _target(home, url)
-        yield from create_contents(maintenance, target, home.backups)
+        yield from _create_contents(maintenance, target, home.backups)
         cluster.configure({"fsync": "on"})
-        make_durable(target)
+        _make_durable(target)
         cluster.sync()
         home.write_state(DemoState.COMPLETE)
     except BaseException:
-        # An interruption too: nothing half made may stay behind, least of all a server.
+        # An interruption too: no unfinished demo may be left, least of all a running server.
         _delete(home)
         raise
     yield Ready(Origin.CREATED, target, home.url_file, home.directory)
 
 
 def _start_on_free_port(cluster: Cluster) -> Cluster:
-    """Start on the port of last time if it is free; retry where another program is faster."""
+    """Start on the last port if it is free; retry where another program took the port first."""
     for attempt in range(1, PORT_TRIES + 1):
         is_usable = cluster.port and is_port_free(cluster.port)
         placed = cluster if is_usable else replace(cluster, port=free_port())
@@ -153,7 +165,7 @@ def _start_on_free_port(cluster: Cluster) -> Cluster:
 
 
 def _stop(home: DemoHome) -> bool:
-    """Whether there was a server to stop."""
+    """Stop the server; False where none was running."""
     cluster = _running_cluster(home)
     if cluster:
         cluster.stop()
@@ -176,3 +188,50 @@ def _running_cluster(home: DemoHome) -> Cluster | None:
 def _target(home: DemoHome, url: str) -> Target:
     target = resolve_target(url, None, environ={}, directory=home.directory)
     return replace(target, source=str(home.url_file))
+
+
+def _create_contents(maintenance: Target, target: Target, backups: Path) -> Iterator[Event]:
+    """Create the database that `target` names, through the server's database `maintenance`.
+
+    `backups` becomes its backup directory, as Aperture's default is a path in a container.
+    """
+    with translated_errors(target):
+        with connect(maintenance) as conn:
+            conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(target.database)))
+        with connect(target) as conn:
+            conn.execute(queries.load("demo/statistics_extension"))
+            yield from _migrate(conn, target)
+            yield from _fill(conn)
+            conn.execute(queries.load("demo/backup_path"), {"path": str(backups)})
+            yield Phase("collecting planner statistics")
+            conn.execute(queries.load("demo/vacuum"))
+
+
+def _make_durable(target: Target) -> None:
+    """Reload the server's configuration and run a checkpoint."""
+    with translated_errors(target), connect(target) as conn:
+        conn.execute(queries.load("demo/reload"))
+        conn.execute(queries.load("demo/checkpoint"))
+
+
+def _migrate(conn: Connection, target: Target) -> Iterator[Event]:
+    """Apply the bundled migrations that are pending."""
+    with translated_errors(target):
+        planned = plan(conn, target, read_directory(bundled_directory()))
+        total = len(planned.files)
+        events = apply_files(conn, target, planned.files, MIGRATION_LIMITS)
+        started = (event for event in events if isinstance(event, Started))
+        phase = "applying migrations"
+        if total:
+            yield Phase(phase)
+        for done, event in enumerate(started):
+            yield Progress(f"{phase}: {event.name}", done, total)
+
+
+def _fill(conn: Connection) -> Iterator[Event]:
+    phase = "loading the sample library"
+    yield Phase(phase)
+    # Nobody uses the database yet, and building the indexes last saves seconds.
+    for done, event in enumerate(sample.fill(conn, indexes_last=True), start=1):
+        if isinstance(event, sample.TableFilled):
+            yield Progress(f"{phase}: {event.table}", done)

@@ -1,4 +1,4 @@
-"""What `aperture-db demo` tells: where the demo is, what is in it, how to get there."""
+"""Results of the demo's commands: where it is, what it holds, and how to connect to it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,8 @@ from aperture_db.stats.report import StatsReport
 URL_VARIABLE, FILE_VARIABLE = "DATABASE_URL", "DATABASE_URL_FILE"
 
 
-@dataclass(frozen=True)
-class Step:
-    """What the work is at, and how much of this phase is done."""
-
-    phase: str
-    detail: str = ""
-    done: int | None = None
-    total: int | None = None
-
-
 class Origin(StrEnum):
-    """What had to be done for the demo to run."""
+    """How the demo came to run."""
 
     CREATED = "created"
     STARTED = "started"
@@ -34,7 +24,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True)
 class Ready:
-    """The demo runs."""
+    """The demo is running."""
 
     origin: Origin
     target: Target
@@ -58,9 +48,9 @@ class DemoReport:
     url_file: Path
     """Holds the connection string, password included."""
     directory: Path
-    """All that belongs to the demo, and that a reset deletes."""
+    """Holds everything of the demo; a reset deletes it."""
     shell_commands: tuple[str, ...]
-    """What points a shell with this environment at the demo; empty where it already does."""
+    """Commands that make a shell use the demo's database; empty where it does already."""
     stats: StatsReport
 
 

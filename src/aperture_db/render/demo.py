@@ -1,4 +1,4 @@
-"""The demo: what it holds, and how to use it."""
+"""The demo: its statistics, and how to connect to it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from aperture_db.demo.report import DemoReport, Origin, Stopped
 from aperture_db.render.stats import render_stats
 
 ORIGINS = {
-    Origin.CREATED: "is created and runs",
-    Origin.STARTED: "runs again",
-    Origin.FOUND_RUNNING: "runs",
+    Origin.CREATED: "was created and is running",
+    Origin.STARTED: "was started and is running",
+    Origin.FOUND_RUNNING: "is running",
 }
 
 
 def render_demo(report: DemoReport) -> RenderableType:
-    """The statistics, and below them the line that points a shell at the demo."""
+    """The statistics, and below them the commands that connect a shell to the demo."""
     return Group(render_stats(report.stats), Text(), *_directions(report))
 
 
@@ -27,14 +27,14 @@ def _directions(report: DemoReport) -> list[Text]:
         Text(f"  The demo {ORIGINS[report.origin]} on {place}, with a sample library."),
     ]
     if report.shell_commands:
-        lines += [Text("  Point this shell at it:"), Text()]
+        lines += [Text("  Use it in this shell:"), Text()]
         lines += [
             Text(f"    {line}", style="info", no_wrap=True, overflow="ignore")
             for line in report.shell_commands
         ]
         lines.append(Text())
     else:
-        lines.append(Text("  This shell points at it."))
+        lines.append(Text("  This shell uses it already."))
     lines += [
         Text("  Then try: aperture-db health"),
         Text(
@@ -48,4 +48,4 @@ def render_stopped(stopped: Stopped) -> RenderableType:
     """One line."""
     if not stopped.was_running:
         return Text("The demo was not running.")
-    return Text("The demo is stopped. Its data stays; start it again with: aperture-db demo")
+    return Text("The demo is stopped and its data is kept. Start it again: aperture-db demo")

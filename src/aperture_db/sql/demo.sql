@@ -1,5 +1,5 @@
 -- name: backup_path
--- Purpose: leads backups to a directory of the demo; those that the sample tells of are not there.
+-- Purpose: sets a backup directory of the demo; the backup that the sample records does not exist.
 -- Privilege: UPDATE on backup_config.
 UPDATE backup_config
 SET backup_path = %(path)s,
@@ -8,21 +8,21 @@ SET backup_path = %(path)s,
     last_backup_size_bytes = NULL
 
 -- name: checkpoint
--- Purpose: writes everything that is changed in memory to the files.
+-- Purpose: writes changed pages to disk.
 -- Privilege: pg_checkpoint.
 CHECKPOINT
 
 -- name: reload
--- Purpose: lets the server read its configuration files again.
+-- Purpose: reloads the configuration files.
 -- Privilege: superuser.
 SELECT pg_reload_conf()
 
 -- name: statistics_extension
--- Purpose: statistics on slow statements, so that every health check has something to look at.
+-- Purpose: statistics on slow statements, so that no health check is skipped.
 -- Privilege: superuser.
 CREATE EXTENSION IF NOT EXISTS pg_stat_statements
 
 -- name: vacuum
--- Purpose: leaves no table without statistics, as autovacuum would in time.
+-- Purpose: collects the statistics that autovacuum would collect in time.
 -- Privilege: owner of the tables.
 VACUUM (ANALYZE)
