@@ -1,0 +1,206 @@
+"""The session contract: nothing in a database, a role or a name changes what the tool sees or runs.
+
+Every transaction of the tool's own is opened here, in one round trip, with every setting on which
+the meaning or the life of a statement depends. The settings are SET LOCAL: a plain SET would reach
+other clients of a pooler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, LiteralString, Self, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.abc import Params
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
+
+CANCEL_TIMEOUT_SECONDS = 5
+
+CONTRACT: Mapping[str, str] = {
+    # First, because it also decides how the server writes the path.
+    "quote_all_identifiers": "off",
+    # Whoever may create in a schema of the path could define an operator or function that fits
+    # better than PostgreSQL's own. Tables and extensions are named with their schemas instead.
+    "search_path": "pg_catalog, pg_temp",
+    # Rows that a policy hides are an error, never a smaller count.
+    "row_security": "off",
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "xmloption": "content",
+    # What a statement reports is part of its result: VACUUM tells by a WARNING that it skipped.
+    "client_min_messages": "notice",
+    # A GIN search may otherwise leave rows out.
+    "gin_fuzzy_search_limit": "0",
+    # Timeouts are the business of the command, which sets its own after this.
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    # The defaults of a role or database decide nothing about what the tool creates.
+    "default_tablespace": "",
+    "default_table_access_method": "heap",
+    "check_function_bodies": "on",
+}
+# By the first server version that knows them; others refuse an unknown parameter.
+CONTRACT_SINCE: Mapping[int, Mapping[str, str]] = {170000: {"transaction_timeout": "0"}}
+
+ORIGINAL_PATH = (
+    "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_schemas(false)::text[]"
+)
+
+
+@dataclass(frozen=True)
+class OriginalPath:
+    """The search_path of the role and database, as the tool found it."""
+
+    setting: str
+    """As SET takes it."""
+    schemas: tuple[str, ...]
+    """Those that exist and that the role may use, in order."""
+
+
+def opening_statement(version: int, *, isolation: str, read_only: bool) -> str:
+    """BEGIN with the whole contract, for a server of this version (160004 for 16.4)."""
+    mode = "READ ONLY" if read_only else "READ WRITE"
+    contract = dict(CONTRACT)
+    for since, settings in CONTRACT_SINCE.items():
+        if version >= since:
+            contract |= settings
+    begin = f"BEGIN ISOLATION LEVEL {isolation} {mode} NOT DEFERRABLE"
+    settings_ = [f"SET LOCAL {name} = {_value(name, value)}" for name, value in contract.items()]
+    return ";".join([begin, *settings_])
+
+
+def _value(name: str, value: str) -> str:
+    """Lists are lists of identifiers; everything else is one literal."""
+    return value if name in ("search_path", "DateStyle") else f"'{value}'"
+
+
+class SessionCursor(psycopg.Cursor[Any]):
+    """Runs a statement outside a transaction within one of its own."""
+
+    def execute(
+        self,
+        query: Any,
+        params: Params | None = None,
+        *,
+        prepare: bool | None = None,
+        binary: bool | None = None,
+    ) -> Self:
+        """Execute a statement under the contract."""
+        connection = cast("SessionConnection", self.connection)
+        needed = connection.transaction() if connection.needs_transaction else nullcontext()
+        with needed:
+            return super().execute(query, params, prepare=prepare, binary=binary)
+
+
+class SessionConnection(psycopg.Connection[TupleRow]):
+    """A connection whose every transaction keeps the session contract.
+
+    It autocommits: a statement outside a transaction gets one of its own, except through
+    `execute_alone`. It leaves no statement running on the server when an exception ends its
+    `with` block: psycopg cancels on KeyboardInterrupt while it waits for the server, but an
+    interruption at any other moment would only close the connection, which a busy server does
+    not notice.
+    """
+
+    _opening = ""
+    _path: OriginalPath | None = None
+    _is_alone = False
+
+    @property
+    def needs_transaction(self) -> bool:
+        """Whether a statement now would run outside the contract."""
+        return not self._is_alone and self.info.transaction_status is TransactionStatus.IDLE
+
+    @property
+    def original_path(self) -> OriginalPath:
+        """The search_path that Aperture itself works with. Reads it once per connection."""
+        if self._path is None:
+            with self.transaction():
+                pass
+        assert self._path is not None
+        return self._path
+
+    def restore_path(self) -> None:
+        """Give the open transaction the original search_path: for migration files and dumps,
+        which name things as psql would find them."""
+        setting = self.original_path.setting
+        self.execute("SELECT pg_catalog.set_config('search_path', %s, true)", [setting])
+
+    def execute_alone(self, statement: LiteralString | sql.Composed) -> psycopg.Cursor[TupleRow]:
+        """Execute a statement that PostgreSQL refuses in a transaction, VACUUM for example.
+
+        No setting protects it: it must name everything with its schema, and use no operator or
+        function.
+        """
+        self._is_alone = True
+        try:
+            return self.execute(statement)
+        finally:
+            self._is_alone = False
+
+    @contextmanager
+    def transaction(  # type: ignore[override]
+        self, savepoint_name: str | None = None, force_rollback: bool = False
+    ) -> Iterator[None]:
+        """A transaction that keeps the contract, or a savepoint within one."""
+        if self.info.transaction_status is not TransactionStatus.IDLE:
+            with super().transaction(savepoint_name, force_rollback):
+                yield
+            return
+        self._begin()
+        try:
+            yield
+        except psycopg.Rollback:
+            self.rollback()
+        except BaseException:
+            with suppress(psycopg.Error):
+                self.rollback()
+            raise
+        else:
+            self.rollback() if force_rollback else self.commit()
+
+    def _begin(self) -> None:
+        if not self._opening:
+            isolation = self.isolation_level or psycopg.IsolationLevel.READ_COMMITTED
+            self._opening = opening_statement(
+                self.info.server_version,
+                isolation=isolation.name.replace("_", " "),
+                read_only=bool(self.read_only),
+            )
+        opening = self._opening
+        if self._path is None:
+            begin, _, contract = opening.partition(";")
+            opening = f"{begin};{ORIGINAL_PATH};{contract}"
+        cursor = psycopg.Cursor(self)
+        cursor.execute(opening.encode())
+        if self._path is None:
+            cursor.nextset()
+            row = cursor.fetchone()
+            assert row is not None
+            self._path = OriginalPath(row[0], tuple(row[1]))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self.closed and self.info.transaction_status is TransactionStatus.ACTIVE:
+            with suppress(psycopg.Error):
+                self.cancel_safe(timeout=CANCEL_TIMEOUT_SECONDS)
+            self.close()
+        super().__exit__(kind, error, traceback)
