@@ -37,6 +37,8 @@ FUNCTIONS = frozenset(
         "update_series_search_vector",
     }
 )
+CORE_TABLES = frozenset({"movies", "users", "watch_history"})
+"""Together they tell a database of Aperture from others, even without its record of migrations."""
 CONSULTED_TABLES = frozenset(
     {MIGRATIONS_TABLE, "custom_ai_models", "job_runs", "library_config", "system_settings"}
 )
@@ -351,4 +353,4 @@ def is_aperture(visible_names: Iterable[str]) -> bool:
     is one of a previous installation.
     """
     names = set(visible_names)
-    return MIGRATIONS_TABLE in names or {"movies", "users", "watch_history"} <= names
+    return MIGRATIONS_TABLE in names or names >= CORE_TABLES

@@ -19,6 +19,8 @@ from psycopg.abc import Params
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
+from aperture_db import sql as queries
+
 CANCEL_TIMEOUT_SECONDS = 5
 
 CONTRACT: Mapping[str, str] = {
@@ -116,6 +118,8 @@ class SessionConnection(psycopg.Connection[TupleRow]):
     not notice.
     """
 
+    schema = "public"
+    """The schema of the tables that queries name as {schema}.table; set by whoever knows it."""
     _opening = ""
     _path: OriginalPath | None = None
     _is_alone = False
@@ -133,6 +137,14 @@ class SessionConnection(psycopg.Connection[TupleRow]):
                 pass
         assert self._path is not None
         return self._path
+
+    def compose(self, name: str, **parts: str | sql.Composable) -> sql.Composed:
+        """A named query with its {parts} filled in: text becomes a literal, {schema} the schema.
+
+        A brace that belongs to the SQL is doubled in the file.
+        """
+        query = sql.SQL(queries.load(name))
+        return query.format(**{"schema": sql.Identifier(self.schema)} | parts)
 
     def restore_path(self) -> None:
         """Give the open transaction the original search_path: for migration files and dumps,

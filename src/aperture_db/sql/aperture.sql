@@ -34,3 +34,14 @@ ORDER BY c.relname
 SELECT key, value
 FROM system_settings
 WHERE key = ANY (%(keys)s)
+
+-- name: landmarks
+-- The schemas that have tables of these names, and which. Privilege: none.
+SELECT n.nspname::text, array_agg(c.relname::text)
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relname = ANY (%(names)s::text[])
+    AND c.relkind IN ('r', 'p')
+    AND n.nspname !~ '^pg_'
+GROUP BY n.nspname
+ORDER BY n.nspname
