@@ -8,10 +8,9 @@ from psycopg import sql
 from aperture_db.postgres.catalog import Table
 from aperture_db.postgres.connection import connect
 from aperture_db.postgres.settings import resolve_target
+from aperture_db.progress import Progress
 from aperture_db.vacuum import plan, vacuum_tables
-from aperture_db.vacuum.events import Progress, TableFinished
-from aperture_db.vacuum.report import Figures, Index, Mode, PlannedTable
-from aperture_db.vacuum.stages import (
+from aperture_db.vacuum.progress import (
     Meter,
     Observation,
     ProgressRow,
@@ -20,22 +19,29 @@ from aperture_db.vacuum.stages import (
     observe,
     weigh,
 )
+from aperture_db.vacuum.report import (
+    PlannedTable,
+    TableFinished,
+    TableIndex,
+    TableStats,
+    VacuumMode,
+)
 from tests.vacuum.filling import slowed
 
 
-def index(oid: int, *, is_hnsw: bool = False, pages: int = 100) -> Index:
-    return Index(1, oid, "public", f"index_{oid}", is_hnsw, is_valid=True, pages=pages)
+def index(oid: int, *, is_hnsw: bool = False, pages: int = 100) -> TableIndex:
+    return TableIndex(1, oid, "public", f"index_{oid}", is_hnsw, is_valid=True, pages=pages)
 
 
-def planned(mode: Mode = Mode.VACUUM, dead_rows: int = 250) -> PlannedTable:
+def planned(mode: VacuumMode = VacuumMode.VACUUM, dead_rows: int = 250) -> PlannedTable:
     hnsw = index(12, is_hnsw=True, pages=500)
     return PlannedTable(
         name="embeddings_768",
         owner="aperture",
         may_vacuum=True,
         live_rows=750,
-        before=Figures(dead_rows, 8_000_000),
-        rebuilds=(hnsw,) if mode is Mode.REINDEX_HNSW else (),
+        before=TableStats(dead_rows, 8_000_000),
+        rebuilds=(hnsw,) if mode is VacuumMode.REINDEX_HNSW else (),
         held_by=(),
         table=Table(
             oid=1, schema="public", name="embeddings_768", kind="r", columns=[], owner="aperture",
@@ -104,14 +110,14 @@ REINDEX = [
 @pytest.mark.parametrize(
     ("mode", "rows"),
     [
-        (Mode.VACUUM, SINCE_17),
-        (Mode.VACUUM, BEFORE_17),
-        (Mode.FULL, FULL),
-        (Mode.REINDEX_HNSW, REINDEX + SINCE_17),
+        (VacuumMode.VACUUM, SINCE_17),
+        (VacuumMode.VACUUM, BEFORE_17),
+        (VacuumMode.FULL, FULL),
+        (VacuumMode.REINDEX_HNSW, REINDEX + SINCE_17),
     ],
     ids=["17 and newer", "before 17", "full", "reindex"],
 )
-def test_it_rises_and_stays_below_the_whole(mode: Mode, rows: list[ProgressRow]) -> None:
+def test_it_rises_and_stays_below_the_whole(mode: VacuumMode, rows: list[ProgressRow]) -> None:
     table = planned(mode)
     meter = Meter([table], mode)
     fractions = []
@@ -129,7 +135,7 @@ def test_it_rises_and_stays_below_the_whole(mode: Mode, rows: list[ProgressRow])
 def test_while_the_hnsw_index_is_at_work_most_is_still_to_come(rows: list[ProgressRow]) -> None:
     """Nearly all of the time goes there, and the server tells nothing from inside."""
     table = planned()
-    weights = weigh(table, Mode.VACUUM)
+    weights = weigh(table, VacuumMode.VACUUM)
     for seen_row in rows:
         seen = observe([seen_row], table, 0)
         assert seen is not None
@@ -146,7 +152,7 @@ def test_the_position_among_the_indexes_is_told_where_the_server_tells_it() -> N
 
 
 def test_a_rebuild_is_named_with_what_it_waits_for() -> None:
-    table = planned(Mode.REINDEX_HNSW)
+    table = planned(VacuumMode.REINDEX_HNSW)
     waiting = ProgressRow("reindex", 1, "waiting for old snapshots", 0, 0, None, None, 42)
     seen = observe([waiting], table, 0)
     assert seen is not None
@@ -161,23 +167,23 @@ def test_an_autovacuum_of_the_toast_table_is_not_taken_for_ours() -> None:
 
 def test_several_tables_share_the_whole_by_weight() -> None:
     light = planned(dead_rows=0)
-    meter = Meter([light], Mode.ANALYZE)
+    meter = Meter([light], VacuumMode.ANALYZE)
     assert meter.reached == 0
     assert meter.finish(light) == 0.99
 
 
-@pytest.mark.parametrize("mode", [Mode.VACUUM, Mode.FULL])
+@pytest.mark.parametrize("mode", [VacuumMode.VACUUM, VacuumMode.FULL])
 def test_on_a_real_server_index_work_is_seen_below_the_whole(
-    used_database: str, mode: Mode
+    used_database: str, mode: VacuumMode
 ) -> None:
     target = resolve_target(slowed(used_database), None, {})
     with connect(target) as conn:
         events = list(vacuum_tables(conn, target, plan(conn, mode, ["movies"]), 5))
     seen = [event for event in events if isinstance(event, Progress)]
-    assert all(event.fraction < 1 for event in seen)
-    assert [event.fraction for event in seen] == sorted(event.fraction for event in seen)
-    if mode is Mode.VACUUM:
-        assert any("vacuuming indexes, index" in event.step for event in seen)
+    assert all(event.done < 1 for event in seen)
+    assert [event.done for event in seen] == sorted(event.done for event in seen)
+    if mode is VacuumMode.VACUUM:
+        assert any("vacuuming indexes, index" in event.text for event in seen)
     assert isinstance(events[-1], TableFinished)
 
 
@@ -195,7 +201,7 @@ def test_no_second_connection_means_no_progress_and_nothing_worse(used_database:
         try:
             alone = resolve_target(f"{slowed(used_database)} user={role} password=x", None, {})
             with connect(alone) as limited:
-                planned_tables = plan(limited, Mode.VACUUM, ["movies"])
+                planned_tables = plan(limited, VacuumMode.VACUUM, ["movies"])
                 events = list(vacuum_tables(limited, alone, planned_tables, 5))
         finally:
             conn.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER")

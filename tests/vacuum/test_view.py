@@ -8,13 +8,13 @@ from dataclasses import replace
 from aperture_db.postgres.activity import Session
 from aperture_db.render.vacuum import render_plan, render_report
 from aperture_db.vacuum.report import (
-    Figures,
-    Index,
-    Mode,
-    Outcome,
     PlannedTable,
     SnapshotHolder,
+    TableIndex,
     TableResult,
+    TableStats,
+    VacuumMode,
+    VacuumOutcome,
     VacuumPlan,
     VacuumReport,
 )
@@ -26,18 +26,18 @@ Snapshot = Callable[[str, str], None]
 
 DONE = TableResult(
     "embeddings_768",
-    Outcome.DONE,
-    Figures(3000, 69_000_000),
-    Figures(0, 62_000_000),
+    VacuumOutcome.DONE,
+    TableStats(3000, 69_000_000),
+    TableStats(0, 62_000_000),
     2.71,
     rebuilt_indexes=("idx_embeddings_768_hnsw",),
 )
-CLEAN = TableResult("users", Outcome.DONE, Figures(0, 65_536), Figures(0, 65_536), 0.01)
+CLEAN = TableResult("users", VacuumOutcome.DONE, TableStats(0, 65_536), TableStats(0, 65_536), 0.01)
 HELD = TableResult(
     "similarity_validation_cache",
-    Outcome.SKIPPED,
-    Figures(12, None),
-    Figures(12, None),
+    VacuumOutcome.SKIPPED,
+    TableStats(12, None),
+    TableStats(12, None),
     10.0,
     reason="held by pid 4711, psql, user jane",
     advice="aperture-db vacuum --table similarity_validation_cache",
@@ -45,17 +45,17 @@ HELD = TableResult(
 
 
 def test_done(snapshot: Snapshot) -> None:
-    report = VacuumReport(Mode.REINDEX_HNSW, (CLEAN, DONE), (), 0, (), 2.84)
+    report = VacuumReport(VacuumMode.REINDEX_HNSW, (CLEAN, DONE), (), 0, (), 2.84)
     snapshot("vacuum/done", rendered(render_report(report)))
 
 
 def test_skipped(snapshot: Snapshot) -> None:
-    report = VacuumReport(Mode.VACUUM, (CLEAN, HELD), (), 0, (), 10.2)
+    report = VacuumReport(VacuumMode.VACUUM, (CLEAN, HELD), (), 0, (), 10.2)
     snapshot("vacuum/skipped", rendered(render_report(report)))
 
 
 def test_nothing_to_tell(snapshot: Snapshot) -> None:
-    report = VacuumReport(Mode.ANALYZE, (CLEAN,), (), 0, (), 0.02)
+    report = VacuumReport(VacuumMode.ANALYZE, (CLEAN,), (), 0, (), 0.02)
     snapshot("vacuum/nothing_to_tell", rendered(render_report(report)))
 
 
@@ -64,10 +64,18 @@ def test_plan(snapshot: Snapshot) -> None:
     held = replace(
         planned(), name="users", held_by=(Session(4711, "psql", "jane", "active", 12.0),)
     )
-    plan = VacuumPlan(Mode.VACUUM, (foreign, held, planned()), ("embeddings_768",))
+    plan = VacuumPlan(VacuumMode.VACUUM, (foreign, held, planned()), ("embeddings_768",))
     snapshot("vacuum/plan", rendered(render_plan(plan)))
 
 
 def test_its_json_is_described() -> None:
-    shapes = (VacuumReport, TableResult, Figures, SnapshotHolder, VacuumPlan, PlannedTable, Index)
+    shapes = (
+        VacuumReport,
+        TableResult,
+        TableStats,
+        SnapshotHolder,
+        VacuumPlan,
+        PlannedTable,
+        TableIndex,
+    )
     assert undescribed("vacuum", *shapes, Session) == set()

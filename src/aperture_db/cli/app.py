@@ -52,7 +52,9 @@ COMMANDS = {
         "aperture_db.cli.migrate", "Maintain", "Apply the migrations that are pending."
     ),
     "vacuum": CommandEntry(
-        "aperture_db.cli.vacuum", "Maintain", "Remove dead rows, and renew the statistics."
+        "aperture_db.cli.vacuum",
+        "Maintain",
+        "Remove dead rows and update the planner's statistics.",
     ),
     "clean": CommandEntry(
         "aperture_db.cli.clean", "Maintain", "List what can go safely, and delete what you name."

@@ -1,4 +1,4 @@
-"""The views of `vacuum`: what it would do, and what it did."""
+"""The views of `vacuum`: the plan and the report."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from aperture_db.format import (
 )
 from aperture_db.render.table import NOTHING, make_table, unbroken
 from aperture_db.vacuum.report import (
-    Figures,
-    Mode,
-    Outcome,
     PlannedTable,
     TableResult,
+    TableStats,
+    VacuumMode,
+    VacuumOutcome,
     VacuumPlan,
     VacuumReport,
 )
 
-# Tables without dead rows that took less go into the last line only.
+# A table without dead rows that took less time is counted in the last lines only.
 NOTABLE_SECONDS = 1.0
 STYLES = {
-    Outcome.DONE: "",
-    Outcome.SKIPPED: "warning",
-    Outcome.FAILED: "critical",
-    Outcome.GONE: "muted",
+    VacuumOutcome.DONE: "",
+    VacuumOutcome.SKIPPED: "warning",
+    VacuumOutcome.FAILED: "critical",
+    VacuumOutcome.GONE: "muted",
 }
-DEEDS = {
-    Mode.VACUUM: "vacuumed and analyzed",
-    Mode.REINDEX_HNSW: "vacuumed and analyzed",
-    Mode.FULL: "rewritten and analyzed",
-    Mode.ANALYZE: "analyzed",
+ACTIONS = {
+    VacuumMode.VACUUM: "vacuumed and analyzed",
+    VacuumMode.REINDEX_HNSW: "vacuumed and analyzed",
+    VacuumMode.FULL: "rewritten and analyzed",
+    VacuumMode.ANALYZE: "analyzed",
 }
 
 
 def render_plan(plan: VacuumPlan) -> RenderableType:
-    """What would be done to which table, the quick ones first."""
+    """The planned tables in order, and a summary."""
     table = make_table(
-        "table", "dead rows", "share", "size", "what", right=("dead rows", "share", "size")
+        "table", "dead rows", "share", "size", "action", right=("dead rows", "share", "size")
     )
     for planned in plan.tables:
         table.add_row(
@@ -53,17 +53,17 @@ def render_plan(plan: VacuumPlan) -> RenderableType:
             _count(planned.before.dead_rows),
             format_percent(planned.dead_share) if planned.before.dead_rows else "",
             _bytes(planned.before.total_bytes),
-            _what(planned, plan.mode),
+            _action(planned, plan.mode),
         )
     doable = [planned for planned in plan.tables if planned.may_vacuum]
     total = sum(planned.before.total_bytes or 0 for planned in doable)
     count = plural(len(doable), "table")
-    summary = Text(f"{count}, {format_bytes(total)}, would be {DEEDS[plan.mode]}.")
+    summary = Text(f"{count}, {format_bytes(total)}, would be {ACTIONS[plan.mode]}.")
     return Group(table, Text(), summary, *render_offers(plan))
 
 
 def render_offers(plan: VacuumPlan) -> Iterator[RenderableType]:
-    """The faster way for tables with an HNSW index and many dead rows."""
+    """The hint that --reindex-hnsw is faster, for tables with an HNSW index and many dead rows."""
     for table in plan.tables:
         if table.name in plan.offers:
             share = format_percent(table.dead_share)
@@ -74,28 +74,28 @@ def render_offers(plan: VacuumPlan) -> Iterator[RenderableType]:
             yield unbroken(f"next: {vacuum_command([table.name], '--reindex-hnsw')}")
 
 
-def _what(table: PlannedTable, mode: Mode) -> Text:
+def _action(table: PlannedTable, mode: VacuumMode) -> Text:
     if not table.may_vacuum:
         return Text(f"would be skipped: it belongs to {table.owner}", style="warning")
     if table.held_by:
         return Text(f"would wait: held by pid {table.held_by[0].pid}", style="warning")
-    deeds = {
-        Mode.VACUUM: "vacuum, analyze",
-        Mode.REINDEX_HNSW: "vacuum, analyze",
-        Mode.FULL: "rewrite, analyze",
-        Mode.ANALYZE: "analyze",
+    actions = {
+        VacuumMode.VACUUM: "vacuum, analyze",
+        VacuumMode.REINDEX_HNSW: "vacuum, analyze",
+        VacuumMode.FULL: "rewrite, analyze",
+        VacuumMode.ANALYZE: "analyze",
     }
     if table.rebuilds:
-        return Text(f"rebuild {', '.join(i.name for i in table.rebuilds)}, {deeds[mode]}")
-    return Text(deeds[mode])
+        return Text(f"rebuild {', '.join(i.name for i in table.rebuilds)}, {actions[mode]}")
+    return Text(actions[mode])
 
 
 def render_report(report: VacuumReport) -> RenderableType:
-    """Before and after of every table with something to tell, and the sum."""
-    told = [result for result in report.results if _is_notable(result)]
+    """Every notable table before and after, and the sum."""
+    notable = [result for result in report.results if _is_notable(result)]
     parts: list[RenderableType] = []
-    if told:
-        parts = [_table_of(told, report), Text()]
+    if notable:
+        parts = [_table_of(notable, report), Text()]
     return Group(*parts, Text(summarize(report)))
 
 
@@ -103,7 +103,7 @@ def _table_of(results: Sequence[TableResult], report: VacuumReport) -> Renderabl
     columns = ("dead rows\nbefore", "dead rows\nafter", "size\nbefore", "size\nafter", "\ntime")
     table = make_table("\ntable", *columns, right=columns)
     for result in results:
-        done = result.outcome is Outcome.DONE
+        done = result.outcome is VacuumOutcome.DONE
         table.add_row(
             Text(result.name, style=STYLES[result.outcome]),
             _count(result.before.dead_rows),
@@ -129,15 +129,15 @@ def _table_of(results: Sequence[TableResult], report: VacuumReport) -> Renderabl
 
 def _is_notable(result: TableResult) -> bool:
     return (
-        result.outcome is not Outcome.DONE
+        result.outcome is not VacuumOutcome.DONE
         or bool(result.before.dead_rows or result.after.dead_rows)
         or result.duration_seconds >= NOTABLE_SECONDS
         or (result.after.total_bytes or 0) < (result.before.total_bytes or 0)
     )
 
 
-def _sums(report: VacuumReport) -> tuple[Figures, Figures]:
-    """All tables before and after; bytes over those where both are known."""
+def _sums(report: VacuumReport) -> tuple[TableStats, TableStats]:
+    """Sum all tables before and after; sizes only where both are known."""
     results = report.results
     sized = [
         (result.before.total_bytes, result.after.total_bytes)
@@ -145,11 +145,11 @@ def _sums(report: VacuumReport) -> tuple[Figures, Figures]:
         if result.before.total_bytes is not None and result.after.total_bytes is not None
     ]
     return (
-        Figures(
+        TableStats(
             sum(result.before.dead_rows or 0 for result in results),
             sum(before for before, _ in sized) if sized else None,
         ),
-        Figures(
+        TableStats(
             sum(result.after.dead_rows or 0 for result in results),
             sum(after for _, after in sized) if sized else None,
         ),
@@ -157,27 +157,27 @@ def _sums(report: VacuumReport) -> tuple[Figures, Figures]:
 
 
 def summarize(report: VacuumReport) -> str:
-    """One line: how many tables, dead rows removed, space given back, duration."""
-    done = [result for result in report.results if result.outcome is Outcome.DONE]
+    """One line: tables, removed dead rows, returned space, duration."""
+    done = [result for result in report.results if result.outcome is VacuumOutcome.DONE]
     before, after = _sums(report)
     removed_rows = (before.dead_rows or 0) - (after.dead_rows or 0)
     freed_bytes = (before.total_bytes or 0) - (after.total_bytes or 0)
-    parts = [f"{plural(len(done), 'table')} {DEEDS[report.mode]}"]
+    parts = [f"{plural(len(done), 'table')} {ACTIONS[report.mode]}"]
     if rebuilt := sum(len(result.rebuilt_indexes) for result in done):
         parts.append(f"{plural(rebuilt, 'HNSW index', 'HNSW indexes')} rebuilt")
-    if report.mode is not Mode.ANALYZE:
+    if report.mode is not VacuumMode.ANALYZE:
         parts.append(f"{plural(max(0, removed_rows), 'dead row')} removed")
         if freed_bytes > 0:
-            parts.append(f"{format_bytes(freed_bytes)} given back")
+            parts.append(f"{format_bytes(freed_bytes)} returned to the disk")
     if report.problems:
-        parts.append(f"{len(report.problems)} not done")
+        parts.append(f"{len(report.problems)} skipped or failed")
     return f"{', '.join(parts)}, in {format_seconds(report.duration_seconds)}."
 
 
 def describe_result(result: TableResult) -> str:
-    """One line about one finished table, for a log."""
+    """One line about a finished table."""
     duration = format_seconds(result.duration_seconds)
-    if result.outcome is not Outcome.DONE:
+    if result.outcome is not VacuumOutcome.DONE:
         return f"{result.name}: {result.outcome}, {result.reason}"
     parts = [*(f"rebuilt {name}" for name in result.rebuilt_indexes)]
     if result.before.dead_rows is not None and result.after.dead_rows is not None:

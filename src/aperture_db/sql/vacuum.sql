@@ -1,3 +1,14 @@
+-- name: current_stats
+-- The statistics and size of a table after the work on it; times of manual VACUUM and ANALYZE only.
+-- The size waits behind ACCESS EXCLUSIVE locks. Privilege: none.
+SELECT
+    pg_stat_get_dead_tuples(c.oid) AS dead_rows,
+    pg_stat_get_last_vacuum_time(c.oid) AS vacuumed_at,
+    pg_stat_get_last_analyze_time(c.oid) AS analyzed_at,
+    {size} AS total_bytes
+FROM pg_class AS c
+WHERE c.oid = {oid}
+
 -- name: indexes
 -- The indexes of tables, in the order in which VACUUM works on them. Pages are counted for the
 -- tables in "measured", which waits behind ACCESS EXCLUSIVE locks; for others they are those of the
@@ -103,24 +114,21 @@ ORDER BY horizon_age DESC NULLS LAST
 LIMIT 3
 
 -- name: statistics
--- What decides about a VACUUM of tables, and what it left; times of manual ones only. Waits for no lock on the tables.
--- Before PostgreSQL 17 the privilege MAINTAIN does not exist. Privilege: none.
+-- What decides about a VACUUM of tables. Waits for no lock on the tables. Before PostgreSQL 17 the
+-- privilege MAINTAIN does not exist. Privilege: none.
 SELECT
     c.oid,
     c.reltoastrelid AS toast_oid,
     coalesce(toast.relpages, 0) AS toast_pages,
     pg_stat_get_live_tuples(c.oid) AS live_rows,
     CASE WHEN NOT pg_is_in_recovery() THEN pg_stat_get_dead_tuples(c.oid) END AS dead_rows,
-    pg_stat_get_last_vacuum_time(c.oid) AS vacuumed_at,
-    pg_stat_get_last_analyze_time(c.oid) AS analyzed_at,
     pg_has_role(c.relowner, 'USAGE')
         OR (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database())
         OR CASE
             WHEN current_setting('server_version_num')::integer >= 170000
                 THEN has_table_privilege(c.oid, 'MAINTAIN')
             ELSE false
-        END AS may_vacuum,
-    clock_timestamp() AS read_at
+        END AS may_vacuum
 FROM pg_class AS c
 LEFT JOIN pg_class AS toast ON toast.oid = c.reltoastrelid
 WHERE c.oid = ANY (%(oids)s::oid[])

@@ -1,52 +1,66 @@
-"""Decides on which tables to work, in which order, and what to say before."""
+"""Chooses the tables to vacuum, their order and what to say first, from what the server knows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from psycopg import errors as pg
+from psycopg.rows import class_row
 
+from aperture_db import sql
 from aperture_db.errors import UsageError
-from aperture_db.postgres.activity import Session, read_exclusive_locks
+from aperture_db.postgres.activity import (
+    Session,
+    find_lock_holders_by_table,
+    read_exclusive_locks,
+)
 from aperture_db.postgres.catalog import Table, TableSize, read_sizes, read_tables
 from aperture_db.postgres.connection import Connection, set_local
-from aperture_db.vacuum.figures import (
-    SIZE_LOCK_TIMEOUT,
-    Statistics,
-    find_lock_holders,
-    read_indexes,
-    read_statistics,
-)
+from aperture_db.postgres.locks import LockMode
+from aperture_db.vacuum.progress import weigh
 from aperture_db.vacuum.report import (
-    Figures,
-    Index,
-    Mode,
     PlannedTable,
+    TableIndex,
+    TableStats,
+    VacuumMode,
     VacuumPlan,
 )
-from aperture_db.vacuum.stages import weigh
 
+SIZE_LOCK_TIMEOUT = "200ms"
 PAGE_BYTES = 8192
-# What building an HNSW index wants, so that its graph fits into memory (tried on pgvector 0.8.5).
+# Memory for the graph while an HNSW index is built, per byte of the index (tried, pgvector 0.8.5).
 BUILD_MEMORY_FACTOR = 1.15
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """The cumulative statistics of a table, and whether the role may VACUUM it."""
+
+    oid: int
+    toast_oid: int
+    toast_pages: int
+    live_rows: int
+    dead_rows: int | None
+    """None on a standby, which has no statistics."""
+    may_vacuum: bool
+
+
+@dataclass(frozen=True)
 class _Facts:
-    """What was read about all tables, by oid."""
+    """The statistics, indexes, sizes and locks of all tables, by oid."""
 
     statistics: dict[int, Statistics]
-    indexes: dict[int, tuple[Index, ...]]
+    indexes: dict[int, tuple[TableIndex, ...]]
     sizes: dict[int, TableSize]
     lock_holders: dict[int, tuple[Session, ...]]
 
 
-def plan(conn: Connection, mode: Mode, names: Sequence[str] = ()) -> VacuumPlan:
-    """Plan for the named tables, by default all that the search_path finds.
+def plan(conn: Connection, mode: VacuumMode, names: Sequence[str] = ()) -> VacuumPlan:
+    """Plan the work on the named tables, by default on all that the search_path finds.
 
-    Writes nothing and waits for no lock. Raises UsageError for a name that is no table here.
+    Writes nothing and waits for no lock. Raises UsageError for a name that is not a table.
     """
     with conn.transaction():
         set_local(conn, lock_timeout=SIZE_LOCK_TIMEOUT)
@@ -60,7 +74,7 @@ def plan(conn: Connection, mode: Mode, names: Sequence[str] = ()) -> VacuumPlan:
         planned.sort(key=lambda table: (sum(weigh(table, mode).values()), table.name))
         cautions = tuple(_cautions(conn, mode, planned))
     offers = tuple(
-        table.name for table in planned if mode is Mode.VACUUM and table.is_rebuild_faster
+        table.name for table in planned if mode is VacuumMode.VACUUM and table.is_rebuild_faster
     )
     return VacuumPlan(mode, tuple(planned), offers, cautions)
 
@@ -75,7 +89,7 @@ def _choose(tables: Sequence[Table], names: Sequence[str]) -> list[Table]:
             close = get_close_matches(name, known, n=3)
             raise UsageError(
                 f"there is no table {name} in this database",
-                why="Aperture makes it in a later migration, or the name is misspelt",
+                why="a later migration of Aperture creates it, or the name is misspelled",
                 next_step=f"similar names: {', '.join(close)}"
                 if close
                 else "aperture-db stats --tables lists the tables",
@@ -84,8 +98,8 @@ def _choose(tables: Sequence[Table], names: Sequence[str]) -> list[Table]:
     return list({known[name].oid: known[name] for name in names}.values())
 
 
-def _read_facts(conn: Connection, tables: Sequence[Table], mode: Mode) -> _Facts:
-    """Sizes are left out where somebody's lock would make us wait."""
+def _read_facts(conn: Connection, tables: Sequence[Table], mode: VacuumMode) -> _Facts:
+    """Read all; the sizes of tables under an exclusive lock are left out."""
     oids = [table.oid for table in tables]
     locked = {lock.table_oid for lock in read_exclusive_locks(conn)}
     free = [table for table in tables if table.oid not in locked]
@@ -99,23 +113,23 @@ def _read_facts(conn: Connection, tables: Sequence[Table], mode: Mode) -> _Facts
         statistics=read_statistics(conn, oids),
         indexes=indexes,
         sizes=sizes,
-        lock_holders=find_lock_holders(conn, oids, is_full=mode is Mode.FULL),
+        lock_holders=find_lock_holders(conn, oids, is_full=mode is VacuumMode.FULL),
     )
 
 
-def _plan_table(table: Table, facts: _Facts, mode: Mode, *, is_named: bool) -> PlannedTable:
+def _plan_table(table: Table, facts: _Facts, mode: VacuumMode, *, is_named: bool) -> PlannedTable:
     statistics = facts.statistics[table.oid]
     indexes = facts.indexes.get(table.oid, ())
     size = facts.sizes.get(table.oid)
-    worth_it = is_named or statistics.dead_rows != 0
-    rebuilds = tuple(i for i in indexes if i.is_hnsw and i.is_valid) if worth_it else ()
+    is_worth_it = is_named or statistics.dead_rows != 0
+    rebuilds = tuple(i for i in indexes if i.is_hnsw and i.is_valid) if is_worth_it else ()
     return PlannedTable(
         name=table.name if table.is_visible else f"{table.schema}.{table.name}",
         owner=table.owner,
         may_vacuum=statistics.may_vacuum,
         live_rows=statistics.live_rows or table.analyzed_rows or 0,
-        before=Figures(statistics.dead_rows, size.total_bytes if size else None),
-        rebuilds=rebuilds if mode is Mode.REINDEX_HNSW else (),
+        before=TableStats(statistics.dead_rows, size.total_bytes if size else None),
+        rebuilds=rebuilds if mode is VacuumMode.REINDEX_HNSW else (),
         held_by=facts.lock_holders.get(table.oid, ()),
         table=table,
         indexes=indexes,
@@ -125,9 +139,9 @@ def _plan_table(table: Table, facts: _Facts, mode: Mode, *, is_named: bool) -> P
     )
 
 
-def _cautions(conn: Connection, mode: Mode, tables: Sequence[PlannedTable]) -> Iterator[str]:
+def _cautions(conn: Connection, mode: VacuumMode, tables: Sequence[PlannedTable]) -> Iterator[str]:
     rebuilt = [index for table in tables for index in table.rebuilds]
-    if mode is Mode.REINDEX_HNSW and rebuilt:
+    if mode is VacuumMode.REINDEX_HNSW and rebuilt:
         row = conn.execute(
             "SELECT setting::bigint * 1024 FROM pg_settings WHERE name = 'maintenance_work_mem'"
         ).fetchone()
@@ -136,7 +150,37 @@ def _cautions(conn: Connection, mode: Mode, tables: Sequence[PlannedTable]) -> I
         if row and row[0] < wanted:
             megabytes = -(-wanted // 2**20)
             yield (
-                f"maintenance_work_mem is {row[0] // 2**20} MB, and building {largest.name} is "
+                f"maintenance_work_mem is {row[0] // 2**20} MB, but building {largest.name} is "
                 f"much faster with {megabytes} MB: ALTER SYSTEM SET maintenance_work_mem = "
                 f"'{megabytes}MB'; SELECT pg_reload_conf();"
             )
+
+
+def read_statistics(conn: Connection, oids: Iterable[int]) -> dict[int, Statistics]:
+    """Read the statistics by oid; a table that was dropped is missing. Waits for no lock."""
+    with conn.cursor(row_factory=class_row(Statistics)) as cursor:
+        rows = cursor.execute(sql.load("vacuum/statistics"), {"oids": list(oids)})
+        return {row.oid: row for row in rows}
+
+
+def read_indexes(
+    conn: Connection, oids: Iterable[int], measured: Iterable[int] = ()
+) -> dict[int, tuple[TableIndex, ...]]:
+    """Read indexes by their table's oid, in the order in which VACUUM works on them.
+
+    Counts the pages for the tables in `measured`, which waits behind ACCESS EXCLUSIVE locks.
+    """
+    indexes: dict[int, tuple[TableIndex, ...]] = {}
+    parameters = {"oids": list(oids), "measured": list(measured)}
+    with conn.cursor(row_factory=class_row(TableIndex)) as cursor:
+        for index in cursor.execute(sql.load("vacuum/indexes"), parameters):
+            indexes[index.table_oid] = (*indexes.get(index.table_oid, ()), index)
+    return indexes
+
+
+def find_lock_holders(
+    conn: Connection, oids: Sequence[int], *, is_full: bool
+) -> dict[int, tuple[Session, ...]]:
+    """Find the sessions whose locks conflict with VACUUM or VACUUM FULL, by the table's oid."""
+    needed = LockMode.ACCESS_EXCLUSIVE if is_full else LockMode.SHARE_UPDATE_EXCLUSIVE
+    return find_lock_holders_by_table(conn, oids, needed.conflicts)

@@ -1,4 +1,4 @@
-"""What a VACUUM is about to do, what it is at, and what it did."""
+"""The plan, the events and the results of a VACUUM."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ REBUILD_SHARE = 0.10
 MIN_OFFERED_ROWS = 100
 
 
-class Mode(StrEnum):
-    """What is done to every table."""
+class VacuumMode(StrEnum):
+    """The command that is run on every table."""
 
     VACUUM = "vacuum"
     """VACUUM (ANALYZE)."""
@@ -31,8 +31,8 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True)
-class Index:
-    """One index of a table."""
+class TableIndex:
+    """An index of a table."""
 
     table_oid: int = field(metadata=INTERNAL)
     oid: int = field(metadata=INTERNAL)
@@ -41,7 +41,7 @@ class Index:
     is_hnsw: bool
     is_valid: bool
     pages: int
-    """Zero where a lock kept them from being counted, as a rule."""
+    """Usually 0 where a lock kept them from being counted."""
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -49,44 +49,44 @@ class Index:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """A table before or after. None where a lock or a standby keeps a figure from us."""
+class TableStats:
+    """A table's dead rows and size at one moment; None where a lock or a standby hides them."""
 
     dead_rows: int | None
-    """As the cumulative statistics estimate them."""
+    """The estimate of the cumulative statistics."""
     total_bytes: int | None
-    """With TOAST and indexes."""
+    """Including TOAST and indexes."""
 
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """One table and what will be done to it."""
+    """A table and the work planned for it."""
 
     name: str
-    """Bare where the search_path finds it, else with its schema."""
+    """Without its schema where the search_path finds it."""
     owner: str
     may_vacuum: bool
     live_rows: int
-    before: Figures
-    rebuilds: tuple[Index, ...]
-    """HNSW indexes to be rebuilt first."""
+    before: TableStats
+    rebuilds: tuple[TableIndex, ...]
+    """HNSW indexes to rebuild first."""
     held_by: tuple[Session, ...]
-    """Sessions whose locks are in the way right now."""
+    """Sessions that hold a conflicting lock at the moment."""
     table: Table = field(metadata=INTERNAL)
-    indexes: tuple[Index, ...] = field(metadata=INTERNAL)
+    indexes: tuple[TableIndex, ...] = field(metadata=INTERNAL)
     toast_oid: int = field(metadata=INTERNAL)
     heap_pages: int = field(metadata=INTERNAL)
     toast_pages: int = field(metadata=INTERNAL)
 
     @property
     def dead_share(self) -> float:
-        """Dead rows of all rows."""
+        """Dead rows as a share of all rows."""
         dead = self.before.dead_rows or 0
         return dead / max(1, dead + self.live_rows)
 
     @property
     def is_rebuild_faster(self) -> bool:
-        """Whether rebuilding its HNSW indexes would beat vacuuming them."""
+        """True if rebuilding its HNSW indexes takes less time than vacuuming them."""
         return (
             any(index.is_hnsw for index in self.indexes)
             and (self.before.dead_rows or 0) >= MIN_OFFERED_ROWS
@@ -96,52 +96,54 @@ class PlannedTable:
 
 @dataclass(frozen=True)
 class VacuumPlan:
-    """The tables in the order in which they will be worked on: quick ones first."""
+    """The tables to vacuum, in order."""
 
-    mode: Mode
+    mode: VacuumMode
     tables: tuple[PlannedTable, ...]
     offers: tuple[str, ...]
-    """Tables on which --reindex-hnsw would be faster."""
+    """Tables for which --reindex-hnsw would be faster."""
     cautions: tuple[str, ...] = ()
-    """What to know before it starts."""
+    """Warnings to give before the work starts."""
 
 
-class Outcome(StrEnum):
+class VacuumOutcome(StrEnum):
+    """The end of the work on one table."""
+
     DONE = "done"
     SKIPPED = "skipped"
-    """The server did not work on it: a lock, or no right to."""
+    """The server skipped it: a lock was held, or a privilege is missing."""
     FAILED = "failed"
     GONE = "gone"
-    """Dropped by somebody else meanwhile."""
+    """Another session dropped the table in the meantime."""
 
 
 @dataclass(frozen=True)
 class TableResult:
-    """What became of one table."""
+    """The outcome for one table, with its statistics before and after."""
 
     name: str
-    outcome: Outcome
-    before: Figures
-    after: Figures
+    outcome: VacuumOutcome
+    before: TableStats
+    after: TableStats
     duration_seconds: float
     rebuilt_indexes: tuple[str, ...] = ()
     reason: str = ""
-    """Why it was not done; empty where it was."""
+    """Why it was not done; empty where it was done."""
     advice: str = ""
 
     @property
     def is_problem(self) -> bool:
-        return self.outcome in (Outcome.SKIPPED, Outcome.FAILED)
+        return self.outcome in (VacuumOutcome.SKIPPED, VacuumOutcome.FAILED)
 
 
 @dataclass(frozen=True)
 class SnapshotHolder:
-    """What keeps dead rows from being removed."""
+    """A session, slot or transaction whose snapshot keeps dead rows from being removed."""
 
     kind: str
     """session, standby, prepared transaction or replication slot."""
     name: str | None
-    """Of the slot or prepared transaction; of the database where a session is in another one."""
+    """Name of the slot or prepared transaction; for a session in another database, its database."""
     pid: int | None
     application: str
     user: str
@@ -159,7 +161,7 @@ class SnapshotHolder:
 
     @property
     def advice(self) -> str:
-        """The statement that ends it."""
+        """The statement or step that ends it."""
         name = (self.name or "").replace("'", "''")
         match self.kind:
             case "prepared transaction":
@@ -174,17 +176,35 @@ class SnapshotHolder:
 
 @dataclass(frozen=True)
 class VacuumReport:
-    """What was done, as far as it got."""
+    """The work done so far, and what remains."""
 
-    mode: Mode
+    mode: VacuumMode
     results: tuple[TableResult, ...]
     remaining: tuple[str, ...]
-    """Tables that were not reached."""
+    """Names of the tables not vacuumed yet."""
     unremovable_rows: int
-    """Dead rows that something still needs."""
+    """Dead rows that an old snapshot still needs."""
     snapshot_holders: tuple[SnapshotHolder, ...]
     duration_seconds: float
 
     @property
     def problems(self) -> tuple[TableResult, ...]:
         return tuple(result for result in self.results if result.is_problem)
+
+
+@dataclass(frozen=True)
+class TableStarted:
+    """Event: the work on a table begins."""
+
+    name: str
+    fraction: float
+    """Share of the whole run that is done."""
+
+
+@dataclass(frozen=True)
+class TableFinished:
+    """Event: the work on a table has ended, whatever its outcome."""
+
+    result: TableResult
+    snapshot_holders: tuple[SnapshotHolder, ...] = ()
+    """The oldest snapshots that keep its remaining dead rows, three at most."""

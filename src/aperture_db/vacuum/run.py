@@ -1,87 +1,213 @@
-"""Works through a plan, table by table."""
+"""Runs VACUUM, ANALYZE or REINDEX on the planned tables.
+
+VACUUM can't run inside a transaction, so no SET LOCAL can bound its waits, and a plain SET would
+reach other clients of a pooler. Therefore it runs with SKIP_LOCKED, and the wait for a lock is a
+LOCK TABLE in a transaction of its own, which also makes an autovacuum give way.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeAlias, TypeVar
 
 import psycopg
+from psycopg import errors as pg
+from psycopg import sql
+from psycopg.errors import Diagnostic
 
-from aperture_db.postgres.connection import Connection, require_direct
+from aperture_db import progress
+from aperture_db.postgres.connection import (
+    Connection,
+    require_direct,
+    set_local,
+    timeout_parameter,
+)
 from aperture_db.postgres.target import Target
-from aperture_db.vacuum import verdict
-from aperture_db.vacuum.events import Event, TableFinished, TableStarted
-from aperture_db.vacuum.execute import read_latest, vacuum
-from aperture_db.vacuum.figures import Statistics, find_snapshot_holders, read_size, read_statistics
-from aperture_db.vacuum.job import Job, milliseconds
-from aperture_db.vacuum.rebuild import rebuild_indexes
+from aperture_db.progress import Progress, Waiting, Warned
+from aperture_db.vacuum.outcome import (
+    DONE,
+    GONE,
+    CurrentStats,
+    ExplainedOutcome,
+    explain_error,
+    explain_lock,
+    explain_refusal,
+    find_snapshot_holders,
+    read_current_stats,
+)
+from aperture_db.vacuum.plan import find_lock_holders, read_indexes
+from aperture_db.vacuum.progress import Meter, Observation, ProgressWatch, RunningWork, observe
 from aperture_db.vacuum.report import (
-    Figures,
-    Mode,
-    Outcome,
     PlannedTable,
     SnapshotHolder,
+    TableFinished,
+    TableIndex,
     TableResult,
+    TableStarted,
+    TableStats,
+    VacuumMode,
     VacuumPlan,
 )
-from aperture_db.vacuum.stages import Meter
-from aperture_db.vacuum.watch import ProgressWatch
+
+Event: TypeAlias = TableStarted | TableFinished | progress.Event
+Result = TypeVar("Result")
+Steps: TypeAlias = Generator[Event | None, None, Result]
+"""The work on one table: its events, and None where it waits for the server."""
+
+POLL_SECONDS = 0.2
+DROP_LOCK_TIMEOUT = "2s"
+LOCK_NOT_AVAILABLE = "55P03"
+# Until PostgreSQL 14 a separate process keeps the statistics and receives a VACUUM's a bit later.
+PROMPT_STATISTICS_VERSION = 150000
+LATE_STATISTICS_SECONDS = 2.0
+
+STATEMENTS = {
+    VacuumMode.VACUUM: sql.SQL("VACUUM (ANALYZE, SKIP_LOCKED) {}"),
+    VacuumMode.REINDEX_HNSW: sql.SQL("VACUUM (ANALYZE, SKIP_LOCKED) {}"),
+    VacuumMode.FULL: sql.SQL("VACUUM (FULL, ANALYZE, SKIP_LOCKED) {}"),
+    VacuumMode.ANALYZE: sql.SQL("ANALYZE (SKIP_LOCKED) {}"),
+}
+REBUILD = sql.SQL("REINDEX INDEX CONCURRENTLY {}")
+LOCK = sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE")
+LOCK_FULL = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE")
+
+
+@dataclass(frozen=True)
+class ServerNotice:
+    """A message that the server sent beside a statement's result."""
+
+    severity: str
+    """In English, whatever the server's language."""
+    sqlstate: str
+    text: str
+
+
+@dataclass(frozen=True)
+class VacuumContext:
+    """A connection, and what all connections share."""
+
+    conn: Connection
+    target: Target
+    watch: ProgressWatch
+    meter: Meter
+    mode: VacuumMode
+    lock_timeout_seconds: float
+    server_time: Callable[[], datetime]
+    ended_one: threading.Event
+    """Set when a statement on any of the connections ends."""
+    leftovers: list[Warned]
+    """Invalid indexes of interrupted rebuilds that could not be dropped."""
+    notices: list[ServerNotice] = field(default_factory=list)
+    """The server's messages during the current or last statement."""
+
+    def listen(self) -> None:
+        """Collect the server's messages from now on."""
+        self.conn.add_notice_handler(lambda message: self.notices.append(_copy_notice(message)))
 
 
 def vacuum_tables(
     conn: Connection, target: Target, plan: VacuumPlan, lock_timeout_seconds: float
 ) -> Generator[Event, None, None]:
-    """Do what the plan says. A table that can't be worked on is told in its result, and the
-    others go on.
+    """Carry out the plan. A table that fails is reported in its result, and the others go on.
 
     Takes SHARE UPDATE EXCLUSIVE on one table at a time, ACCESS EXCLUSIVE for VACUUM FULL. Opens a
     second connection for progress. Rebuilding indexes needs a direct connection: raises UsageError
     through a pooler. Raises the driver's error when the server or the connection is gone, the disk
-    is full, or the server can only be read. An interruption cancels the running statement.
+    is full, or the server is read-only. An interruption cancels the running statement.
     """
     if any(table.rebuilds for table in plan.tables):
         require_direct(conn, "--reindex-hnsw")
-        # REINDEX CONCURRENTLY waits for others' transactions, and SKIP_LOCKED is not for it.
-        patience = milliseconds(lock_timeout_seconds)
-        conn.execute("SELECT set_config('lock_timeout', %s, false)", [patience])
+        # REINDEX CONCURRENTLY waits for others' transactions and knows no SKIP_LOCKED.
+        timeout = timeout_parameter(lock_timeout_seconds)
+        conn.execute("SELECT set_config('lock_timeout', %s, false)", [timeout])
+    leftovers: list[Warned] = []
     with ProgressWatch(target) as watch:
-        meter = Meter(plan.tables, plan.mode)
-        job = Job(conn, target, watch, meter, plan.mode, lock_timeout_seconds)
-        job.listen()
-        for table in plan.tables:
-            yield TableStarted(table, meter.reached)
-            yield from _work_on(job, table)
-            meter.finish(table)
-
-
-def _work_on(job: Job, table: PlannedTable) -> Iterator[Event]:
-    started = time.monotonic()
-    statistics = read_statistics(job.conn, [table.table.oid]).get(table.table.oid)
-    if statistics is None:
-        nothing = Figures(None, None)
-        yield TableFinished(
-            TableResult(table.name, Outcome.GONE, nothing, nothing, 0.0, reason=verdict.GONE.reason)
+        context = VacuumContext(
+            conn=conn,
+            target=target,
+            watch=watch,
+            meter=Meter(plan.tables, plan.mode),
+            mode=plan.mode,
+            lock_timeout_seconds=lock_timeout_seconds,
+            server_time=_read_clock(conn),
+            ended_one=threading.Event(),
+            leftovers=leftovers,
         )
-        return
-    before = _figures(job, table, statistics)
+        context.listen()
+        waiting = deque(plan.tables)
+        try:
+            yield from _interleave([_work_through(context, waiting)], context.ended_one)
+        except (KeyboardInterrupt, psycopg.Error):
+            yield from leftovers
+            raise
+
+
+def _read_clock(conn: Connection) -> Callable[[], datetime]:
+    """Read the server's clock once; returns a function that tells its time from then on."""
+    row = conn.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    server_start, start = row[0], time.monotonic()
+    return lambda: server_start + timedelta(seconds=time.monotonic() - start)
+
+
+def _interleave(workers: list[Steps[None]], ended_one: threading.Event) -> Iterator[Event]:
+    """Advance all workers in turn, and sleep while each of them waits for the server."""
+    try:
+        while workers:
+            ended_one.clear()
+            for worker in list(workers):
+                for event in worker:
+                    if event is None:
+                        break
+                    yield event
+                else:
+                    workers.remove(worker)
+            if workers:
+                ended_one.wait(POLL_SECONDS)
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+def _work_through(context: VacuumContext, waiting: deque[PlannedTable]) -> Steps[None]:
+    """Take one table after the other from those that wait."""
+    while waiting:
+        table = waiting.popleft()
+        yield TableStarted(table.name, context.meter.reached)
+        yield from _work_on(context, table)
+        context.meter.finish(table)
+
+
+def _work_on(context: VacuumContext, table: PlannedTable) -> Steps[None]:
+    """Rebuild, vacuum and measure one table."""
+    started, since = time.monotonic(), context.server_time()
     rebuilt: tuple[str, ...] = ()
     try:
-        rebuilt = yield from rebuild_indexes(job, table)
-        outcome = yield from vacuum(job, table, statistics.read_at)
+        rebuilt = yield from _rebuild_indexes(context, table)
+        outcome = yield from _vacuum(context, table, since)
     except psycopg.Error as error:
-        outcome = verdict.of_error(job.conn, job.target, table, error, statistics.read_at)
-    latest = read_latest(job, table, statistics.read_at) or statistics
-    after = _figures(job, table, latest)
+        outcome = explain_error(context.conn, context.target, table, error, since)
+    while context.leftovers:
+        yield context.leftovers.pop()
+    current = yield from _read_current(context, table, since, is_awaited=outcome is DONE)
+    if current is None:
+        outcome = GONE
+    dead_rows = current.dead_rows if current else None
     holders: tuple[SnapshotHolder, ...] = ()
-    if outcome.outcome is Outcome.DONE and job.mode is not Mode.ANALYZE and after.dead_rows:
-        is_full = job.mode is Mode.FULL
-        holders = find_snapshot_holders(job.conn, statistics.read_at, is_full=is_full)
+    if outcome is DONE and context.mode is not VacuumMode.ANALYZE and dead_rows:
+        is_full = context.mode is VacuumMode.FULL
+        holders = find_snapshot_holders(context.conn, since, is_full=is_full)
     yield TableFinished(
         TableResult(
             name=table.name,
             outcome=outcome.outcome,
-            before=before,
-            after=after,
+            before=table.before,
+            after=TableStats(dead_rows, current.total_bytes if current else None),
             duration_seconds=time.monotonic() - started,
             rebuilt_indexes=rebuilt,
             reason=outcome.reason,
@@ -91,6 +217,143 @@ def _work_on(job: Job, table: PlannedTable) -> Iterator[Event]:
     )
 
 
-def _figures(job: Job, table: PlannedTable, statistics: Statistics) -> Figures:
-    size = read_size(job.conn, table.table)
-    return Figures(statistics.dead_rows, size.total_bytes if size else None)
+def _rebuild_indexes(context: VacuumContext, table: PlannedTable) -> Steps[tuple[str, ...]]:
+    """Rebuild the planned HNSW indexes; an unfinished copy of a failed rebuild is dropped."""
+    for position, index in enumerate(table.rebuilds):
+        known = {found.oid for found in _indexes_of(context, table)}
+        try:
+            yield from _run_statement(context, table, REBUILD.format(index.identifier), position)
+        except (GeneratorExit, KeyboardInterrupt, psycopg.Error):
+            context.leftovers.extend(_drop_leftovers(context, table, known))
+            raise
+        yield from _pass_notices_on(context, table)
+    return tuple(index.name for index in table.rebuilds)
+
+
+def _drop_leftovers(context: VacuumContext, table: PlannedTable, known: set[int]) -> list[Warned]:
+    """Drop the invalid indexes that are new since `known`; returns a warning for each failure."""
+    left: list[Warned] = []
+    if context.conn.closed:
+        return left
+    for index in _indexes_of(context, table):
+        if index.is_valid or index.oid in known:
+            continue
+        statement = sql.SQL("DROP INDEX IF EXISTS {}").format(index.identifier)
+        try:
+            with context.conn.transaction():
+                set_local(context.conn, lock_timeout=DROP_LOCK_TIMEOUT)
+                context.conn.execute(statement)
+        except psycopg.Error:
+            command = f"{statement.as_string(context.conn)};"
+            left.append(Warned(f"the invalid index {index.name} remains; drop it: {command}"))
+    return left
+
+
+def _indexes_of(context: VacuumContext, table: PlannedTable) -> tuple[TableIndex, ...]:
+    return read_indexes(context.conn, [table.table.oid]).get(table.table.oid, ())
+
+
+def _vacuum(
+    context: VacuumContext, table: PlannedTable, since: datetime
+) -> Steps[ExplainedOutcome]:
+    """Run the mode's statement, and wait for a lock up to the timeout."""
+    statement = STATEMENTS[context.mode].format(table.table.identifier)
+    deadline = time.monotonic() + context.lock_timeout_seconds
+    while True:
+        yield from _run_statement(context, table, statement, len(table.rebuilds))
+        if not any(notice.sqlstate == LOCK_NOT_AVAILABLE for notice in context.notices):
+            break
+        is_full = context.mode is VacuumMode.FULL
+        holders = find_lock_holders(context.conn, [table.table.oid], is_full=is_full)
+        sessions = holders.get(table.table.oid, ())
+        if time.monotonic() >= deadline:
+            return explain_lock(table, sessions)
+        yield Progress(f"{table.name}: waiting for its lock", context.meter.reached, 1.0)
+        yield Waiting(table.name, sessions)
+        yield from _wait_for_lock(context, table, deadline)
+    warnings = [notice.text for notice in context.notices if notice.severity == "WARNING"]
+    if warnings and not table.may_vacuum:
+        return explain_refusal(context.conn, table, warnings[0])
+    if warnings:
+        current = yield from _read_current(context, table, since, is_awaited=True)
+        if current is not None and not current.is_noted(context.mode, since):
+            return explain_refusal(context.conn, table, warnings[0])
+    yield from _pass_notices_on(context, table)
+    return DONE
+
+
+def _wait_for_lock(context: VacuumContext, table: PlannedTable, deadline: float) -> Steps[None]:
+    """Wait until the lock is free, or until the deadline."""
+    statement = LOCK_FULL if context.mode is VacuumMode.FULL else LOCK
+    timeout = timeout_parameter(max(POLL_SECONDS, deadline - time.monotonic()))
+
+    def lock() -> None:
+        with context.conn.transaction():
+            set_local(context.conn, lock_timeout=timeout)
+            context.conn.execute(statement.format(table.table.identifier))
+
+    try:
+        with RunningWork(context.conn, lock, context.ended_one) as running:
+            while not running.is_over():
+                yield None
+    except pg.LockNotAvailable:
+        return
+    except (pg.InsufficientPrivilege, pg.WrongObjectType, pg.UndefinedTable):
+        # A role that may VACUUM need not be allowed to LOCK; a materialized view can't be locked.
+        yield None
+
+
+def _run_statement(
+    context: VacuumContext, table: PlannedTable, statement: sql.Composed, rebuilt_count: int
+) -> Steps[None]:
+    """Run one statement and report its progress. Leaving early cancels it on the server."""
+    context.notices.clear()
+    work = RunningWork(context.conn, lambda: context.conn.execute(statement), context.ended_one)
+    with work as running:
+        while True:
+            yield None
+            if running.is_over():
+                return
+            seen = observe(context.watch.look(table), table, rebuilt_count)
+            if seen is not None:
+                text = f"{table.name}: {_describe(context, seen)}"
+                yield Progress(text, context.meter.see(table, seen), 1.0)
+
+
+def _describe(context: VacuumContext, seen: Observation) -> str:
+    session = context.watch.find_session(seen.waits_for_pid) if seen.waits_for_pid else None
+    return f"{seen}: {session}" if session else str(seen)
+
+
+def _pass_notices_on(context: VacuumContext, table: PlannedTable) -> Iterator[Warned]:
+    for notice in context.notices:
+        if notice.severity in ("WARNING", "NOTICE"):
+            yield Warned(f"{table.name}: {notice.text}")
+
+
+def _copy_notice(message: Diagnostic) -> ServerNotice:
+    """Copy a message: the driver's object is empty once its handler has returned."""
+    texts = (message.message_primary, message.message_hint)
+    return ServerNotice(
+        severity=message.severity_nonlocalized or "",
+        sqlstate=message.sqlstate or "",
+        text="; ".join(text for text in texts if text),
+    )
+
+
+def _read_current(
+    context: VacuumContext, table: PlannedTable, since: datetime, *, is_awaited: bool
+) -> Steps[CurrentStats | None]:
+    """Read a table's statistics and size, in one round trip; None when the table is gone.
+
+    With `is_awaited`, wait for statistics that come late until the work is noted in them.
+    """
+    is_late = is_awaited and context.conn.info.server_version < PROMPT_STATISTICS_VERSION
+    deadline = time.monotonic() + LATE_STATISTICS_SECONDS
+    while True:
+        current = read_current_stats(context.conn, table)
+        if current is None or not is_late or current.is_noted(context.mode, since):
+            return current
+        if time.monotonic() >= deadline:
+            return current
+        yield None

@@ -1,17 +1,29 @@
-"""How much of a VACUUM is done, from what the server's progress views tell.
+"""Runs a statement while its progress is watched, and computes how much of a VACUUM is done.
 
-A table's work is a row of stages, each with a weight in units of one heap page read. A stage
-whose inner progress the server does not tell (an index, before PostgreSQL 17 all indexes) counts
-as not begun until it is over, so the figure lags behind the truth and never runs ahead of it.
+The work on a table consists of stages, each with a weight in units of one heap page read. A stage
+whose inner progress the server does not report (an index; before PostgreSQL 17 all indexes) counts
+as not begun until it has ended, so the fraction may lag behind but never runs ahead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from types import TracebackType
+from typing import Self
 
-from aperture_db.vacuum.report import Index, Mode, PlannedTable
+import psycopg
+from psycopg.rows import class_row
+
+from aperture_db import sql
+from aperture_db.errors import ApertureDbError
+from aperture_db.postgres.activity import Session, find_sessions
+from aperture_db.postgres.connection import Connection, connect
+from aperture_db.postgres.target import Target
+from aperture_db.vacuum.report import PlannedTable, TableIndex, VacuumMode
 
 # Measured on 8,000 vectors of 384 dimensions with a quarter deleted: VACUUM takes 9 ms per page of
 # an HNSW index and a build 4 ms, against 0.02 ms per page of a heap.
@@ -24,12 +36,14 @@ REWRITE_WEIGHT = 4.0
 # ANALYZE reads at most 300 x default_statistics_target (100) pages.
 ANALYZED_PAGES = 30_000
 ANALYZE_OVERHEAD = 10.0
+CANCEL_RETRY_SECONDS = 1.0
+CANCEL_TIMEOUT_SECONDS = 5.0
 # The share of REINDEX CONCURRENTLY that is the build; the rest waits for others and validates.
 BUILD_SHARE = 0.8
 
 
 class Stage(StrEnum):
-    """One part of the work on a table, in the order in which they come."""
+    """A part of the work on a table; the members are in order."""
 
     REBUILD = "rebuilding HNSW index"
     REWRITE = "rewriting the table"
@@ -56,7 +70,7 @@ PHASES_OF_KNOWN_BLOCKS = ("scanning heap", "vacuuming heap")
 
 @dataclass(frozen=True)
 class ProgressRow:
-    """A row of vacuum/progress.sql."""
+    """A row of the query vacuum/progress."""
 
     kind: str
     relid: int
@@ -70,7 +84,7 @@ class ProgressRow:
 
 @dataclass(frozen=True)
 class Observation:
-    """Where the server is in one table's work."""
+    """The server's position in the work on a table."""
 
     stage: Stage
     fraction: float
@@ -82,13 +96,13 @@ class Observation:
         return f"{self.stage}, {self.detail}" if self.detail else str(self.stage)
 
 
-def weigh(table: PlannedTable, mode: Mode) -> dict[Stage, float]:
-    """The weight of every stage of the table's work, in order."""
+def weigh(table: PlannedTable, mode: VacuumMode) -> dict[Stage, float]:
+    """Weigh every stage of the work on a table, in order."""
     heap = float(max(1, table.heap_pages))
     analyze = min(heap, ANALYZED_PAGES) + ANALYZE_OVERHEAD
-    if mode is Mode.ANALYZE:
+    if mode is VacuumMode.ANALYZE:
         return {Stage.ANALYZE: analyze}
-    if mode is Mode.FULL:
+    if mode is VacuumMode.FULL:
         return {
             Stage.REWRITE: REWRITE_WEIGHT * (heap + table.toast_pages),
             Stage.REWRITE_INDEXES: sum(map(_build_weight, table.indexes)),
@@ -106,12 +120,12 @@ def weigh(table: PlannedTable, mode: Mode) -> dict[Stage, float]:
     }
 
 
-def _build_weight(index: Index) -> float:
+def _build_weight(index: TableIndex) -> float:
     return max(1, index.pages) * (HNSW_BUILD_WEIGHT if index.is_hnsw else BTREE_WEIGHT)
 
 
 def _vacuum_weights(table: PlannedTable) -> list[float]:
-    """By index. A rebuilt HNSW index has no dead rows, and VACUUM only reads it."""
+    """Weigh each index. A rebuilt HNSW index has no dead rows, so VACUUM only reads it."""
     rebuilt = {index.oid for index in table.rebuilds}
     return [
         index.pages * HNSW_VACUUM_WEIGHT
@@ -122,7 +136,7 @@ def _vacuum_weights(table: PlannedTable) -> list[float]:
 
 
 def fraction_of_table(weights: Mapping[Stage, float], seen: Observation) -> float:
-    """The share of the table's work that is done; stages before the one seen count as done."""
+    """Compute the share of a table's work that is done, from 0 to 1."""
     total = sum(weights.values())
     order = list(weights)
     if seen.stage not in order or not total:
@@ -135,9 +149,9 @@ def fraction_of_table(weights: Mapping[Stage, float], seen: Observation) -> floa
 def observe(
     rows: Sequence[ProgressRow], table: PlannedTable, rebuilt_count: int
 ) -> Observation | None:
-    """What the views tell about the table's work; None where they tell nothing right now.
+    """Interpret the rows of the progress views for a table; None if they show nothing of it.
 
-    `rebuilt_count` is how many of its HNSW indexes have been rebuilt already.
+    `rebuilt_count` is the number of its HNSW indexes that are already rebuilt.
     """
     if not rows:
         return None
@@ -206,33 +220,134 @@ def _share(done: float, total: float) -> float:
 
 
 class Meter:
-    """The fraction of a whole run. It never falls, and is 1 only when the last table is done."""
+    """The fraction of a whole run. It never falls, and is below 1 until the run has ended."""
 
     HIGHEST_UNFINISHED = 0.99
 
-    def __init__(self, tables: Sequence[PlannedTable], mode: Mode) -> None:
+    def __init__(self, tables: Sequence[PlannedTable], mode: VacuumMode) -> None:
         self._weights = {table.table.oid: weigh(table, mode) for table in tables}
         self._total = sum(sum(weights.values()) for weights in self._weights.values())
-        self._finished = 0.0
-        self._highest = 0.0
-
-    @property
-    def reached(self) -> float:
-        return self._highest
+        self._done: dict[int, float] = {}
+        self.reached = 0.0
 
     def see(self, table: PlannedTable, seen: Observation) -> float:
-        """The fraction while a table is at work."""
-        weights = self._weights[table.table.oid]
-        done = self._finished + sum(weights.values()) * fraction_of_table(weights, seen)
-        self._raise_to(done)
-        return self._highest
+        """Note the position in a table's work; returns the fraction of the run."""
+        return self._note(table, fraction_of_table(self._weights[table.table.oid], seen))
 
     def finish(self, table: PlannedTable) -> float:
-        """The fraction after a table is done."""
-        self._finished += sum(self._weights[table.table.oid].values())
-        self._raise_to(self._finished)
-        return self._highest
+        """Note the end of a table's work; returns the fraction of the run."""
+        return self._note(table, 1.0)
 
-    def _raise_to(self, done: float) -> None:
-        share = min(_share(done, self._total), self.HIGHEST_UNFINISHED)
-        self._highest = max(self._highest, share)
+    def _note(self, table: PlannedTable, share: float) -> float:
+        oid = table.table.oid
+        self._done[oid] = share * sum(self._weights[oid].values())
+        fraction = min(_share(sum(self._done.values()), self._total), self.HIGHEST_UNFINISHED)
+        self.reached = max(self.reached, fraction)
+        return self.reached
+
+
+class ProgressWatch:
+    """Reads the progress views through a connection of its own.
+
+    A context manager. Without that connection, or after losing it, it sees nothing: the work does
+    not depend on it.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._conn: Connection | None = None
+        self._is_blind = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._conn is not None:
+            self._conn.close()
+
+    def look(self, table: PlannedTable) -> list[ProgressRow]:
+        """Read the progress of the work on a table and on its TOAST table."""
+        oids = [table.table.oid, *filter(None, [table.toast_oid])]
+        conn = self._open()
+        if conn is None:
+            return []
+        try:
+            with conn.cursor(row_factory=class_row(ProgressRow)) as cursor:
+                return cursor.execute(sql.load("vacuum/progress"), {"oids": oids}).fetchall()
+        except psycopg.Error:
+            self._is_blind = True
+            return []
+
+    def find_session(self, pid: int) -> Session | None:
+        """Find the session with this process id; None if it is gone."""
+        conn = self._open()
+        if conn is None:
+            return None
+        try:
+            return find_sessions(conn, [pid]).get(pid)
+        except psycopg.Error:
+            self._is_blind = True
+            return None
+
+    def _open(self) -> Connection | None:
+        if self._conn is None and not self._is_blind:
+            try:
+                self._conn = connect(self._target)
+            except ApertureDbError:
+                self._is_blind = True
+        return None if self._is_blind else self._conn
+
+
+class RunningWork:
+    """Runs a function on a connection in a thread of its own.
+
+    Leaving the block early cancels its statement on the server and waits for its end. Sets
+    `ended_one` at the end.
+    """
+
+    def __init__(
+        self, conn: Connection, work: Callable[[], object], ended_one: threading.Event
+    ) -> None:
+        self._conn = conn
+        self._work = work
+        self._ended_one = ended_one
+        self._error: Exception | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        while not self._ended.is_set():
+            # A cancellation that arrives before the server has begun the statement is lost.
+            with suppress(psycopg.Error):
+                self._conn.cancel_safe(timeout=CANCEL_TIMEOUT_SECONDS)
+            self._ended.wait(CANCEL_RETRY_SECONDS)
+        self._thread.join()
+
+    def is_over(self) -> bool:
+        """Return True once the function has returned. Raises its error."""
+        if self._ended.is_set() and self._error is not None:
+            raise self._error
+        return self._ended.is_set()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:
+            self._error = error
+        finally:
+            self._ended.set()
+            self._ended_one.set()
