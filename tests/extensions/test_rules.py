@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from aperture_db.extensions.advice import advise
-from aperture_db.extensions.collect import InstalledRow, judge
-from aperture_db.extensions.create import with_changes
-from aperture_db.extensions.report import Change, ExtensionsReport, ExtensionState, Server
-from aperture_db.extensions.requirements import REQUIREMENTS, is_older
+from aperture_db.extensions.check import with_changes
+from aperture_db.extensions.collect import InstalledRow, advise, judge
+from aperture_db.extensions.report import (
+    REQUIREMENTS,
+    ExtensionChange,
+    ExtensionsReport,
+    ExtensionState,
+    ServerAccess,
+    is_older,
+)
 from aperture_db.postgres.hosting import (
     AZURE,
     CLOUD_SQL,
@@ -31,8 +36,10 @@ VECTOR = REQUIREMENTS[0]
 PGDG = "PostgreSQL 16.4 (Debian 16.4-1.pgdg120+2) on x86_64-pc-linux-gnu, compiled by gcc"
 
 
-def server(place: Platform = DOCKER, *, superuser: bool = True, admin: bool = False) -> Server:
-    return Server(
+def server(
+    place: Platform = DOCKER, *, superuser: bool = True, admin: bool = False
+) -> ServerAccess:
+    return ServerAccess(
         version="16.4",
         version_number=160004,
         place=place,
@@ -121,7 +128,7 @@ def test_a_service_that_refuses_its_admin_has_to_offer_the_extension_first() -> 
     extension = judge(vector(None, "0.8.5"), VECTOR, azure)
     report = ExtensionsReport(azure, (extension,), advise(azure, (extension,)))
     assert report.advice == ("aperture-db check-extensions --create",)
-    refused = Change("vector", extension.statement or "", None, refusal="not allow-listed")
+    refused = ExtensionChange("vector", extension.statement or "", None, refusal="not allow-listed")
     advice = with_changes(report, [refused]).advice
     assert "azure.extensions" in advice[0]
     assert advice[1] == "aperture-db check-extensions --create"

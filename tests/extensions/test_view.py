@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aperture_db.extensions.advice import advise
+from aperture_db.extensions import advise
 from aperture_db.extensions.report import (
-    Change,
     Extension,
+    ExtensionChange,
     ExtensionsReport,
     ExtensionState,
     Probe,
     ProbeOutcome,
-    Server,
+    ServerAccess,
 )
 from aperture_db.postgres.hosting import DEBIAN, DOCKER, Platform
 from aperture_db.render.extensions import render_extensions
@@ -49,7 +49,7 @@ MISSING = Extension(
     is_trusted=True,
     needs_files=False,
 )
-SERVER = Server(
+SERVER = ServerAccess(
     version="16.4 (Debian 16.4-1.pgdg120+2)",
     version_number=160004,
     place=DOCKER,
@@ -60,7 +60,7 @@ SERVER = Server(
     may_create_in_database=True,
     has_admin_role=False,
 )
-LIMITED = Server(
+LIMITED = ServerAccess(
     version="15.20 (Debian 15.20-0+deb12u1)",
     version_number=150020,
     place=DEBIAN,
@@ -78,7 +78,7 @@ def test_in_order(snapshot: Snapshot) -> None:
         Probe("vector", "search by HNSW index", ProbeOutcome.PASSED, "10 of the 10 nearest found"),
         Probe("pg_trgm", "similarity of two words", ProbeOutcome.SKIPPED, "pg_trgm is not usable"),
     )
-    changes = (Change("vector", "CREATE EXTENSION IF NOT EXISTS vector", None),)
+    changes = (ExtensionChange("vector", "CREATE EXTENSION IF NOT EXISTS vector", None),)
     report = ExtensionsReport(SERVER, (VECTOR,), (), changes, probes)
     snapshot("extensions/in_order", rendered(render_extensions(report)))
 
@@ -90,5 +90,5 @@ def test_missing(snapshot: Snapshot) -> None:
 
 
 def test_its_json_is_described() -> None:
-    shapes = (ExtensionsReport, Server, Platform, Extension, Change, Probe)
+    shapes = (ExtensionsReport, ServerAccess, Platform, Extension, ExtensionChange, Probe)
     assert undescribed("check-extensions", *shapes) == set()

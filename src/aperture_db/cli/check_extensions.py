@@ -7,33 +7,44 @@ from typing import Annotated
 import typer
 
 from aperture_db.cli.command import command
+from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.run import Run
+
+with lazy_imports():
+    from aperture_db import extensions
+    from aperture_db.extensions import check
+    from aperture_db.render import extensions as view
 
 app = typer.Typer(add_completion=False)
 
 
-@command(app, "check-extensions")
+@command(
+    app,
+    "check-extensions",
+    examples=[
+        "aperture-db check-extensions",
+        "aperture-db check-extensions --create",
+        "aperture-db check-extensions --probe",
+    ],
+)
 def check_extensions(
     run: Run,
     create: Annotated[
         bool,
-        typer.Option("--create", help="Install what is missing and update what is older."),
+        typer.Option("--create", help="Create missing extensions and update old ones."),
     ] = False,
     probe: Annotated[
         bool,
-        typer.Option("--probe", help="Use them for real, in a transaction that is undone."),
+        typer.Option("--probe", help="Use them for real, in a transaction that is rolled back."),
     ] = False,
 ) -> None:
     """Check the extensions that Aperture needs.
 
-    Exit code 5 when one of them can't be used.
+    Exits with code 5 if one of them can't be used.
     """
-    from aperture_db import extensions
-    from aperture_db.render.extensions import render_extensions
-
     with run.connect(read_only=not (create or probe)) as conn:
-        report = extensions.check(conn, run.target.host, create=create, try_out=probe)
-    run.show(report, render_extensions)
+        report = check.check(conn, run.target.host, create=create, try_out=probe)
+    run.show(report, view.render_extensions)
     if report.unusable or report.failed_probes:
         raise extensions.finding(report)
     for outdated in report.outdated:

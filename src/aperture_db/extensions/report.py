@@ -1,26 +1,77 @@
-"""What is known about the required extensions of one database."""
+"""The extensions that Aperture needs, and what one database has of them."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from aperture_db.postgres.hosting import Platform
 
 
+@dataclass(frozen=True)
+class Defect:
+    """A known fault of older versions of an extension."""
+
+    fixed_in: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """An extension that Aperture needs."""
+
+    name: str
+    needed_for: str
+    minimum_version: str | None = None
+    minimum_reason: str = ""
+    defects: tuple[Defect, ...] = ()
+
+    def defects_of(self, version: str) -> tuple[Defect, ...]:
+        """List the known faults of a version."""
+        return tuple(fault for fault in self.defects if is_older(version, fault.fixed_in))
+
+
+# In the order in which they are created. The defects are from pgvector's release notes.
+REQUIREMENTS = (
+    Requirement(
+        "vector",
+        "embeddings and their search",
+        minimum_version="0.7.0",
+        minimum_reason="embeddings are stored as halfvec, which came with 0.7.0",
+        defects=(
+            Defect("0.8.2", "CVE-2026-3172"),
+            Defect("0.8.3", "VACUUM can corrupt an HNSW index"),
+            Defect("0.8.4", "the repair of HNSW graphs is faulty"),
+        ),
+    ),
+    Requirement("pgcrypto", "ids and random tokens"),
+    Requirement("pg_trgm", "fuzzy title search"),
+)
+
+
+def is_older(version: str, other: str) -> bool:
+    """Compare versions number by number: 0.8.9 is older than 0.8.10."""
+    return _numbers(version) < _numbers(other)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
 class ExtensionState(StrEnum):
-    """Whether Aperture can use an extension."""
+    """The usability of an extension for Aperture."""
 
     OK = "ok"
     OUTDATED = "outdated"
-    """It works, and a newer version corrects known faults."""
+    """Usable, but a newer version fixes known faults."""
     TOO_OLD = "too_old"
     NOT_INSTALLED = "not_installed"
-    """The server has its files; the database does not have it yet."""
+    """The server has its files, but it is not created in the database."""
     UNREACHABLE = "unreachable"
-    """Installed in a schema in which this role finds nothing."""
+    """Created in a schema that is not on the role's search_path."""
     UNAVAILABLE = "unavailable"
-    """The server does not have its files."""
+    """The server has no files of it."""
 
 
 # The major version of the image that Aperture's compose files use.
@@ -31,26 +82,26 @@ USABLE = (ExtensionState.OK, ExtensionState.OUTDATED)
 
 @dataclass(frozen=True)
 class Extension:
-    """One required extension and what this database has of it."""
+    """A required extension and its state in this database."""
 
     name: str
     needed_for: str
     minimum_version: str | None
     installed_version: str | None
     available_version: str | None
-    """What the server's files would install; None where there are none."""
+    """The version that the server's files would install; None without files."""
     schema: str | None
     state: ExtensionState
     reason: str
-    """Why the state is not ok; empty where it is."""
+    """The reason for a state other than ok; empty if it is ok."""
     statement: str | None
-    """The SQL that installs or updates it from the server's present files."""
+    """The SQL that creates or updates it from the server's present files."""
     is_permitted: bool
-    """Whether this role may run `statement`; true where there is none."""
+    """True if this role may run `statement`, or there is none."""
     is_trusted: bool
-    """Whether CREATE on the database is enough, as opposed to being a superuser."""
+    """True if CREATE on the database is enough to create it."""
     needs_files: bool
-    """Whether the server needs other files of it, because it has none or too old ones."""
+    """True if the server has no files of it, or files that are too old."""
 
     @property
     def is_usable(self) -> bool:
@@ -58,15 +109,15 @@ class Extension:
 
     @property
     def blocks_migration(self) -> bool:
-        """Whether a migration that creates or uses it would fail."""
+        """True if a migration that creates or uses it would fail."""
         if self.state is ExtensionState.NOT_INSTALLED:
             return not self.is_permitted
         return not self.is_usable
 
 
 @dataclass(frozen=True)
-class Server:
-    """The server, and what the role that asks may do there."""
+class ServerAccess:
+    """The server, and the privileges of the current role there."""
 
     version: str
     version_number: int
@@ -78,7 +129,7 @@ class Server:
     is_standby: bool
     may_create_in_database: bool
     has_admin_role: bool
-    """Whether the role may create extensions the way the managed service grants it."""
+    """True if the role is a member of the managed service's role for extensions."""
 
     def __str__(self) -> str:
         return f"PostgreSQL {self.version.split()[0]} {self.place}"
@@ -89,24 +140,24 @@ class Server:
 
     @property
     def is_old(self) -> bool:
-        """Supported, and older than advised."""
+        """True if it is supported but older than recommended."""
         return self.major < ADVISED_MAJOR
 
     @property
     def may_create_extensions(self) -> bool:
-        """Whether the role may create any extension, those that ask for a superuser included."""
+        """True if the role may create any extension, also those that need a superuser."""
         return self.is_superuser or self.has_admin_role
 
 
 @dataclass(frozen=True)
-class Change:
-    """One statement that installed or updated an extension, or tried to."""
+class ExtensionChange:
+    """An attempt to create or update an extension."""
 
     name: str
     statement: str
     previous_version: str | None
     refusal: str = ""
-    """The server's words where it refused; empty where it obeyed."""
+    """The server's message if it refused; empty if it succeeded."""
 
 
 class ProbeOutcome(StrEnum):
@@ -117,7 +168,7 @@ class ProbeOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class Probe:
-    """One real use of an extension."""
+    """The result of using an extension for real."""
 
     extension: str
     what: str
@@ -127,16 +178,16 @@ class Probe:
 
 @dataclass(frozen=True)
 class ExtensionsReport:
-    """All required extensions of one database, in the order in which they are created."""
+    """The required extensions of a database, in the order in which they are created."""
 
-    server: Server
+    server: ServerAccess
     extensions: tuple[Extension, ...]
     advice: tuple[str, ...]
-    """What to do, in order; empty where everything is in order."""
-    changes: tuple[Change, ...] = ()
-    """What --create did."""
+    """Steps in order; empty if nothing is to be done."""
+    changes: tuple[ExtensionChange, ...] = ()
+    """Results of --create."""
     probes: tuple[Probe, ...] = ()
-    """What --probe tried."""
+    """Results of --probe."""
 
     @property
     def unusable(self) -> tuple[Extension, ...]:
@@ -152,5 +203,5 @@ class ExtensionsReport:
 
     @property
     def blocking_migrations(self) -> tuple[Extension, ...]:
-        """Those that `migrate` can't get past: an extension it may create itself is none."""
+        """The extensions without which `migrate` fails: not those that it may create itself."""
         return tuple(extension for extension in self.extensions if extension.blocks_migration)

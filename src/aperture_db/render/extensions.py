@@ -9,12 +9,12 @@ from rich.text import Text
 
 from aperture_db.extensions.report import (
     ADVISED_MAJOR,
-    Change,
+    ExtensionChange,
     ExtensionsReport,
     ExtensionState,
     Probe,
     ProbeOutcome,
-    Server,
+    ServerAccess,
 )
 from aperture_db.render.table import NOTHING, make_table
 
@@ -34,7 +34,7 @@ OUTCOMES = {
 
 
 def render_extensions(report: ExtensionsReport) -> RenderableType:
-    """What was changed, the extensions, what was tried, and who asks which server."""
+    """Changes, extensions, probes, the server and the role."""
     return Group(*_parts(report))
 
 
@@ -61,7 +61,7 @@ def _parts(report: ExtensionsReport) -> Iterator[RenderableType]:
     yield _role_line(report)
 
 
-def _change_line(change: Change, report: ExtensionsReport) -> Text:
+def _change_line(change: ExtensionChange, report: ExtensionsReport) -> Text:
     if change.refusal:
         return Text(f"refused: {change.statement}: {change.refusal}", style="critical")
     now = next(e.installed_version for e in report.extensions if e.name == change.name)
@@ -71,17 +71,17 @@ def _change_line(change: Change, report: ExtensionsReport) -> Text:
 
 
 def _probe_table(probes: tuple[Probe, ...]) -> RenderableType:
-    table = make_table("extension", "tried", "result", "detail")
+    table = make_table("extension", "probe", "result", "detail")
     for probe in probes:
         outcome = Text(probe.outcome.value, style=OUTCOMES[probe.outcome])
         table.add_row(probe.extension, probe.what, outcome, probe.detail)
     return table
 
 
-def _server_line(server: Server) -> Text:
+def _server_line(server: ServerAccess) -> Text:
     advised = f"; {ADVISED_MAJOR} or newer is advised" if server.is_old else ""
-    standby = "; a standby, so changes are made on its primary" if server.is_standby else ""
-    return Text(f"Server: {server}{advised}{standby}")
+    standby = "; a standby: make changes on its primary" if server.is_standby else ""
+    return Text(f"ServerAccess: {server}{advised}{standby}")
 
 
 def _role_line(report: ExtensionsReport) -> Text:
@@ -89,10 +89,10 @@ def _role_line(report: ExtensionsReport) -> Text:
     if server.is_superuser:
         may = "is a superuser and may create every extension"
     elif server.has_admin_role:
-        may = f"holds {server.place.admin_role} and may create what the service offers"
+        may = f"is a member of {server.place.admin_role} and may create what the service offers"
     elif server.may_create_in_database:
         trusted = ", ".join(e.name for e in report.extensions if e.is_trusted)
-        may = f"may create trusted extensions only ({trusted or 'none of these is'})"
+        may = f"may create trusted extensions only ({trusted or 'none of these is trusted'})"
     else:
         may = "may not create extensions"
     return Text(f"Role:   {server.role} {may}")

@@ -24,11 +24,6 @@ ORDER BY wanted.position
 CREATE INDEX aperture_db_probe_hnsw ON pg_temp.aperture_db_probe
 USING hnsw (embedding halfvec_cosine_ops)
 
--- name: probe_random
--- Purpose: functions of pgcrypto, whose results are known.
--- Privilege: none.
-SELECT gen_random_uuid(), gen_random_uuid(), encode(digest('aperture', 'sha256'), 'hex')
-
 -- name: probe_search
 -- Purpose: the ten vectors nearest to the 250th, by the index or without it as the planner is told.
 -- Privilege: none beyond probe_table.
@@ -36,11 +31,6 @@ SELECT id
 FROM pg_temp.aperture_db_probe
 ORDER BY embedding <=> (SELECT embedding FROM pg_temp.aperture_db_probe WHERE id = 250)
 LIMIT 10
-
--- name: probe_similarity
--- Purpose: a similarity whose value PostgreSQL's manual states (pg_trgm, 0.36363637).
--- Privilege: none.
-SELECT similarity('word', 'two words')
 
 -- name: probe_table
 -- Purpose: 500 vectors that differ, to be searched and rolled back.

@@ -7,7 +7,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from aperture_db.extensions.report import ADVISED_MAJOR
+from aperture_db.extensions import ADVISED_MAJOR
 from aperture_db.format import format_percent, format_seconds, quote_identifier
 from aperture_db.health.changing import change_at_start, is_managed, reset
 from aperture_db.health.check import Outcome, check
