@@ -23,8 +23,8 @@ from aperture_db.vacuum.report import (
     PlannedTable,
     TableFinished,
     TableIndex,
-    TableStats,
     VacuumMode,
+    VacuumStats,
 )
 from tests.vacuum.filling import slowed
 
@@ -40,7 +40,7 @@ def planned(mode: VacuumMode = VacuumMode.VACUUM, dead_rows: int = 250) -> Plann
         owner="aperture",
         may_vacuum=True,
         live_rows=750,
-        before=TableStats(dead_rows, 8_000_000),
+        before=VacuumStats(dead_rows, 8_000_000),
         rebuilds=(hnsw,) if mode is VacuumMode.REINDEX_HNSW else (),
         held_by=(),
         table=Table(

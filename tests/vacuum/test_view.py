@@ -12,11 +12,11 @@ from aperture_db.vacuum.report import (
     SnapshotHolder,
     TableIndex,
     TableResult,
-    TableStats,
     VacuumMode,
     VacuumOutcome,
     VacuumPlan,
     VacuumReport,
+    VacuumStats,
 )
 from tests.described import undescribed
 from tests.snapshot import rendered
@@ -27,17 +27,19 @@ Snapshot = Callable[[str, str], None]
 DONE = TableResult(
     "embeddings_768",
     VacuumOutcome.DONE,
-    TableStats(3000, 69_000_000),
-    TableStats(0, 62_000_000),
+    VacuumStats(3000, 69_000_000),
+    VacuumStats(0, 62_000_000),
     2.71,
     rebuilt_indexes=("idx_embeddings_768_hnsw",),
 )
-CLEAN = TableResult("users", VacuumOutcome.DONE, TableStats(0, 65_536), TableStats(0, 65_536), 0.01)
+CLEAN = TableResult(
+    "users", VacuumOutcome.DONE, VacuumStats(0, 65_536), VacuumStats(0, 65_536), 0.01
+)
 HELD = TableResult(
     "similarity_validation_cache",
     VacuumOutcome.SKIPPED,
-    TableStats(12, None),
-    TableStats(12, None),
+    VacuumStats(12, None),
+    VacuumStats(12, None),
     10.0,
     reason="held by pid 4711, psql, user jane",
     advice="aperture-db vacuum --table similarity_validation_cache",
@@ -72,7 +74,7 @@ def test_its_json_is_described() -> None:
     shapes = (
         VacuumReport,
         TableResult,
-        TableStats,
+        VacuumStats,
         SnapshotHolder,
         VacuumPlan,
         PlannedTable,

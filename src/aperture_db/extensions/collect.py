@@ -123,7 +123,7 @@ def _state_of(row: InstalledRow, requirement: Requirement) -> tuple[ExtensionSta
     if available is None:
         if installed is None:
             return ExtensionState.UNAVAILABLE, "its files are not on the server"
-        reason = f"{installed} is installed, but its files are missing since the image or package changed"
+        reason = f"{installed} is installed, but its files are gone: the image or package changed"
         return ExtensionState.UNAVAILABLE, reason
     minimum = requirement.minimum_version
     if minimum and is_older(installed or available, minimum):

@@ -81,7 +81,7 @@ def _probe_table(probes: tuple[Probe, ...]) -> RenderableType:
 def _server_line(server: ServerAccess) -> Text:
     advised = f"; {ADVISED_MAJOR} or newer is advised" if server.is_old else ""
     standby = "; a standby: make changes on its primary" if server.is_standby else ""
-    return Text(f"ServerAccess: {server}{advised}{standby}")
+    return Text(f"Server: {server}{advised}{standby}")
 
 
 def _role_line(report: ExtensionsReport) -> Text:

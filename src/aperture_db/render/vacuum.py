@@ -19,11 +19,11 @@ from aperture_db.render.table import NOTHING, make_table, unbroken
 from aperture_db.vacuum.report import (
     PlannedTable,
     TableResult,
-    TableStats,
     VacuumMode,
     VacuumOutcome,
     VacuumPlan,
     VacuumReport,
+    VacuumStats,
 )
 
 # A table without dead rows that took less time is counted in the last lines only.
@@ -136,7 +136,7 @@ def _is_notable(result: TableResult) -> bool:
     )
 
 
-def _sums(report: VacuumReport) -> tuple[TableStats, TableStats]:
+def _sums(report: VacuumReport) -> tuple[VacuumStats, VacuumStats]:
     """Sum all tables before and after; sizes only where both are known."""
     results = report.results
     sized = [
@@ -145,11 +145,11 @@ def _sums(report: VacuumReport) -> tuple[TableStats, TableStats]:
         if result.before.total_bytes is not None and result.after.total_bytes is not None
     ]
     return (
-        TableStats(
+        VacuumStats(
             sum(result.before.dead_rows or 0 for result in results),
             sum(before for before, _ in sized) if sized else None,
         ),
-        TableStats(
+        VacuumStats(
             sum(result.after.dead_rows or 0 for result in results),
             sum(after for _, after in sized) if sized else None,
         ),

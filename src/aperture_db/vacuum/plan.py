@@ -23,9 +23,9 @@ from aperture_db.vacuum.progress import weigh
 from aperture_db.vacuum.report import (
     PlannedTable,
     TableIndex,
-    TableStats,
     VacuumMode,
     VacuumPlan,
+    VacuumStats,
 )
 
 SIZE_LOCK_TIMEOUT = "200ms"
@@ -128,7 +128,7 @@ def _plan_table(table: Table, facts: _Facts, mode: VacuumMode, *, is_named: bool
         owner=table.owner,
         may_vacuum=statistics.may_vacuum,
         live_rows=statistics.live_rows or table.analyzed_rows or 0,
-        before=TableStats(statistics.dead_rows, size.total_bytes if size else None),
+        before=VacuumStats(statistics.dead_rows, size.total_bytes if size else None),
         rebuilds=rebuilds if mode is VacuumMode.REINDEX_HNSW else (),
         held_by=facts.lock_holders.get(table.oid, ()),
         table=table,

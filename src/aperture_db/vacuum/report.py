@@ -49,7 +49,7 @@ class TableIndex:
 
 
 @dataclass(frozen=True)
-class TableStats:
+class VacuumStats:
     """A table's dead rows and size at one moment; None where a lock or a standby hides them."""
 
     dead_rows: int | None
@@ -67,7 +67,7 @@ class PlannedTable:
     owner: str
     may_vacuum: bool
     live_rows: int
-    before: TableStats
+    before: VacuumStats
     rebuilds: tuple[TableIndex, ...]
     """HNSW indexes to rebuild first."""
     held_by: tuple[Session, ...]
@@ -123,8 +123,8 @@ class TableResult:
 
     name: str
     outcome: VacuumOutcome
-    before: TableStats
-    after: TableStats
+    before: VacuumStats
+    after: VacuumStats
     duration_seconds: float
     rebuilt_indexes: tuple[str, ...] = ()
     reason: str = ""

@@ -49,9 +49,9 @@ from aperture_db.vacuum.report import (
     TableIndex,
     TableResult,
     TableStarted,
-    TableStats,
     VacuumMode,
     VacuumPlan,
+    VacuumStats,
 )
 
 Event: TypeAlias = TableStarted | TableFinished | progress.Event
@@ -207,7 +207,7 @@ def _work_on(context: VacuumContext, table: PlannedTable) -> Steps[None]:
             name=table.name,
             outcome=outcome.outcome,
             before=table.before,
-            after=TableStats(dead_rows, current.total_bytes if current else None),
+            after=VacuumStats(dead_rows, current.total_bytes if current else None),
             duration_seconds=time.monotonic() - started,
             rebuilt_indexes=rebuilt,
             reason=outcome.reason,
