@@ -1,4 +1,4 @@
-"""What can go wrong, as one small tree.
+"""The tree of errors.
 
 Every error carries three sentences: what happened, why, and what to do next. The command line
 prints them as three lines, `--json` as one object; the class decides the exit code.

@@ -29,7 +29,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Warned:
-    """Something the user should know that does not stop the work."""
+    """A problem that does not stop the work."""
 
     text: str
 

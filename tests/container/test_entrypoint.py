@@ -84,7 +84,10 @@ def test_migrating_waits_for_a_server_that_comes_later(
         RUN_MIGRATIONS_ON_START="true",
         **one_migration,
     )
-    assert "waiting up to 60 s for the database: nothing listens on" in read_line(process)
+    assert (
+        "waiting up to 60 s for the database: connection refused: nothing listens on"
+        in read_line(process)
+    )
     cluster.start()
     try:
         out, err = process.communicate(timeout=60)
@@ -115,7 +118,7 @@ def test_a_database_that_does_not_come_keeps_the_command_from_running() -> None:
     for variables in ({}, {"RUN_MIGRATIONS_ON_START": "true"}):
         outcome = run_entrypoint("echo", "ran", conninfo=NOWHERE, APERTURE_DB_WAIT="1", **variables)
         assert (outcome.code, outcome.out) == (3, "")
-        assert "why:   nothing listens on 127.0.0.1" in outcome.err
+        assert "why:   connection refused: nothing listens on 127.0.0.1" in outcome.err
 
 
 def test_a_wait_that_is_no_time_is_refused() -> None:

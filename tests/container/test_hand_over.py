@@ -62,7 +62,7 @@ def test_no_command_shows_the_help() -> None:
     [
         ("/nothing/here", 127, "No such file or directory"),
         ("/etc/passwd", 126, "Permission denied"),
-        ("statz", 2, "the command line can't be understood as given"),
+        ("statz", 2, "the command line is not valid"),
     ],
 )
 def test_a_command_that_can_not_be_started(command: str, code: int, why: str) -> None:

@@ -48,7 +48,7 @@ def test_refused() -> None:
     assert error.what == f"can't connect to u@localhost:{port}/d (from --database-url)"
     assert error.code == "connection_refused"
     assert told(error) == [
-        "nothing listens on localhost port 5432",
+        "connection refused: nothing listens on localhost port 5432",
         (
             "start the server; inside a container localhost is the container itself: "
             "use the database service's name there"
@@ -61,7 +61,7 @@ def test_refused_by_another_host_and_by_several() -> None:
     port = str(free_port())
     error = failure(f"host=127.0.0.2 port={port}")
     assert told(error) == [
-        "nothing listens on 127.0.0.2 port 5432",
+        "connection refused: nothing listens on 127.0.0.2 port 5432",
         "start the server, or correct host and port in --database-url",
     ]
     assert failure(f"host=127.0.0.2,127.0.0.3 port={port}").code == "connection_refused"
@@ -71,8 +71,8 @@ def test_no_socket(tmp_path: Path) -> None:
     error = failure(f"host={tmp_path} user=u dbname=d")
     assert error.code == "socket_missing"
     assert told(error) == [
-        f"no server listens in the socket directory {tmp_path}, for port 5432",
-        "start the server, or name its directory with ?host=/var/run/postgresql",
+        f"no server listens on port 5432 in the socket directory {tmp_path}",
+        "start the server, or set its socket directory with ?host=/var/run/postgresql",
     ]
     assert_transient(error, True)
 
@@ -81,9 +81,9 @@ def test_host_not_resolved() -> None:
     error = failure("host=database.invalid user=u dbname=d")
     assert error.code == "host_not_resolved"
     assert told(error) == [
-        "the host name database.invalid is not known here",
+        "could not resolve host database.invalid",
         (
-            "correct the host in --database-url, or check what this machine knows: "
+            "correct the host in --database-url, or check name resolution with: "
             "getent hosts database.invalid"
         ),
     ]
@@ -94,9 +94,9 @@ def test_the_compose_name_db_outside_docker() -> None:
     error = failure("host=db user=aperture dbname=aperture")
     assert error.code == "host_not_resolved"
     assert told(error) == [
-        "the host name db is not known here",
+        "could not resolve host db",
         (
-            "`db` is the database's name inside Docker Compose: run the tool there "
+            "`db` is the database's host name inside Docker Compose only: run the tool there "
             "(docker exec aperture aperture-db …), or use localhost and the published port"
         ),
     ]
@@ -107,7 +107,7 @@ def test_no_answer() -> None:
         error = failure(f"host=127.0.0.1 port={port}")
     assert error.code == "timeout"
     assert told(error) == [
-        "no answer within 2 s: a firewall drops the packets, or the address is wrong",
+        "no answer within 2 s: a firewall may drop the packets, or the address is wrong",
         "correct host and port in --database-url, or wait longer with --connect-timeout 30",
     ]
     assert_transient(error, True)
@@ -118,7 +118,7 @@ def test_not_postgresql() -> None:
         error = failure(f"host=127.0.0.1 port={port}")
     assert error.code == "not_postgresql"
     assert told(error) == [
-        "what listens on 127.0.0.1 port 5432 is not PostgreSQL",
+        "the service on 127.0.0.1 port 5432 is not PostgreSQL",
         "correct host and port in --database-url",
     ]
     assert_transient(error, False)
@@ -130,8 +130,8 @@ def test_closed_at_once() -> None:
     assert error.code == "closed_at_once"
     assert told(error) == [
         (
-            "what listens on 127.0.0.1 port 5432 closed the connection: "
-            "a server that is not up yet, or something else than PostgreSQL"
+            "the service on 127.0.0.1 port 5432 closed the connection: "
+            "it is starting up, or is not PostgreSQL"
         ),
         "try again with --wait 60, or correct host and port in --database-url",
     ]
@@ -142,11 +142,8 @@ def test_wrong_password(admin_conninfo: str) -> None:
     error = failure(admin_conninfo, password="wrong")
     assert error.code == "password_rejected"
     assert told(error) == [
-        "the server rejected the password of user postgres",
-        (
-            "correct the password in --database-url; for the bundled container it is its "
-            "POSTGRES_PASSWORD"
-        ),
+        "password authentication failed for user postgres",
+        "correct the password in --database-url (POSTGRES_PASSWORD of the bundled container)",
     ]
     assert_transient(error, False)
 
@@ -160,7 +157,7 @@ def test_wrong_password_of_a_password_file(
     monkeypatch.setenv("PGPASSFILE", str(file))
     error = failure(admin_conninfo, password="")
     assert error.next_step == (
-        f"correct the password in {file}; for the bundled container it is its POSTGRES_PASSWORD"
+        f"correct the password in {file} (POSTGRES_PASSWORD of the bundled container)"
     )
 
 
@@ -168,8 +165,8 @@ def test_no_password(admin_conninfo: str) -> None:
     error = failure(admin_conninfo, password="")
     assert error.code == "password_missing"
     assert told(error) == [
-        "the server wants a password for user postgres, and none is given",
-        "put it into the connection string (now from --database-url), or into PGPASSWORD",
+        "the server requires a password for user postgres, and none was given",
+        "add it to the connection string (from --database-url), or set PGPASSWORD",
     ]
 
 
@@ -177,7 +174,7 @@ def test_database_missing(admin_conninfo: str) -> None:
     error = failure(admin_conninfo, dbname='no "such" database')
     assert error.code == "database_missing"
     assert told(error) == [
-        'the server has no database no "such" database',
+        'database no "such" database does not exist',
         'correct the name in --database-url, or create it: CREATE DATABASE "no ""such"" database";',
     ]
     assert_transient(error, False)
@@ -187,7 +184,7 @@ def test_role_missing(tls_server: TlsServer) -> None:
     error = failure(tls_server.conninfo, user="ghost")
     assert error.code == "role_missing"
     assert told(error) == [
-        "the server has no user ghost",
+        "role ghost does not exist",
         "correct the user in --database-url; on Supabase's pooler it is postgres.<project>",
     ]
     assert_transient(error, False)
@@ -204,7 +201,7 @@ def test_role_without_login(
     error = failure(role)
     assert error.code == "role_without_login"
     assert told(error) == [
-        f"the role {name} may not log in",
+        f"role {name} is not permitted to log in",
         f'as a superuser run: ALTER ROLE "{name}" LOGIN;',
     ]
 
@@ -217,7 +214,7 @@ def test_no_connect_privilege(
     error = failure(role)
     assert error.code == "no_connect_privilege"
     assert told(error) == [
-        f"user {user} may not connect to database {database}",
+        f"user {user} does not have the CONNECT privilege on database {database}",
         f'as its owner run: GRANT CONNECT ON DATABASE "{database}" TO "{user}";',
     ]
     assert_transient(error, False)
@@ -236,8 +233,8 @@ def test_tls_required(tls_server: TlsServer) -> None:
     error = failure(tls_server.conninfo, user="tls_only", sslmode="disable")
     assert error.code == "tls_required"
     assert told(error) == [
-        "the server does not accept this user without TLS, and sslmode=disable is set",
-        "put sslmode=require into the connection string",
+        "the server accepts this user only over TLS, and sslmode=disable is set",
+        "set sslmode=require in the connection string",
     ]
 
 
@@ -245,8 +242,8 @@ def test_tls_not_supported(admin_conninfo: str) -> None:
     error = failure(admin_conninfo, sslmode="require")
     assert error.code == "tls_not_supported"
     assert told(error) == [
-        "the connection string asks for TLS, and the server offers none",
-        "set sslmode=prefer, or turn TLS on in the server: ALTER SYSTEM SET ssl = on;",
+        "the connection string requires TLS, and the server does not support it",
+        "set sslmode=prefer, or enable TLS in the server: ALTER SYSTEM SET ssl = on;",
     ]
     assert_transient(error, False)
 
@@ -256,11 +253,11 @@ def test_certificate_file_missing(tls_server: TlsServer) -> None:
     assert error.code == "tls_certificate_missing"
     assert told(error) == [
         (
-            "a file that the TLS settings name can't be used: "
+            "a file named in the TLS settings can't be used: "
             'root certificate file "/no/ca.crt" does not exist'
         ),
         (
-            "correct sslrootcert, sslcert or sslkey, or trust the system's authorities: "
+            "correct sslrootcert, sslcert or sslkey, or use the system's CA bundle: "
             "sslrootcert=system"
         ),
     ]
@@ -293,11 +290,11 @@ def test_certificate_for_another_host(tls_server: TlsServer) -> None:
     assert error.code == "tls_wrong_host"
     assert told(error) == [
         (
-            "the certificate is not for this host: "
+            "the certificate is not valid for this host: "
             'server certificate for "localhost" (and 1 other name) does not match host name '
             '"127.0.0.1"'
         ),
-        "use a name that the certificate has, or sslmode=verify-ca to leave the name unchecked",
+        "use a host name from the certificate, or sslmode=verify-ca to skip the host name check",
     ]
     assert_transient(error, False)
 
@@ -307,11 +304,8 @@ def test_certificate_not_trusted(tls_server: TlsServer, mode: str) -> None:
     error = failure(tls_server.conninfo, sslmode=mode, sslrootcert=tls_server.other_authority)
     assert error.code == "tls_not_trusted"
     assert told(error) == [
-        (
-            "the server's certificate is not signed by an authority that is trusted here, "
-            "or has expired"
-        ),
-        "name the authority's certificate with sslrootcert=/path/ca.crt",
+        ("the server's certificate has expired, or no trusted certificate authority signed it"),
+        "set the CA certificate with sslrootcert=/path/ca.crt",
     ]
     assert_transient(error, False)
 
@@ -329,10 +323,10 @@ def test_too_many_connections(crowded_server: CrowdedServer) -> None:
     assert error.code == "too_many_connections"
     assert told(error) == [
         (
-            "it gives out no further connection: remaining connection slots are reserved for roles "
-            "with the SUPERUSER attribute"
+            "the server has no free connection slots: remaining connection slots are reserved for "
+            "roles with the SUPERUSER attribute"
         ),
-        "try again with --wait 60, stop what holds them, or raise max_connections",
+        "try again with --wait 60, close other connections, or raise max_connections",
     ]
     assert_transient(error, True)
 
@@ -347,7 +341,8 @@ def test_too_many_connections_of_one_role(
         admin.execute(f'ALTER ROLE "{name}" CONNECTION LIMIT 0')
     error = failure(role)
     assert (
-        error.why == f'it gives out no further connection: too many connections for role "{name}"'
+        error.why
+        == f'the server has no free connection slots: too many connections for role "{name}"'
     )
 
 
@@ -367,7 +362,7 @@ def test_pooler(pgbouncer_conninfo: Callable[[str], str], admin_conninfo: str) -
     assert error.code == "pooler_options"
     assert told(error) == [
         (
-            "the pooler refuses an option of the connection string or of PGOPTIONS: "
+            "the pooler rejects an option of the connection string or of PGOPTIONS: "
             "unsupported startup parameter: options"
         ),
         "remove options= from the connection string and run: unset PGOPTIONS",

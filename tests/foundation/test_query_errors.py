@@ -118,10 +118,10 @@ def test_the_servers_own_hint_where_no_grant_is_known(
 
 def test_writing_where_only_reading_is_possible(standby_conninfo: str) -> None:
     error = failure(standby_conninfo, "CREATE TABLE movies (id int)")
-    assert error.what == "the database can only be read"
+    assert error.what == "the database is read-only"
     assert error.why == (
         "cannot execute CREATE TABLE in a read-only transaction; "
-        "it is a standby, or default_transaction_read_only is on"
+        "the server is a standby, or default_transaction_read_only is on"
     )
     assert error.next_step == "connect to the primary server"
     assert (error.code, error.exit_code) == ("read_only", 1)
@@ -140,10 +140,10 @@ def test_lock_not_obtained(new_database: Callable[[], str]) -> None:
         holder.execute("LOCK TABLE movies")
         error = failure(database, "SET LOCAL lock_timeout = '20ms'", "LOCK TABLE movies")
         assert isinstance(error, BusyError)
-        assert error.what == "a lock was not obtained in time"
+        assert error.what == "timed out waiting for a lock"
         assert error.why == "canceling statement due to lock timeout"
         assert error.next_step == (
-            "stop what holds the lock (aperture-db health names it), then run again"
+            "end the session that holds the lock (see aperture-db health), then retry"
         )
         assert (error.code, error.exit_code) == ("busy", 6)
         error = failure(database, "LOCK TABLE movies NOWAIT")
@@ -162,7 +162,7 @@ def test_a_conflict_with_another_session(new_database: Callable[[], str]) -> Non
             "UPDATE movies SET id = 3",
         )
     assert isinstance(error, BusyError)
-    assert error.what == "the statement got in the way of another session's"
+    assert error.what == "the statement conflicted with another session"
     assert error.why == "could not serialize access due to concurrent update"
     assert (error.code, error.next_step) == ("conflict", "run the command again")
 
@@ -204,7 +204,10 @@ def test_the_connection_is_lost(new_database: Callable[[], str]) -> None:
         error = failure(database, lambda conn: terminate(admin, conn), "SELECT 1")
     assert error.what == "the connection was lost"
     assert error.why == "terminating connection due to administrator command"
-    assert error.next_step == "the server rolls back what was open; read its log, then run again"
+    assert (
+        error.next_step
+        == "the server rolls back the open transaction; read its log, then run again"
+    )
     assert (error.code, error.exit_code) == ("connection_lost", 1)
 
 
@@ -227,9 +230,7 @@ def test_disk_full(new_database: Callable[[], str]) -> None:
     error = failure(new_database(), "COPY (SELECT repeat('x', 100000)) TO '/dev/full'")
     assert error.what == "the server's disk is full"
     assert error.why == "could not write to COPY file: No space left on device"
-    assert error.next_step == (
-        "free space on the server's data volume; nothing of this statement was kept"
-    )
+    assert error.next_step == ("free space on the server's data volume, then run again")
     assert (error.code, error.exit_code) == ("disk_full", 1)
 
 
@@ -250,7 +251,7 @@ def test_shared_memory_full(new_database: Callable[[], str]) -> None:
     assert error.what == "the server ran out of shared memory"
     assert error.why == message
     assert error.next_step == (
-        "give the container more (shm_size: 256mb in docker-compose.yml), or run: "
+        "increase shm_size in docker-compose.yml (for example 256mb), or run: "
         "ALTER SYSTEM SET max_parallel_maintenance_workers = 0; SELECT pg_reload_conf();"
     )
     assert error.code == "shared_memory_full"

@@ -85,7 +85,7 @@ def test_json_without_a_connection() -> None:
         "error": {
             "code": "connection_refused",
             "message": f"can't connect to u@localhost:{port}/d (from --database-url)",
-            "cause": f"nothing listens on localhost port {port}",
+            "cause": f"connection refused: nothing listens on localhost port {port}",
             "next": "start the server; inside a container localhost is the container itself: "
             "use the database service's name there",
         },
@@ -93,7 +93,7 @@ def test_json_without_a_connection() -> None:
     assert done.err.splitlines() == [
         "warning: unknown options in the connection string are ignored: schema",
         f"error: can't connect to u@localhost:{port}/d (from --database-url)",
-        f"why:   nothing listens on localhost port {port}",
+        f"why:   connection refused: nothing listens on localhost port {port}",
         (
             "next:  start the server; inside a container localhost is the container itself: "
             "use the database service's name there"
@@ -108,7 +108,7 @@ def test_json_of_a_usage_error() -> None:
     assert error.pop("message").startswith("No such option: --bogus")
     assert error == {
         "code": "usage",
-        "cause": "the command line can't be understood as given",
+        "cause": "the command line is not valid",
         "next": "aperture-db probe --help",
     }
 
@@ -154,7 +154,7 @@ def test_usage_errors(arguments: list[str], lines: list[str]) -> None:
     done = run_cli(*arguments)
     assert done.code == 2
     error, why, next_step = done.err.splitlines()
-    assert why == "why:   the command line can't be understood as given"
+    assert why == "why:   the command line is not valid"
     # Typer proposes options that look alike.
     assert [error.split(" (Possible")[0], next_step] == lines
 
@@ -220,9 +220,10 @@ def test_waiting_for_a_server_that_starts_up(starting_server: StartingServer) ->
 def test_waiting_for_a_server_that_never_comes() -> None:
     port = free_port()
     done = run_probe("--wait", "1", conninfo=f"postgresql://u@127.0.0.1:{port}/d")
+    refused = f"connection refused: nothing listens on 127.0.0.1 port {port}"
     assert done.code == 3
     assert done.err.splitlines()[:2] == [
-        f"waiting up to 1 s for the database: nothing listens on 127.0.0.1 port {port}",
+        f"waiting up to 1 s for the database: {refused}",
         f"error: can't connect to u@127.0.0.1:{port}/d (from DATABASE_URL)",
     ]
 
@@ -255,7 +256,7 @@ def test_a_full_disk_behind_stdout(admin_conninfo: str) -> None:
         assert done.code == 1
         assert done.err.splitlines()[2:] == [
             "why:   No space left on device",
-            "next:  check the space and the rights of where stdout goes",
+            "next:  check the free space and permissions where stdout is written",
         ]
 
 

@@ -67,7 +67,7 @@ def test_no_source_names_the_ways(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         resolve_target(None, None, {}, tmp_path)
     error = caught.value
-    assert error.what == "no database is named"
+    assert error.what == "no database is configured"
     assert error.why == (
         "none of --database-url, DATABASE_URL, DATABASE_URL_FILE, a DATABASE_URL in an env file, "
         "and PGHOST is set"

@@ -92,7 +92,7 @@ def test_no_database_is_unknown_for_monitoring(
     monkeypatch.chdir(str(tmp_path))
     outcome = run_inside("health", "--format", "nagios")
     assert outcome.code == 3
-    assert outcome.out.startswith("APERTURE-DB UNKNOWN - no database is named: ")
+    assert outcome.out.startswith("APERTURE-DB UNKNOWN - no database is configured: ")
 
 
 def test_ids_are_stable_words() -> None:

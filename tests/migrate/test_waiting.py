@@ -134,7 +134,7 @@ def test_a_record_table_that_another_session_keeps_is_not_waited_for_without_end
     with holding(conninfo, sql.load("migrations/create_table")):
         outcome = run_cli("migrate", "--dir", path, "--lock-wait", "0", *mode, conninfo=conninfo)
     assert outcome.code == 6
-    assert outcome.err.startswith("error: a lock was not obtained in time (")
+    assert outcome.err.startswith("error: timed out waiting for a lock (")
     assert not table_exists(conninfo, "aperture_migrations")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.terminal import run_at_terminal, words_of
 
-QUESTION = 'Type "yes I am sure" to go on: '
+QUESTION = 'Type "yes I am sure" to continue: '
 FULL = ("vacuum", "--full", "--table", "movies")
 FILE = "SELECT pg_relation_filenode('movies'::regclass)"
 

@@ -1,4 +1,4 @@
-"""The program: its commands, and what is wrong with a command line that names none of them."""
+"""The program: its commands, and the usage errors of the command line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from typer._click.formatting import HelpFormatter
 
 PROGRAM = "aperture-db"
-EPILOG = "The database is named by DATABASE_URL; every other way: aperture-db COMMAND --help."
+EPILOG = """Examples:
+aperture-db stats -d postgresql://user:password@localhost:5432/aperture
+aperture-db health
+aperture-db COMMAND --help"""
 
 
 class CommandEntry(NamedTuple):
@@ -104,7 +107,7 @@ class Program(PlainGroup):
 
 app = typer.Typer(
     cls=Program,
-    help="Look after the PostgreSQL database of Aperture.",
+    help="Administer Aperture's PostgreSQL database.",
     epilog=EPILOG,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -126,7 +129,7 @@ def program(
         ),
     ] = False,
 ) -> None:
-    """Look after the PostgreSQL database of Aperture."""
+    """Administer Aperture's PostgreSQL database."""
 
 
 def run_program(arguments: list[str]) -> int:
@@ -165,7 +168,7 @@ def _report_usage(error: typer.TyperException, arguments: list[str]) -> int:
     path = context.command_path if context else f"{PROGRAM} {named}".strip()
     usage = UsageError(
         _plain(_without_connection_strings(error.format_message(), arguments)),
-        why="the command line can't be understood as given",
+        why="the command line is not valid",
         next_step=f"{path} --help",
     )
     run = Run(path.removeprefix(PROGRAM).strip(), CommonOptions(json=_wants_json(arguments)))
@@ -189,7 +192,7 @@ def _wants_json(arguments: list[str]) -> bool:
 
 
 def _without_connection_strings(message: str, arguments: list[str]) -> str:
-    """Typer quotes what it did not expect; a connection string there has the password in it."""
+    """Typer quotes unexpected words; a connection string among them may contain a password."""
     for word in arguments:
         if "://" in word or "password" in word.lower():
             message = message.replace(repr(word)[1:-1], "…").replace(word, "…")

@@ -32,7 +32,7 @@ CONNECTION_OPTIONS: dict[str, Any] = {
         str | None,
         typer.Option(
             "--database-url", "-d", metavar="URL", rich_help_panel=CONNECTION_PANEL,
-            help="Connection string; without it DATABASE_URL, DATABASE_URL_FILE, .env, PG*.",
+            help="Connection string (default: DATABASE_URL, DATABASE_URL_FILE, .env or PG*).",
         ),
     ],
     "env_file": Annotated[
@@ -47,14 +47,14 @@ CONNECTION_OPTIONS: dict[str, Any] = {
         typer.Option(
             # libpq takes 1 for 2 as well.
             min=2, metavar="SECONDS", rich_help_panel=CONNECTION_PANEL,
-            help="Give up an attempt to connect after this time.",
+            help="Maximum time for one attempt to connect.",
         ),
     ],
     "wait": Annotated[
         float,
         typer.Option(
             min=0, metavar="SECONDS", rich_help_panel=CONNECTION_PANEL,
-            help="Retry for this time while the database is not up yet.",
+            help="Keep trying to connect for this time while the server starts.",
         ),
     ],
 }  # fmt: skip
@@ -65,18 +65,18 @@ OUTPUT_OPTIONS: dict[str, Any] = {
     "quiet": Annotated[
         bool,
         typer.Option(
-            "--quiet", "-q", rich_help_panel=OUTPUT_PANEL, help="Print only findings and errors."
+            "--quiet", "-q", rich_help_panel=OUTPUT_PANEL, help="Print findings and errors only."
         ),
     ],
     "verbose": Annotated[
         int,
         typer.Option(
             "--verbose", "-v", count=True, metavar="", show_default=False,
-            rich_help_panel=OUTPUT_PANEL, help="Say more; -vv adds tracebacks.",
+            rich_help_panel=OUTPUT_PANEL, help="Print more details; -vv adds tracebacks.",
         ),
     ],
     "color": Annotated[
-        ColorMode, typer.Option(rich_help_panel=OUTPUT_PANEL, help="When to use colour.")
+        ColorMode, typer.Option(rich_help_panel=OUTPUT_PANEL, help="When to use color.")
     ],
 }  # fmt: skip
 EXIT_CODE_RULES: dict[str, Callable[[ApertureDbError], int]] = {}
@@ -175,7 +175,7 @@ def _merged_signature(body: Callable[..., Any], shared: dict[str, Any]) -> inspe
 
 
 def execute(run: Run, body: Callable[..., int | None], values: dict[str, Any]) -> int:
-    """Run a command's function and answer for everything that can come out of it."""
+    """Run a command's function, and turn every failure into its message and exit code."""
     error: ApertureDbError | None = None
     try:
         with raising_on_termination():
@@ -194,13 +194,13 @@ def execute(run: Run, body: Callable[..., int | None], values: dict[str, Any]) -
 
 
 def exit_code_for(command_name: str, error: ApertureDbError) -> int:
-    """The exit code of an error: its class's, or what the command makes of it."""
+    """The exit code of an error: its class's, or by the command's own rule."""
     rule = EXIT_CODE_RULES.get(command_name)
     return rule(error) if rule else error.exit_code
 
 
 def report(run: Run, error: ApertureDbError | None, code: int) -> int:
-    """Tell the error and print the JSON object; returns the exit code, which may get worse."""
+    """Print the error and the JSON object; return the exit code, 1 where the output failed."""
     try:
         text = None
         if run.options.json:
@@ -222,7 +222,7 @@ def report(run: Run, error: ApertureDbError | None, code: int) -> int:
 def _envelope(
     run: Run, error: ApertureDbError | None, code: int
 ) -> tuple[str, ApertureDbError | None, int]:
-    """The JSON object; there is one even where the result has no form in JSON."""
+    """The JSON object, with an error where the result can't be written as JSON."""
     from aperture_db.render.envelope import render_envelope
 
     render = partial(
@@ -247,7 +247,7 @@ def _interrupted(note: str) -> ApertureDbError:
 
 
 def _unexpected(run: Run, failure: Exception) -> ApertureDbError:
-    """A bug of this tool. The driver's errors never come here: the connection translates them."""
+    """The error for a bug of this tool. Driver errors are translated by the connection."""
     error = ApertureDbError(
         "aperture-db failed unexpectedly",
         why=run.redact(f"{type(failure).__name__}: {failure}"),

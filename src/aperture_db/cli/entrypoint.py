@@ -1,4 +1,4 @@
-"""What a container starts: migrates where it is told to, then becomes the container's command.
+"""The container's entry point: apply migrations if configured, then run the container's command.
 
 `python -m aperture_db.cli.entrypoint COMMAND …`. It is one process from start to end, so a signal
 that stops the container reaches the running migration, and after it the command itself.
@@ -71,7 +71,7 @@ def _wait_seconds(environ: Mapping[str, str]) -> float | None:
         raise UsageError(
             f"{WAIT_VARIABLE} can't be used",
             why=error.message,
-            next_step=f"set it to the seconds that the database may take: {WAIT_VARIABLE}=60",
+            next_step=f"set it to a number of seconds: {WAIT_VARIABLE}=60",
         ) from error
 
 
@@ -90,9 +90,9 @@ def hand_over(command: Sequence[str]) -> int:
         os.execvp(command[0], [*command])  # noqa: S606
     except OSError as failure:
         error = ApertureDbError(
-            f"{command[0]} can't be started",
+            f"can't start {command[0]}",
             why=failure.strerror or str(failure),
-            next_step="name a program of this image, or a command of aperture-db",
+            next_step="use a program of this image, or a command of aperture-db",
         )
         is_missing = isinstance(failure, FileNotFoundError)
         return report(

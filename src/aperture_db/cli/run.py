@@ -54,7 +54,7 @@ class Run:
         self.data: object = None
         self.warnings: list[str] = []
         self.interrupted_note = "nothing was changed"
-        """What an interruption leaves behind, for its one line; kept current by the command."""
+        """State of the work, printed when a signal ends it; the command keeps it up to date."""
 
     @cached_property
     def target(self) -> Target:
@@ -130,16 +130,16 @@ class Run:
 
     @contextmanager
     def _writing_result(self) -> Iterator[None]:
-        """Raises ApertureDbError where the output can't be written, to a full disk for example."""
+        """Raise ApertureDbError when the output can't be written, for example to a full disk."""
         try:
             yield
         except BrokenPipeError:
             self.out.on_broken_pipe()
         except OSError as error:
             raise ApertureDbError(
-                "the result can't be written",
+                "can't write the result",
                 why=error.strerror or str(error),
-                next_step="check the space and the rights of where stdout goes",
+                next_step="check the free space and permissions where stdout is written",
                 code="output",
             ) from error
 

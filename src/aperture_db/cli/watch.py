@@ -1,4 +1,4 @@
-"""`--watch`: the same reading again and again."""
+"""`--watch`: refresh a report until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ WatchOption = Annotated[
         "--watch",
         parser=parse_duration,
         metavar="[SECONDS]",
-        help=f"Refresh until Ctrl-C, every {DEFAULT_INTERVAL} if not said otherwise.",
+        help="Refresh every SECONDS (default 5) until Ctrl-C.",
     ),
 ]
 
 
 def spell_out_interval(arguments: list[str]) -> list[str]:
-    """Give a `--watch` that stands alone its value: Typer knows no options with an optional one."""
+    """Add the default interval to a bare `--watch`: Typer has no options with optional values."""
     spelled: list[str] = []
     for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
         alone = word == "--watch" and not _is_duration(following)
@@ -56,17 +56,17 @@ def _is_duration(word: str) -> bool:
 
 
 def require_watchable(run: Run) -> None:
-    """Raise UsageError for options that a repeated reading can't have."""
+    """Raise UsageError for options that can't be combined with --watch."""
     if run.options.json:
         raise UsageError(
-            "--watch does not go with --json",
-            why="one run prints exactly one JSON object",
-            next_step=f"run aperture-db {run.command} --json as often as you need it",
+            "--watch can't be combined with --json",
+            why="--json prints exactly one object per run",
+            next_step=f"aperture-db {run.command} --json",
         )
     if run.options.quiet:
         raise UsageError(
-            "--watch does not go with --quiet",
-            why="a run that prints nothing can't be watched",
+            "--watch can't be combined with --quiet",
+            why="--quiet prints nothing to watch",
             next_step=f"aperture-db {run.command} --watch",
         )
 

@@ -12,7 +12,7 @@ def require_writable_schema(environment: Environment) -> None:
     role, schema = environment.role, environment.schema
     if environment.is_standby or environment.is_read_only:
         raise ApertureDbError(
-            "the database can only be read",
+            "the database is read-only",
             why="it is a standby"
             if environment.is_standby
             else "default_transaction_read_only is on",

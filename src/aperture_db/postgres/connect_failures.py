@@ -28,37 +28,37 @@ CONNECT_FAILURES = (
     ConnectFailure(
         "password_missing",
         r"no password supplied",
-        "the server wants a password for user {user}, and none is given",
-        "put it into the connection string (now from {source}), or into PGPASSWORD",
+        "the server requires a password for user {user}, and none was given",
+        "add it to the connection string (from {source}), or set PGPASSWORD",
     ),
     ConnectFailure(
         "password_rejected",
         r"password authentication failed|authentication failed",
-        "the server rejected the password of user {user}",
-        "correct the password in {source}; for the bundled container it is its POSTGRES_PASSWORD",
+        "password authentication failed for user {user}",
+        "correct the password in {source} (POSTGRES_PASSWORD of the bundled container)",
     ),
     ConnectFailure(
         "role_missing",
         r'role ".*" does not exist|Tenant or user not found|no such user',
-        "the server has no user {user}",
+        "role {user} does not exist",
         "correct the user in {source}; on Supabase's pooler it is postgres.<project>",
     ),
     ConnectFailure(
         "role_without_login",
         r"is not permitted to log in",
-        "the role {user} may not log in",
+        "role {user} is not permitted to log in",
         "as a superuser run: ALTER ROLE {quoted_user} LOGIN;",
     ),
     ConnectFailure(
         "database_missing",
         r'database ".*" does not exist|no such database',
-        "the server has no database {database}",
+        "database {database} does not exist",
         "correct the name in {source}, or create it: CREATE DATABASE {quoted_database};",
     ),
     ConnectFailure(
         "no_connect_privilege",
         r"permission denied for database|does not have CONNECT privilege",
-        "user {user} may not connect to database {database}",
+        "user {user} does not have the CONNECT privilege on database {database}",
         "as its owner run: GRANT CONNECT ON DATABASE {quoted_database} TO {quoted_user};",
     ),
     ConnectFailure(
@@ -70,8 +70,8 @@ CONNECT_FAILURES = (
     ConnectFailure(
         "tls_required",
         r"pg_hba.conf (entry|rejects) .*no encryption",
-        "the server does not accept this user without TLS, and sslmode=disable is set",
-        "put sslmode=require into the connection string",
+        "the server accepts this user only over TLS, and sslmode=disable is set",
+        "set sslmode=require in the connection string",
         sslmode="disable",
     ),
     ConnectFailure(
@@ -84,8 +84,8 @@ CONNECT_FAILURES = (
         "too_many_connections",
         r"too many clients|remaining connection slots|too many connections"
         r"|no more connections allowed|max clients reached|max_client_conn",
-        "it gives out no further connection: {reason}",
-        "try again with --wait 60, stop what holds them, or raise max_connections",
+        "the server has no free connection slots: {reason}",
+        "try again with --wait 60, close other connections, or raise max_connections",
         transient=True,
     ),
     ConnectFailure(
@@ -98,62 +98,60 @@ CONNECT_FAILURES = (
     ConnectFailure(
         "tls_not_supported",
         r"server does not support SSL",
-        "the connection string asks for TLS, and the server offers none",
-        "set sslmode=prefer, or turn TLS on in the server: ALTER SYSTEM SET ssl = on;",
+        "the connection string requires TLS, and the server does not support it",
+        "set sslmode=prefer, or enable TLS in the server: ALTER SYSTEM SET ssl = on;",
     ),
     ConnectFailure(
         "tls_certificate_missing",
         r"(certificate|private key) file .*(does not exist|has group or world access)"
         r"|could not (read|load|open|get) .*(certificate|CRL|private key)",
-        "a file that the TLS settings name can't be used: {reason}",
-        "correct sslrootcert, sslcert or sslkey, or trust the system's authorities: "
-        "sslrootcert=system",
+        "a file named in the TLS settings can't be used: {reason}",
+        "correct sslrootcert, sslcert or sslkey, or use the system's CA bundle: sslrootcert=system",
     ),
     ConnectFailure(
         "tls_wrong_host",
         r"server certificate for .* does not match host name",
-        "the certificate is not for this host: {reason}",
-        "use a name that the certificate has, or sslmode=verify-ca to leave the name unchecked",
+        "the certificate is not valid for this host: {reason}",
+        "use a host name from the certificate, or sslmode=verify-ca to skip the host name check",
     ),
     ConnectFailure(
         "tls_not_trusted",
         r"certificate verify failed|self.signed certificate|unable to get local issuer"
         r"|signature failure",
-        "the server's certificate is not signed by an authority that is trusted here, "
-        "or has expired",
-        "name the authority's certificate with sslrootcert=/path/ca.crt",
+        "the server's certificate has expired, or no trusted certificate authority signed it",
+        "set the CA certificate with sslrootcert=/path/ca.crt",
     ),
     ConnectFailure(
         "pooler_options",
         r"unsupported startup parameter",
-        "the pooler refuses an option of the connection string or of PGOPTIONS: {reason}",
+        "the pooler rejects an option of the connection string or of PGOPTIONS: {reason}",
         "remove options= from the connection string and run: unset PGOPTIONS",
     ),
     ConnectFailure(
         "pooler_without_server",
         r"pgbouncer cannot connect to server|server login has been failing|server_login_retry",
-        "the pooler answers, and can't reach the server behind it",
+        "the pooler answers, but can't connect to its server",
         "start the server, or correct its address in the pooler's configuration",
         transient=True,
     ),
     ConnectFailure(
         "timeout",
         r"timeout expired|timed out",
-        "no answer within {timeout} s: a firewall drops the packets, or the address is wrong",
+        "no answer within {timeout} s: a firewall may drop the packets, or the address is wrong",
         "correct host and port in {source}, or wait longer with --connect-timeout 30",
         transient=True,
     ),
     ConnectFailure(
         "socket_missing",
         r'on socket ".*" failed: (No such file or directory|Connection refused)',
-        "no server listens in the socket directory {host}, for port {port}",
-        "start the server, or name its directory with ?host=/var/run/postgresql",
+        "no server listens on port {port} in the socket directory {host}",
+        "start the server, or set its socket directory with ?host=/var/run/postgresql",
         transient=True,
     ),
     ConnectFailure(
         "connection_refused",
         r"Connection refused|actively refused",
-        "nothing listens on {host} port {port}",
+        "connection refused: nothing listens on {host} port {port}",
         "start the server, or correct host and port in {source}",
         transient=True,
     ),
@@ -161,28 +159,28 @@ CONNECT_FAILURES = (
         "host_not_resolved",
         r"failed to resolve host|could not translate host name|[Nn]ame or service not known"
         r"|name resolution|nodename nor servname|No address associated",
-        "the host name {host} is not known here",
-        "correct the host in {source}, or check what this machine knows: getent hosts {host}",
+        "could not resolve host {host}",
+        "correct the host in {source}, or check name resolution with: getent hosts {host}",
         transient=True,
     ),
     ConnectFailure(
         "unreachable",
         r"Network is unreachable|No route to host|Cannot assign requested address",
-        "there is no network route to {host}",
+        "no network route to {host}",
         "check the address and the network; some hosts have only an IPv6 address",
         transient=True,
     ),
     ConnectFailure(
         "not_postgresql",
         r"received invalid response|expected authentication request",
-        "what listens on {host} port {port} is not PostgreSQL",
+        "the service on {host} port {port} is not PostgreSQL",
         "correct host and port in {source}",
     ),
     ConnectFailure(
         "closed_at_once",
         r"server closed the connection unexpectedly|[Cc]onnection reset by peer",
-        "what listens on {host} port {port} closed the connection: a server that is not up yet, "
-        "or something else than PostgreSQL",
+        "the service on {host} port {port} closed the connection: it is starting up, "
+        "or is not PostgreSQL",
         "try again with --wait 60, or correct host and port in {source}",
         transient=True,
     ),
@@ -190,7 +188,7 @@ CONNECT_FAILURES = (
 
 COMPOSE_HOST = "db"
 COMPOSE_HINT = (
-    "`db` is the database's name inside Docker Compose: run the tool there "
+    "`db` is the database's host name inside Docker Compose only: run the tool there "
     "(docker exec aperture aperture-db …), or use localhost and the published port"
 )
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")

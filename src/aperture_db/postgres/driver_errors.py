@@ -28,7 +28,7 @@ BAD_SETTING = re.compile(
     r"invalid \S+ value|invalid (?:connection option|port number|integer value)|weak sslmode"
     r'|definition of service ".*" not found|service file ".*" not found|could not match \d+ '
 )
-# Who tells it, and where: the user reads the target above.
+# The message names the target in its first line.
 LIBPQ_PREFIXES = re.compile(
     r"^(?:connection (?:failed|is bad): |connection to server .*? failed: "
     r"|consuming input failed: |(?:FATAL|ERROR):\s+)*"
@@ -69,7 +69,7 @@ OTHERWISE = "connect as the owner of Aperture's tables or as a superuser"
 def translate_connect_error(
     error: Exception, target: Target, timeout_seconds: int
 ) -> ConnectError | UsageError:
-    """The cause of a failed connection attempt, in the user's words."""
+    """The cause of a failed connection attempt, in PostgreSQL's terms."""
     message = str(error)
     reason = target.redact(_first_sentence(message))
     what = f"can't connect to {target} (from {target.source})"
@@ -145,8 +145,8 @@ def grant_for(message: str, user: str, *, writes: bool = False) -> str:
 def translate_query_error(
     error: psycopg.Error, target: Target, *, writes: bool = False
 ) -> ApertureDbError:
-    """The cause of a failed statement, in the user's words. `writes` tells whether the command
-    changes data, which decides what to GRANT."""
+    """The cause of a failed statement. `writes`: the command changes data, so the advice is a
+    GRANT that allows it."""
     message = target.redact(error.diag.message_primary or _first_sentence(str(error)))
     server_hint = target.redact(error.diag.message_hint or "")
     match error:
@@ -160,20 +160,20 @@ def translate_query_error(
             )
         case pg.ReadOnlySqlTransaction():
             return ApertureDbError(
-                "the database can only be read",
-                why=f"{message}; it is a standby, or default_transaction_read_only is on",
+                "the database is read-only",
+                why=f"{message}; the server is a standby, or default_transaction_read_only is on",
                 next_step="connect to the primary server",
                 code="read_only",
             )
         case pg.LockNotAvailable():
             return BusyError(
-                "a lock was not obtained in time",
+                "timed out waiting for a lock",
                 why=message,
-                next_step="stop what holds the lock (aperture-db health names it), then run again",
+                next_step="end the session that holds the lock (see aperture-db health), then retry",
             )
         case pg.DeadlockDetected() | pg.SerializationFailure():
             return BusyError(
-                "the statement got in the way of another session's",
+                "the statement conflicted with another session",
                 why=message,
                 next_step="run the command again",
                 code="conflict",
@@ -199,12 +199,12 @@ def _cancelled(message: str) -> ApertureDbError:
 
 
 def _translate_resource_error(error: psycopg.Error, message: str) -> ApertureDbError | None:
-    """What the server or the way to it ran out of, if that is the cause."""
+    """Resources exhausted on the server, or a lost connection; None for other causes."""
     if "shared memory segment" in message:
         return ApertureDbError(
             "the server ran out of shared memory",
             why=message,
-            next_step="give the container more (shm_size: 256mb in docker-compose.yml), or run: "
+            next_step="increase shm_size in docker-compose.yml (for example 256mb), or run: "
             "ALTER SYSTEM SET max_parallel_maintenance_workers = 0; SELECT pg_reload_conf();",
             code="shared_memory_full",
         )
@@ -212,12 +212,12 @@ def _translate_resource_error(error: psycopg.Error, message: str) -> ApertureDbE
         return ApertureDbError(
             "the server's disk is full",
             why=message,
-            next_step="free space on the server's data volume; nothing of this statement was kept",
+            next_step="free space on the server's data volume, then run again",
             code="disk_full",
         )
     if isinstance(error, pg.TooManyConnections):
         return ConnectError(
-            "the server gives out no further connection",
+            "the server has no free connection slots",
             why=message,
             next_step="try again with --wait 60, or raise max_connections",
             code="too_many_connections",
@@ -227,7 +227,7 @@ def _translate_resource_error(error: psycopg.Error, message: str) -> ApertureDbE
         return ApertureDbError(
             "the connection was lost",
             why=message,
-            next_step="the server rolls back what was open; read its log, then run again",
+            next_step="the server rolls back the open transaction; read its log, then run again",
             code="connection_lost",
         )
     return None

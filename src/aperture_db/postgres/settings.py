@@ -50,7 +50,7 @@ def resolve_target(
         return _target_from_pg_variables()
     env_files = f"{env_file}" if env_file else "an env file"
     raise UsageError(
-        "no database is named",
+        "no database is configured",
         why="none of --database-url, DATABASE_URL, DATABASE_URL_FILE, "
         f"a DATABASE_URL in {env_files}, and PGHOST is set",
         next_step=f"export DATABASE_URL='{conninfo.URL_EXAMPLE}', "

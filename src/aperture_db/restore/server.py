@@ -33,7 +33,7 @@ def read_server(conn: Connection) -> Server:
     assert server is not None
     if server.is_standby or server.is_read_only:
         raise ApertureDbError(
-            "the database can only be read",
+            "the database is read-only",
             why="it is a standby" if server.is_standby else "default_transaction_read_only is on",
             next_step="connect to the primary server",
             code="read_only",
