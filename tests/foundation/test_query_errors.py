@@ -143,7 +143,7 @@ def test_lock_not_obtained(new_database: Callable[[], str]) -> None:
         assert error.what == "timed out waiting for a lock"
         assert error.why == "canceling statement due to lock timeout"
         assert error.next_step == (
-            "end the session that holds the lock (see aperture-db health), then retry"
+            "end the session that holds the lock (see aperture-db health) and retry"
         )
         assert (error.code, error.exit_code) == ("busy", 6)
         error = failure(database, "LOCK TABLE movies NOWAIT")
@@ -230,7 +230,7 @@ def test_disk_full(new_database: Callable[[], str]) -> None:
     error = failure(new_database(), "COPY (SELECT repeat('x', 100000)) TO '/dev/full'")
     assert error.what == "the server's disk is full"
     assert error.why == "could not write to COPY file: No space left on device"
-    assert error.next_step == ("free space on the server's data volume, then run again")
+    assert error.next_step == "free space on the server's data volume, then run again"
     assert (error.code, error.exit_code) == ("disk_full", 1)
 
 

@@ -169,7 +169,7 @@ def translate_query_error(
             return BusyError(
                 "timed out waiting for a lock",
                 why=message,
-                next_step="end the session that holds the lock (see aperture-db health), then retry",
+                next_step="end the session that holds the lock (see aperture-db health) and retry",
             )
         case pg.DeadlockDetected() | pg.SerializationFailure():
             return BusyError(
