@@ -21,9 +21,12 @@ class ExternalId(StrEnum):
     TVDB = "tvdb"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TitleIdentity:
-    """A title as Aperture's tables have it: texts unnormalised, as the media server sent them."""
+    """A title as Aperture's tables have it: texts unnormalised, as the media server sent them.
+
+    Two objects are never equal: one id can have been kept as two titles.
+    """
 
     id: UUID
     kind: Media

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from uuid import UUID
 
+from aperture_db.aperture import Media
 from aperture_db.relink.identity import ExternalId, TitleIdentity
 
 
@@ -57,3 +59,137 @@ OF_EXTERNAL_ID = {
     ExternalId.TMDB: Evidence.TMDB,
     ExternalId.TVDB: Evidence.TVDB,
 }
+
+
+@dataclass(frozen=True)
+class RelinkOptions:
+    """What an administrator can ask for besides what is put back anyway."""
+
+    watch_history: bool = False
+    similarity: bool = False
+    """Verdicts of the AI about pairs of titles, which were paid for."""
+    locked_profiles: bool = False
+
+
+class RowState(StrEnum):
+    """What a relink would do with a kept row; the words are shown to the user."""
+
+    READY = "ready"
+    TITLE_PENDING = "title pending"
+    USER_MISSING = "user missing"
+    RETURNS = "returns with a sync"
+    NOT_REQUESTED = "not requested"
+    IN_PLACE = "in place"
+    """Kept without a purge, and still there or deleted by its user."""
+    ENDED = "no longer wanted"
+    """The user has removed the series from the favorites since."""
+
+
+@dataclass(frozen=True)
+class TitleCounts:
+    """The kept titles of one kind."""
+
+    kind: Media
+    kept: int
+    matched: dict[Evidence, int]
+    pending: dict[Reason, int]
+
+    @property
+    def matched_count(self) -> int:
+        return sum(self.matched.values())
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """The kept rows of one user in one table."""
+
+    user: str
+    table: str
+    states: dict[RowState, int]
+
+
+@dataclass(frozen=True)
+class ReferenceCounts:
+    """The rows of one owner in one table that name titles by their old ids."""
+
+    user: str | None
+    """None where the rows are nobody's."""
+    table: str
+    rows: int
+    """With ids that can be replaced."""
+    waiting: int
+    """With ids of kept titles that are pending."""
+
+
+@dataclass(frozen=True)
+class TitleChoice:
+    """A title that a person can choose for a pending one."""
+
+    new_id: UUID
+    title: str
+
+
+@dataclass(frozen=True)
+class PendingTitle:
+    """A kept title that is not matched, though something of a user waits for it."""
+
+    old_id: UUID
+    kind: Media
+    title: str
+    reason: Reason
+    text: str
+    waiting_rows: int
+    candidates: tuple[TitleChoice, ...]
+
+
+@dataclass(frozen=True)
+class RelinkPlan:
+    """What is kept, and what a relink would put back now."""
+
+    database: str
+    titles: tuple[TitleCounts, ...]
+    rows: tuple[RowCounts, ...]
+    references: tuple[ReferenceCounts, ...]
+    pending: tuple[PendingTitle, ...]
+    unneeded_pending: int
+    """Pending titles that nothing of a user waits for."""
+    remarks: tuple[str, ...]
+    """Matches in spite of a difference, and what follows from putting rows back."""
+
+    @property
+    def ready(self) -> int:
+        """Rows that would be put back or updated."""
+        return sum(each.states.get(RowState.READY, 0) for each in self.rows) + sum(
+            each.rows for each in self.references
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Rows that would still wait afterwards."""
+        states = (RowState.TITLE_PENDING, RowState.USER_MISSING, RowState.RETURNS)
+        return sum(
+            count for each in self.rows for state, count in each.states.items() if state in states
+        ) + sum(each.waiting for each in self.references)
+
+
+@dataclass(frozen=True)
+class RelinkOutcome:
+    """What a relink did. It is committed."""
+
+    put_back: dict[str, int]
+    """Rows by their tables."""
+    already_there: dict[str, int]
+    """Rows that were not put back because another row was there, by their tables."""
+    updated: dict[str, int]
+    """Rows whose ids of titles were replaced, by their tables."""
+    aged_profiles: int
+    """Taste profiles that the next recommendations rebuild."""
+    duration_seconds: float
+
+
+@dataclass(frozen=True)
+class RelinkReport:
+    """The plan, and the outcome: None where nothing was to be done."""
+
+    plan: RelinkPlan
+    outcome: RelinkOutcome | None = None

@@ -308,3 +308,50 @@ ORDER BY 2, 3, 4, 5
 -- name: revoke
 -- Take a privilege away that came with making the object. Privilege: owner of the object.
 REVOKE {privilege}{column} ON {kind} {object} FROM {grantee}
+
+-- name: create_own_schema
+-- Purpose: create the tool's own schema. Privilege: CREATE on the database; the creator owns it.
+CREATE SCHEMA IF NOT EXISTS aperture_db;
+COMMENT ON SCHEMA aperture_db IS
+    'Data of the tool aperture-db: samples of stats --record, and user data that purge kept for relink';
+
+-- name: lock_own_schema
+-- Purpose: let one transaction at a time create things in the tool's own schema: IF NOT EXISTS
+-- alone fails where two create the same. Privilege: none.
+SELECT pg_advisory_xact_lock(hashtext('aperture_db'))
+
+-- name: own_schema_exists
+-- Purpose: tell whether the tool's own schema is there. Privilege: none.
+SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'aperture_db')
+
+-- name: own_schema_privileges
+-- Purpose: what the role may do with the tool's own schema and some of its tables. Privilege: none.
+SELECT
+    current_user,
+    current_database(),
+    n.oid IS NOT NULL AS schema_exists,
+    has_database_privilege(current_database(), 'CREATE') AS may_create_schema,
+    coalesce(
+        has_schema_privilege(n.oid, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE'), false
+    ) AS may_create_tables,
+    count(c.oid) = cardinality(%(tables)s::text[]) AS has_all_tables,
+    coalesce(
+        has_schema_privilege(n.oid, 'USAGE')
+            AND bool_and(
+                has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+                AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')
+            ),
+        true
+    ) AS may_write_tables
+FROM (VALUES (1)) AS always (one)
+LEFT JOIN pg_namespace AS n ON n.nspname = 'aperture_db'
+LEFT JOIN pg_class AS c
+    ON c.relnamespace = n.oid AND c.relkind = 'r' AND c.relname = ANY (%(tables)s::text[])
+GROUP BY n.oid
+
+-- name: own_tables
+-- Purpose: the tables in the tool's own schema. Privilege: none.
+SELECT c.relname
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = 'aperture_db' AND c.relkind = 'r'

@@ -1,9 +1,6 @@
 -- name: create
--- The tool's own schema, apart from everything of Aperture's.
--- Privilege: CREATE on the database; who makes it owns it.
-CREATE SCHEMA IF NOT EXISTS aperture_db;
-COMMENT ON SCHEMA aperture_db IS
-    'Samples of aperture-db stats --record. Nothing else needs it; it can be dropped.';
+-- The samples of counts and sizes.
+-- Privilege: CREATE on schema aperture_db; the creator owns the table.
 CREATE TABLE IF NOT EXISTS aperture_db.samples (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     sampled_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -19,15 +16,6 @@ COMMENT ON COLUMN aperture_db.samples.is_exact IS 'false: the counts are estimat
 COMMENT ON COLUMN aperture_db.samples.counts IS 'rows, by the names of stats --json';
 COMMENT ON COLUMN aperture_db.samples.group_bytes IS
     'disk space of tables and their indexes, by kind of data';
-
--- name: exists
--- Whether samples were ever recorded here. Privilege: none.
-SELECT EXISTS (
-    SELECT
-    FROM pg_class AS c
-    JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'aperture_db' AND c.relname = 'samples'
-)
 
 -- name: insert
 -- Keeps one sample. Privilege: INSERT on aperture_db.samples, and SELECT for what it returns.

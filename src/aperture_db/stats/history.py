@@ -15,10 +15,9 @@ from psycopg.types.json import Json
 
 from aperture_db import sql as queries
 from aperture_db.postgres.connection import Connection, set_local
+from aperture_db.postgres.own_schema import create_schema, own_tables
 
 LOCK_TIMEOUT = "10s"
-# Two first recordings at once must not both make the schema.
-CREATION_LOCK = "SELECT pg_advisory_xact_lock(hashtext('aperture_db.samples'))"
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def record_sample(conn: Connection, measurement: Measurement) -> datetime:
     """
     with conn.transaction():
         set_local(conn, lock_timeout=LOCK_TIMEOUT)
-        conn.execute(CREATION_LOCK)
+        create_schema(conn)
         if not _was_ever_recorded(conn):
             conn.execute(queries.load("stats/create"))
         row = conn.execute(
@@ -156,5 +155,4 @@ def _keys(mappings: Iterable[Mapping[str, int]]) -> list[str]:
 
 
 def _was_ever_recorded(conn: Connection) -> bool:
-    row = conn.execute(queries.load("stats/exists")).fetchone()
-    return row is not None and bool(row[0])
+    return "samples" in own_tables(conn)

@@ -1,0 +1,201 @@
+"""Puts back what is kept, in small transactions that can each be the last.
+
+A kept row and its mark are written together, so a run that ends anywhere loses and doubles
+nothing, and the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from psycopg import sql
+
+from aperture_db import aperture
+from aperture_db import sql as queries
+from aperture_db.aperture import MEDIA_TABLES, Media
+from aperture_db.postgres.catalog import Table, read_columns, readable_tables
+from aperture_db.postgres.connection import Connection, set_local
+from aperture_db.progress import Phase, Progress
+from aperture_db.relink.library import PROFILES, RATINGS, WATCHING
+from aperture_db.relink.plan import Links
+from aperture_db.relink.references import apply_changes, find_changes, find_references
+from aperture_db.relink.report import Match, RelinkOptions, RelinkOutcome, RowState
+from aperture_db.relink.rules import Assignment
+
+BATCH_ROWS = 500
+PUT_BACK = "put back"
+ENDED = "no longer a favorite"
+LOCK_TIMEOUT = "10s"
+
+
+@dataclass(frozen=True)
+class RelinkDone:
+    """The end."""
+
+    outcome: RelinkOutcome
+
+
+@dataclass
+class _Tally:
+    """What is committed so far."""
+
+    put_back: dict[str, int] = field(default_factory=dict)
+    already_there: dict[str, int] = field(default_factory=dict)
+    updated: dict[str, int] = field(default_factory=dict)
+    aged_profiles: int = 0
+
+
+def apply(
+    conn: Connection, links: Links, options: RelinkOptions
+) -> Iterator[Phase | Progress | RelinkDone]:
+    """Put back everything that is ready; the last event is RelinkDone.
+
+    Takes row locks only: titles and users that rows are put back for cannot be deleted during a
+    batch. Needs INSERT and UPDATE on the tables concerned.
+    """
+    started = time.monotonic()
+    tally = _Tally()
+    yield Phase("putting rows back")
+    yield from _put_rows_back(conn, links, tally)
+    yield Phase("replacing ids of titles")
+    for reference in find_references(conn, links.library, with_computed=options.similarity):
+        name = reference.table.name
+        for page in find_changes(conn, reference, links.ids):
+            done = apply_changes(conn, links.library, reference, page, links.ids)
+            if done:
+                tally.updated[name] = tally.updated.get(name, 0) + done
+                yield Progress(f"{name}: {tally.updated[name]:,} rows")
+    _note_links(conn, links)
+    seconds = time.monotonic() - started
+    yield RelinkDone(RelinkOutcome(**vars(tally), duration_seconds=seconds))
+
+
+def _put_rows_back(conn: Connection, links: Links, tally: _Tally) -> Iterator[Progress]:
+    groups: dict[tuple[str, Media], list[Assignment]] = {}
+    for each in links.assignments:
+        if each.state is RowState.READY and each.title is not None:
+            groups.setdefault((each.row.source, each.title.kind), []).append(each)
+        elif each.state is RowState.READY:
+            _restore_profile(conn, links, each, tally)
+    _finish_ended(conn, links)
+    total = sum(map(len, groups.values()))
+    done = 0
+    for (name, kind), group in groups.items():
+        statement = _put_back_statement(conn, links, name, kind, group)
+        for batch in _batches(group):
+            _put_batch_back(conn, links, statement, batch, tally)
+            done += len(batch)
+            yield Progress(name, done, total)
+
+
+def _batches(group: Sequence[Assignment]) -> Iterator[Sequence[Assignment]]:
+    return (group[start : start + BATCH_ROWS] for start in range(0, len(group), BATCH_ROWS))
+
+
+def _put_back_statement(
+    conn: Connection, links: Links, name: str, kind: Media, group: Sequence[Assignment]
+) -> sql.Composed:
+    source = links.library.source(name)
+    assert source is not None
+    title = source.title_columns[kind]
+    columns = _common_columns(conn, source.table, group)
+    renewed = "renew_added_at" if name == WATCHING else "renew_nothing"
+    table = source.table.identifier
+    return sql.SQL(queries.load("relink/put_back")).format(
+        titles=links.library.tables[MEDIA_TABLES[kind]].identifier,
+        users=links.library.tables["users"].identifier,
+        table=table,
+        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+        values=sql.SQL(", ").join(sql.Identifier("r", column) for column in columns),
+        title_column=sql.Literal(title),
+        title=sql.SQL("{} AS title_id").format(sql.Identifier(title)),
+        renewed=sql.SQL(queries.load(f"relink/{renewed}")).format(table=table),
+    )
+
+
+def _common_columns(conn: Connection, table: Table, group: Sequence[Assignment]) -> list[str]:
+    """The columns that the table has now and that every row of the group was kept with, so that a
+    column that a migration has added since gets its default."""
+    rows = [each.row.id for each in group]
+    kept = conn.execute(queries.load("relink/kept_columns"), {"rows": rows}).fetchall()
+    names = {name for (name,) in kept}
+    return [column for column in table.columns if column in names]
+
+
+def _put_batch_back(
+    conn: Connection,
+    links: Links,
+    statement: sql.Composed,
+    batch: Sequence[Assignment],
+    tally: _Tally,
+) -> None:
+    """One transaction: the rows, their marks, and the taste profiles that must follow."""
+    source = batch[0].row.source
+    with conn.transaction():
+        set_local(conn, lock_timeout=LOCK_TIMEOUT)
+        done = conn.execute(
+            statement,
+            {
+                "rows": [each.row.id for each in batch],
+                "titles": [each.title.id for each in batch if each.title],
+                "users": [each.user.user_id for each in batch if each.user],
+                "may_insert": [each.may_insert for each in batch],
+            },
+        ).fetchall()
+        users = {user_id for user_id, outcome in done if outcome == PUT_BACK}
+        aged = 0
+        if source == RATINGS and users and links.library.has(PROFILES, "auto_updated_at"):
+            assert batch[0].title is not None
+            aged = _age_profiles(conn, links, users, batch[0].title.kind)
+    put_back = sum(outcome == PUT_BACK for _, outcome in done)
+    tally.put_back[source] = tally.put_back.get(source, 0) + put_back
+    if there := len(done) - put_back:
+        tally.already_there[source] = tally.already_there.get(source, 0) + there
+    tally.aged_profiles += aged
+
+
+def _age_profiles(conn: Connection, links: Links, users: set[UUID], kind: Media) -> int:
+    query = sql.SQL(queries.load("relink/age_profiles")).format(
+        profiles=links.library.tables[PROFILES].identifier
+    )
+    parameters = {"users": list(users), "media_type": str(kind)}
+    return conn.execute(query, parameters).rowcount
+
+
+def _restore_profile(conn: Connection, links: Links, assignment: Assignment, tally: _Tally) -> None:
+    """Give a locked profile back what `purge --include-locked` has reset."""
+    table = links.library.tables[PROFILES]
+    tables = aperture.read_embedding_tables(conn)
+    active = aperture.read_active_model(
+        conn, tables, readable_tables(links.library.tables.values())
+    )
+    types = {column.name: column.type for column in read_columns(conn, [table])[table.oid]}
+    query = sql.SQL(queries.load("relink/restore_profile")).format(
+        profiles=table.identifier, type=sql.SQL(types["embedding"])
+    )
+    model = active.id if active else None
+    with conn.transaction():
+        done = conn.execute(query, {"row": assignment.row.id, "model": model}).rowcount
+    counts = tally.put_back if done else tally.already_there
+    counts[PROFILES] = counts.get(PROFILES, 0) + 1
+
+
+def _finish_ended(conn: Connection, links: Links) -> None:
+    """Mark rows as done that their users have given up on the media server."""
+    rows = [each.row.id for each in links.assignments if each.state is RowState.ENDED]
+    if rows:
+        parameters = {"rows": rows, "outcome": ENDED}
+        conn.execute(queries.load("relink/finish_row"), parameters)
+
+
+def _note_links(conn: Connection, links: Links) -> None:
+    found = {
+        kept_id: result.new.id
+        for kept_id, old in links.kept.titles.items()
+        if isinstance(result := links.results[old], Match)
+    }
+    parameters = {"kept": list(found), "new": list(found.values())}
+    conn.execute(queries.load("relink/note_links"), parameters)

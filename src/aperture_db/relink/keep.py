@@ -1,0 +1,224 @@
+"""Keeps the identities of titles and the rows of users that point at them, for relink."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from psycopg import sql
+
+from aperture_db import sql as queries
+from aperture_db.aperture import MEDIA_TABLES, Media
+from aperture_db.errors import ApertureDbError
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.own_schema import create_schema, missing_grant, own_tables
+from aperture_db.relink.library import PROFILES, WATCH_HISTORY, Library, RowSource
+
+KEPT_TABLES = ("kept_rows", "kept_titles", "kept_users")
+
+
+class Origin(StrEnum):
+    """How rows came to be kept."""
+
+    PURGE = "purge"
+    """They are deleted in the same transaction."""
+    KEEP = "keep"
+    """They were left in place."""
+    IMPORT = "import"
+
+
+@dataclass(frozen=True)
+class KeptCounts:
+    """What is kept by one purge, or by one `relink --keep`."""
+
+    titles: Mapping[str, int]
+    """By their tables."""
+    rows: Mapping[str, int]
+    """By their tables."""
+
+    @property
+    def total_rows(self) -> int:
+        return sum(self.rows.values())
+
+
+def has_kept_tables(conn: Connection) -> bool:
+    """Whether anything was ever kept in this database."""
+    return own_tables(conn) >= set(KEPT_TABLES)
+
+
+def require_may_keep(conn: Connection, way_out: str) -> None:
+    """Raise ApertureDbError with the GRANT when the role can't keep anything; `way_out` says how
+    to do without."""
+    if grant := missing_grant(conn, KEPT_TABLES):
+        raise ApertureDbError(
+            "user data can't be kept, nothing was changed",
+            why="the role may not create or write the tables of the schema aperture_db",
+            next_step=f"as the owner or a superuser run: {grant}{way_out}",
+            code="no_privilege",
+        )
+
+
+def create_kept_tables(conn: Connection) -> None:
+    """Create the tables of what is kept unless they exist, within the open transaction."""
+    create_schema(conn)
+    if not own_tables(conn) >= set(KEPT_TABLES):
+        conn.execute(queries.load("relink/create"))
+
+
+def keep(
+    conn: Connection,
+    library: Library,
+    media: Collection[Media],
+    origin: Origin,
+    *,
+    with_locked_profiles: bool = False,
+) -> KeptCounts:
+    """Keep all titles of these kinds and the rows that point at them, within the open transaction.
+
+    A row that is kept already is kept as it is now. Needs SELECT on Aperture's tables.
+    """
+    create_kept_tables(conn)
+    conn.execute(_formatted("keep_users", users=library.tables["users"].identifier))
+    kinds = [kind for kind in Media if kind in media and MEDIA_TABLES[kind] in library.tables]
+    titles = {}
+    for kind in kinds:
+        _drop_deleted(conn, library, kind)
+        titles[MEDIA_TABLES[kind]] = _keep_titles(conn, library, kind)
+    rows = {}
+    for source in library.sources:
+        condition = _going(library, source, kinds)
+        if condition is not None:
+            join = _formatted("title_of_row", title=source.title)
+            rows[source.name] = _keep_rows(conn, source, join, condition, origin)
+    if with_locked_profiles and library.has(PROFILES, "is_locked", "user_id"):
+        profiles = RowSource(library.tables[PROFILES], {})
+        no_title = sql.SQL("CROSS JOIN (SELECT NULL::bigint AS id) AS title")
+        locked = _locked_profiles(kinds)
+        rows[PROFILES] = _keep_rows(conn, profiles, no_title, locked, origin)
+    return KeptCounts(titles, rows)
+
+
+def count_what_would_be_kept(
+    conn: Connection,
+    library: Library,
+    media: Collection[Media],
+    *,
+    with_locked_profiles: bool = False,
+) -> KeptCounts:
+    """The counts of `keep`, without keeping anything."""
+    kinds = [kind for kind in Media if kind in media and MEDIA_TABLES[kind] in library.tables]
+    titles = {
+        MEDIA_TABLES[kind]: _count(
+            conn, sql.SQL("SELECT count(*) FROM ({}) AS t").format(_kept_titles_of(library, kind))
+        )
+        for kind in kinds
+    }
+    rows = {}
+    for source in library.sources:
+        condition = _going(library, source, kinds)
+        if condition is not None:
+            table = source.table.identifier
+            rows[source.name] = _count(
+                conn, _formatted("count_rows", table=table, condition=condition)
+            )
+    if with_locked_profiles and library.has(PROFILES, "is_locked", "user_id"):
+        table = library.tables[PROFILES].identifier
+        condition = _locked_profiles(kinds)
+        rows[PROFILES] = _count(conn, _formatted("count_rows", table=table, condition=condition))
+    return KeptCounts(titles, rows)
+
+
+def drop_purged(conn: Connection, source: str) -> None:
+    """Put nothing back that an administrator purges by name: its waiting rows are done."""
+    if has_kept_tables(conn):
+        conn.execute(queries.load("relink/drop_purged_rows"), {"source": source})
+
+
+def _keep_titles(conn: Connection, library: Library, kind: Media) -> int:
+    literal = sql.Literal(str(kind))
+    parts = {
+        "titles": _kept_titles_of(library, kind),
+        "server": sql.Literal(library.server),
+        "is_same": _formatted("is_same_title", kind=literal),
+    }
+    renewed = conn.execute(_formatted("refresh_titles", **parts)).rowcount
+    return renewed + conn.execute(_formatted("keep_titles", **parts, kind=literal)).rowcount
+
+
+def _kept_titles_of(library: Library, kind: Media) -> sql.Composed:
+    """Films and series all, because anything can name them; episodes where a kept row does."""
+    if kind is not Media.EPISODE:
+        return library.titles(kind)
+    history = library.source(WATCH_HISTORY)
+    if history is None or Media.EPISODE not in history.title_columns:
+        return library.titles(kind, sql.SQL("false"))
+    condition = sql.SQL("t.id IN (SELECT r.{} FROM {} AS r WHERE r.user_id IN ({}))")
+    column = sql.Identifier(history.title_columns[Media.EPISODE])
+    named = condition.format(column, history.table.identifier, library.unread_users)
+    return library.titles(kind, named)
+
+
+def _going(library: Library, source: RowSource, kinds: Collection[Media]) -> sql.Composable | None:
+    """The condition on a source's rows that point at titles of these kinds; None when no row can.
+    Of the watch history only rows that no sync would bring back."""
+    columns = [column for kind, column in source.title_columns.items() if kind in kinds]
+    if not columns:
+        return None
+    any_of = sql.SQL(" OR ").join(
+        sql.SQL("{} IS NOT NULL").format(sql.Identifier("r", column)) for column in columns
+    )
+    condition: sql.Composed = sql.SQL("({})").format(any_of)
+    if source.name == WATCH_HISTORY:
+        condition += sql.SQL(" AND r.user_id IN ({})").format(library.unread_users)
+    return condition
+
+
+def _locked_profiles(kinds: Collection[Media]) -> sql.Composed:
+    names = [str(kind) for kind in kinds]
+    return sql.SQL("r.is_locked AND r.embedding IS NOT NULL AND r.media_type = ANY ({})").format(
+        sql.Literal(names)
+    )
+
+
+def _keep_rows(
+    conn: Connection,
+    source: RowSource,
+    join_title: sql.Composable,
+    condition: sql.Composable,
+    origin: Origin,
+) -> int:
+    statement = _formatted(
+        "keep_rows",
+        source=sql.Literal(source.name),
+        table=source.table.identifier,
+        changed_at=source.changed_at,
+        join_title=join_title,
+        condition=condition,
+    )
+    return conn.execute(statement, {"origin": str(origin)}).rowcount
+
+
+def _drop_deleted(conn: Connection, library: Library, kind: Media) -> None:
+    """Mark rows as done that were kept in place and are gone although their title is not."""
+    for source in library.sources:
+        if kind in source.title_columns:
+            conn.execute(
+                _formatted(
+                    "drop_deleted_rows",
+                    source=sql.Literal(source.name),
+                    kind=sql.Literal(str(kind)),
+                    titles=library.tables[MEDIA_TABLES[kind]].identifier,
+                    table=source.table.identifier,
+                )
+            )
+
+
+def _count(conn: Connection, query: sql.Composed) -> int:
+    row = conn.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _formatted(name: str, **parts: sql.Composable) -> sql.Composed:
+    return sql.SQL(queries.load(f"relink/{name}")).format(**parts)

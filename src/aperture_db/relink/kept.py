@@ -1,0 +1,138 @@
+"""Reads what is kept, and who and what is present."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.rows import class_row, dict_row
+
+from aperture_db import sql as queries
+from aperture_db.aperture import MEDIA_TABLES, Media
+from aperture_db.postgres.connection import Connection
+from aperture_db.relink.identity import TitleIdentity
+from aperture_db.relink.library import Library
+
+User = TypeVar("User", bound="KeptUser")
+
+
+@dataclass(frozen=True)
+class KeptRow:
+    """A row of a user that is not put back yet."""
+
+    id: int
+    source: str
+    """The table of Aperture that it was in."""
+    row_id: UUID
+    user_id: UUID
+    title_id: int | None
+    """The kept title's own key."""
+    origin: str
+    """One of Origin."""
+    kept_at: datetime
+    media_type: str | None
+
+
+@dataclass(frozen=True)
+class KeptUser:
+    user_id: UUID
+    provider: str | None
+    provider_user_id: str | None
+    username: str
+
+
+@dataclass(frozen=True)
+class PresentUser(KeptUser):
+    is_enabled: bool
+    is_unread: bool
+    """No job fetches the user's history from the media server."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Everything that is kept and not put back yet."""
+
+    titles: Mapping[int, TitleIdentity]
+    """By the kept titles' own keys."""
+    rows: tuple[KeptRow, ...]
+    """The newest first."""
+    users: Mapping[UUID, KeptUser]
+    decisions: Mapping[UUID, UUID]
+    """Of a person, by the old id."""
+
+
+def read_kept(conn: Connection) -> Kept:
+    """Needs SELECT on the tables of what is kept."""
+    titles, decisions = {}, {}
+    with conn.cursor(row_factory=dict_row) as cursor:
+        for row in cursor.execute(queries.load("relink/kept_titles")):
+            kept_id, chosen_id = row.pop("kept_id"), row.pop("chosen_id")
+            titles[kept_id] = title = TitleIdentity(**(row | {"kind": Media(row["kind"])}))
+            if chosen_id is not None:
+                decisions[title.id] = chosen_id
+    with conn.cursor(row_factory=class_row(KeptRow)) as rows:
+        waiting = tuple(rows.execute(queries.load("relink/waiting_rows")))
+    with conn.cursor(row_factory=class_row(KeptUser)) as users:
+        known = {user.user_id: user for user in users.execute(queries.load("relink/kept_users"))}
+    return Kept(titles, waiting, known, decisions)
+
+
+def read_present_titles(
+    conn: Connection, library: Library, kinds: Iterable[Media]
+) -> list[TitleIdentity]:
+    """The titles that are there, of these kinds. Needs SELECT on their tables."""
+    found: list[TitleIdentity] = []
+    for kind in kinds:
+        if MEDIA_TABLES[kind] not in library.tables:
+            continue
+        with conn.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(library.titles(kind))
+            found += [TitleIdentity(**row, kind=kind, server=library.server) for row in rows]
+    return found
+
+
+def read_present_users(conn: Connection, library: Library) -> list[PresentUser]:
+    users = library.tables["users"]
+    is_enabled = "u.is_enabled" if "is_enabled" in users.columns else "true"
+    query = sql.SQL(queries.load("relink/present_users")).format(
+        users=users.identifier, unread=library.unread_users, is_enabled=sql.SQL(is_enabled)
+    )
+    with conn.cursor(row_factory=class_row(PresentUser)) as cursor:
+        return cursor.execute(query).fetchall()
+
+
+def map_users(kept: Kept, present: Iterable[PresentUser]) -> dict[tuple[UUID, bool], PresentUser]:
+    """The present user for each kept one, by the id and whether the row was imported.
+
+    The id decides, then the account on the media server. Names decide only for rows that came
+    from another database, and only where they are unique on both sides.
+    """
+    here = list(present)
+    by_id = {user.user_id: user for user in here}
+    by_account = {(user.provider, user.provider_user_id): user for user in here}
+    by_name = _unique_names(here)
+    kept_names = _unique_names(kept.users.values())
+    found = {}
+    for user_id in {row.user_id for row in kept.rows} | kept.users.keys():
+        known = kept.users.get(user_id)
+        same = by_id.get(user_id)
+        if same is None and known is not None and known.provider_user_id is not None:
+            same = by_account.get((known.provider, known.provider_user_id))
+        if same is not None:
+            found[user_id, False] = found[user_id, True] = same
+        elif known is not None:
+            name = known.username.casefold()
+            if name in by_name and name in kept_names:
+                found[user_id, True] = by_name[name]
+    return found
+
+
+def _unique_names(users: Iterable[User]) -> dict[str, User]:
+    by_name: dict[str, list[User]] = {}
+    for user in users:
+        by_name.setdefault(user.username.casefold(), []).append(user)
+    return {name: named[0] for name, named in by_name.items() if len(named) == 1}
