@@ -16,10 +16,10 @@ from psycopg import sql
 from aperture_db import aperture
 from aperture_db import sql as queries
 from aperture_db.aperture import MEDIA_TABLES, Media
-from aperture_db.postgres.catalog import Table, read_columns, readable_tables
+from aperture_db.postgres.catalog import Table, readable_tables
 from aperture_db.postgres.connection import Connection, set_local
 from aperture_db.progress import Phase, Progress
-from aperture_db.relink.library import PROFILES, RATINGS, WATCHING
+from aperture_db.relink.library import PROFILES, RATINGS, WATCHING, read_column_types
 from aperture_db.relink.plan import Links
 from aperture_db.relink.references import apply_changes, find_changes, find_references
 from aperture_db.relink.report import Match, RelinkOptions, RelinkOutcome, RowState
@@ -172,9 +172,9 @@ def _restore_profile(conn: Connection, links: Links, assignment: Assignment, tal
     active = aperture.read_active_model(
         conn, tables, readable_tables(links.library.tables.values())
     )
-    types = {column.name: column.type for column in read_columns(conn, [table])[table.oid]}
+    type_name = read_column_types(conn, [table])[table.oid, "embedding"]
     query = sql.SQL(queries.load("relink/restore_profile")).format(
-        profiles=table.identifier, type=sql.SQL(types["embedding"])
+        profiles=table.identifier, type=sql.SQL(type_name)
     )
     model = active.id if active else None
     with conn.transaction():

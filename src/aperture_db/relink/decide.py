@@ -9,8 +9,7 @@ from aperture_db import sql as queries
 from aperture_db.errors import UsageError
 from aperture_db.postgres.connection import Connection
 from aperture_db.relink.identity import TitleIdentity
-from aperture_db.relink.keep import has_kept_tables
-from aperture_db.relink.kept import read_kept, read_present_titles
+from aperture_db.relink.kept import has_kept_tables, read_kept, read_present_titles
 from aperture_db.relink.library import read_library
 
 

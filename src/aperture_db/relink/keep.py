@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from psycopg import sql
 
@@ -13,19 +12,9 @@ from aperture_db.aperture import MEDIA_TABLES, Media
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import Connection
 from aperture_db.postgres.own_schema import create_schema, missing_grant, own_tables
+from aperture_db.relink.kept import KEPT_TABLES, has_kept_tables
 from aperture_db.relink.library import PROFILES, WATCH_HISTORY, Library, RowSource
-
-KEPT_TABLES = ("kept_rows", "kept_titles", "kept_users")
-
-
-class Origin(StrEnum):
-    """How rows came to be kept."""
-
-    PURGE = "purge"
-    """They are deleted in the same transaction."""
-    KEEP = "keep"
-    """They were left in place."""
-    IMPORT = "import"
+from aperture_db.relink.report import RowOrigin
 
 
 @dataclass(frozen=True)
@@ -40,11 +29,6 @@ class KeptCounts:
     @property
     def total_rows(self) -> int:
         return sum(self.rows.values())
-
-
-def has_kept_tables(conn: Connection) -> bool:
-    """Whether anything was ever kept in this database."""
-    return own_tables(conn) >= set(KEPT_TABLES)
 
 
 def require_may_keep(conn: Connection, way_out: str) -> None:
@@ -70,7 +54,7 @@ def keep(
     conn: Connection,
     library: Library,
     media: Collection[Media],
-    origin: Origin,
+    origin: RowOrigin,
     *,
     with_locked_profiles: bool = False,
 ) -> KeptCounts:
@@ -186,7 +170,7 @@ def _keep_rows(
     source: RowSource,
     join_title: sql.Composable,
     condition: sql.Composable,
-    origin: Origin,
+    origin: RowOrigin,
 ) -> int:
     statement = _formatted(
         "keep_rows",

@@ -14,10 +14,13 @@ from psycopg.rows import class_row, dict_row
 from aperture_db import sql as queries
 from aperture_db.aperture import MEDIA_TABLES, Media
 from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.own_schema import own_tables
 from aperture_db.relink.identity import TitleIdentity
 from aperture_db.relink.library import Library
 
 User = TypeVar("User", bound="KeptUser")
+
+KEPT_TABLES = ("kept_rows", "kept_titles", "kept_users")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class KeptRow:
     title_id: int | None
     """The kept title's own key."""
     origin: str
-    """One of Origin."""
+    """One of RowOrigin."""
     kept_at: datetime
     media_type: str | None
 
@@ -63,6 +66,11 @@ class Kept:
     users: Mapping[UUID, KeptUser]
     decisions: Mapping[UUID, UUID]
     """Of a person, by the old id."""
+
+
+def has_kept_tables(conn: Connection) -> bool:
+    """Whether anything was ever kept in this database."""
+    return own_tables(conn) >= set(KEPT_TABLES)
 
 
 def read_kept(conn: Connection) -> Kept:

@@ -140,3 +140,10 @@ def _row_sources(conn: Connection, tables: Mapping[str, Table]) -> Collection[Ro
 def _is_made_by_users(name: str) -> bool:
     entry = aperture.table_named(name)
     return entry is not None and Maker.USERS in entry.makers
+
+
+def read_column_types(conn: Connection, tables: Collection[Table]) -> dict[tuple[int, str], str]:
+    """The types of these tables' columns, by the table's oid and the column's name."""
+    parameters = {"tables": [table.oid for table in tables]}
+    rows = conn.execute(queries.load("relink/column_types"), parameters)
+    return {(oid, name): type_name for oid, name, type_name in rows}

@@ -13,9 +13,9 @@ from aperture_db.format import plural
 from aperture_db.postgres.catalog import read_database
 from aperture_db.postgres.connection import Connection
 from aperture_db.relink.identity import TitleIdentity
-from aperture_db.relink.keep import has_kept_tables
 from aperture_db.relink.kept import (
     Kept,
+    has_kept_tables,
     map_users,
     read_kept,
     read_present_titles,

@@ -16,10 +16,10 @@ from psycopg import sql
 
 from aperture_db import sql as queries
 from aperture_db.aperture import MEDIA_TABLES, TABLES, LooseReference, Maker, Media
-from aperture_db.postgres.catalog import Table, read_columns, read_foreign_keys
+from aperture_db.postgres.catalog import Table, read_foreign_keys
 from aperture_db.postgres.connection import Connection, set_local
 from aperture_db.relink.identity import TitleIdentity
-from aperture_db.relink.library import Library
+from aperture_db.relink.library import Library, read_column_types
 
 UUID_TEXT = re.compile(
     r"(?<![0-9a-f])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE
@@ -48,7 +48,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Change:
+class ReferenceChange:
     """A value with ids of kept titles."""
 
     row_id: UUID
@@ -77,20 +77,19 @@ def find_references(conn: Connection, library: Library, *, with_computed: bool) 
     """The columns of this database; those of computed rows only on request."""
     found = []
     wanted = {name: entry for name, entry in TABLES.items() if name in library.tables}
-    columns = read_columns(conn, [library.tables[name] for name in wanted])
+    types = read_column_types(conn, [library.tables[name] for name in wanted])
     for name, entry in wanted.items():
         table = library.tables[name]
-        types = {column.name: column.type for column in columns[table.oid]}
         is_made_by_users = Maker.USERS in entry.makers
         for reference in entry.references:
             if (
                 TITLE_TARGETS & set(reference.targets)
-                and reference.column in types
+                and (table.oid, reference.column) in types
                 and (is_made_by_users or with_computed)
             ):
                 owner, join = _owner(conn, library, table)
                 replace = _replacement(reference)
-                column, type_name = reference.column, types[reference.column]
+                column, type_name = reference.column, types[table.oid, reference.column]
                 found.append(
                     Reference(table, column, type_name, replace, owner, join, is_made_by_users)
                 )
@@ -99,7 +98,7 @@ def find_references(conn: Connection, library: Library, *, with_computed: bool) 
 
 def find_changes(
     conn: Connection, reference: Reference, ids: ReplacedIds
-) -> Iterator[list[Change]]:
+) -> Iterator[list[ReferenceChange]]:
     """The rows with ids of kept titles, a page at a time. Needs SELECT on the table."""
     after = FIRST_ID
     query = sql.SQL(queries.load("relink/referring_rows")).format(
@@ -122,7 +121,7 @@ def apply_changes(
     conn: Connection,
     library: Library,
     reference: Reference,
-    changes: Collection[Change],
+    changes: Collection[ReferenceChange],
     ids: ReplacedIds,
 ) -> int:
     """Write new values in one transaction; returns how many rows were updated.
@@ -146,7 +145,7 @@ def apply_changes(
 
 
 def _lock_titles(
-    conn: Connection, library: Library, changes: Collection[Change], ids: ReplacedIds
+    conn: Connection, library: Library, changes: Collection[ReferenceChange], ids: ReplacedIds
 ) -> NewIds:
     """The ids to replace in these rows, restricted to titles that are still there and cannot be
     deleted before the transaction ends."""
@@ -195,10 +194,10 @@ def _update(conn: Connection, reference: Reference, rows: list[tuple[UUID, str, 
 
 def _change(
     reference: Reference, ids: ReplacedIds, row_id: UUID, owner: UUID | None, value: str
-) -> Change:
+) -> ReferenceChange:
     named = {UUID(text) for text in UUID_TEXT.findall(value)}
     new_value = reference.replace(value, ids.texts) if named & ids.new_ids.keys() else value
-    return Change(row_id, owner, value, new_value, frozenset(named & set(ids.pending)))
+    return ReferenceChange(row_id, owner, value, new_value, frozenset(named & set(ids.pending)))
 
 
 def _replacement(reference: LooseReference) -> Callable[[str, NewIds], str]:

@@ -61,6 +61,16 @@ OF_EXTERNAL_ID = {
 }
 
 
+class RowOrigin(StrEnum):
+    """How rows came to be kept."""
+
+    PURGE = "purge"
+    """They are deleted in the same transaction."""
+    KEEP = "keep"
+    """They were left in place."""
+    IMPORT = "import"
+
+
 @dataclass(frozen=True)
 class RelinkOptions:
     """What an administrator can ask for besides what is put back anyway."""

@@ -11,10 +11,9 @@ from psycopg import sql
 from aperture_db import sql as queries
 from aperture_db.postgres.connection import Connection
 from aperture_db.relink.identity import TitleIdentity
-from aperture_db.relink.keep import Origin
 from aperture_db.relink.kept import Kept, KeptRow, PresentUser
 from aperture_db.relink.library import PROFILES, WATCH_HISTORY, WATCHING, Library
-from aperture_db.relink.report import Match, RelinkOptions, Result, RowState
+from aperture_db.relink.report import Match, RelinkOptions, Result, RowOrigin, RowState
 
 FAVORITES_JOB = "sync-watching-favorites"
 
@@ -56,7 +55,7 @@ class Rules:
             self._read_watching(conn)
 
     def assign(self, row: KeptRow) -> Assignment:
-        user = self._users.get((row.user_id, row.origin == Origin.IMPORT))
+        user = self._users.get((row.user_id, row.origin == RowOrigin.IMPORT))
         if row.source == PROFILES:
             state = RowState.READY if self._options.locked_profiles else RowState.NOT_REQUESTED
             return Assignment(row, state if user else RowState.USER_MISSING, None, user)
@@ -65,7 +64,7 @@ class Rules:
         if not isinstance(result, Match) or row.source not in self._library.tables:
             return Assignment(row, RowState.TITLE_PENDING, None, user)
         assert old is not None
-        if row.origin == Origin.KEEP and result.new.id == old.id:
+        if row.origin == RowOrigin.KEEP and result.new.id == old.id:
             return Assignment(row, RowState.IN_PLACE, result.new, user)
         if user is None:
             return Assignment(row, RowState.USER_MISSING, result.new)

@@ -396,3 +396,9 @@ SELECT
     count(*) FILTER (WHERE done_at IS NULL),
     count(*) FILTER (WHERE done_at IS NOT NULL)
 FROM aperture_db.kept_rows
+
+-- name: column_types
+-- Purpose: the types of tables' columns, ready for a cast. Privilege: none.
+SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod)
+FROM pg_attribute AS a
+WHERE a.attrelid = ANY (%(tables)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
