@@ -10,7 +10,7 @@ import pytest
 from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.apply import apply_files
 from aperture_db.migrations.directory import MigrationFile
-from aperture_db.migrations.locking import Limits
+from aperture_db.migrations.transaction import LockLimits
 from aperture_db.postgres.settings import resolve_target
 from tests.cli import run_cli
 from tests.migrate.conftest import CREATE_THINGS, Directory, recorded, table_exists
@@ -106,7 +106,7 @@ def test_a_file_that_ends_its_transaction_is_called_not_atomic(
         psycopg.connect(conninfo, autocommit=True) as conn,
         pytest.raises(ApertureDbError) as caught,
     ):
-        list(apply_files(conn, resolve_target(conninfo, None), [file], Limits(1, 1)))
+        list(apply_files(conn, resolve_target(conninfo, None), [file], LockLimits(1, 1)))
     assert caught.value.code == "migration_not_atomic"
     assert "rolled back" not in caught.value.why
     assert f"it is {'' if is_recorded else 'not '}recorded as applied" in caught.value.why
@@ -123,7 +123,7 @@ def test_copy_that_the_checks_missed_ends_the_connection_but_not_the_tool(
         psycopg.connect(conninfo, autocommit=True) as conn,
         pytest.raises(ApertureDbError) as caught,
     ):
-        list(apply_files(conn, resolve_target(conninfo, None), [file], Limits(1, 1)))
+        list(apply_files(conn, resolve_target(conninfo, None), [file], LockLimits(1, 1)))
     assert caught.value.what == "migration 0001_a.sql failed at line 1 (statement 2)"
     assert (table_exists(conninfo, "a"), recorded(conninfo)) == (False, [])
 

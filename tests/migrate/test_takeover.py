@@ -10,8 +10,8 @@ import pytest
 
 from aperture_db.migrations.apply import Applied, apply_files
 from aperture_db.migrations.directory import read_directory
-from aperture_db.migrations.locking import Limits
 from aperture_db.migrations.plan import plan
+from aperture_db.migrations.transaction import LockLimits
 from aperture_db.postgres.connection import connect
 from aperture_db.postgres.settings import resolve_target
 from tests.migrate.conftest import recorded
@@ -47,5 +47,5 @@ def complete(conninfo: str) -> tuple[str, ...]:
     target = resolve_target(conninfo, None)
     with connect(target) as conn:
         planned = plan(conn, target, DIRECTORY)
-        events = deque(apply_files(conn, target, planned.files, Limits(30, 5)))
+        events = deque(apply_files(conn, target, planned.files, LockLimits(30, 5)))
     return tuple(event.name for event in events if isinstance(event, Applied))

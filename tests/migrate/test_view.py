@@ -13,8 +13,10 @@ from aperture_db.migrations.report import (
     DryRun,
     MarkedMigrations,
     MigrateReport,
+    Migration,
+    MigrationStatus,
+    State,
 )
-from aperture_db.migrations.status import Migration, MigrationStatus, State
 from aperture_db.render.migrate import (
     render_dry_run,
     render_marked,

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from aperture_db import sql
-from aperture_db.migrations.locking import LOCK_KEY
+from aperture_db.migrations.transaction import LOCK_KEY
 from tests.cli import finish, run_cli, start_cli
 from tests.migrate.conftest import CREATE_THINGS, Directory, recorded, table_exists
 from tests.proxy import Gate, proxied
@@ -46,7 +46,7 @@ def test_ddl_that_stays_blocked_ends_busy_and_names_the_holder(
     assert error[0].startswith("0002_b.sql was not applied: a lock was not obtained in 2 s (")
     assert error[1].startswith(f"why:   held by pid {pid}, a blocker, user postgres, idle in trans")
     assert f"next:  SELECT pg_terminate_backend({pid});" in outcome.err
-    assert "waiting  0002_b.sql: a lock for" in outcome.err
+    assert "0002_b.sql: waiting for " in outcome.err
     assert recorded(conninfo) == ["0001_a.sql"]
 
 
@@ -84,7 +84,7 @@ def test_ddl_is_repeated_until_the_holder_is_done(
     with holding(conninfo, "SELECT * FROM things"):
         runner = start_cli("migrate", "--dir", path, "--lock-timeout", "200ms", conninfo=conninfo)
         assert runner.stderr is not None
-        assert "0002_b.sql: a lock for" in (line := runner.stderr.readline())
+        assert "0002_b.sql: waiting for " in (line := runner.stderr.readline())
         assert "held by pid" in line
     assert finish(runner).code == 0
     assert recorded(conninfo) == ["0001_a.sql", "0002_b.sql"]
@@ -175,7 +175,7 @@ def test_a_signal_cancels_the_statement_and_rolls_the_file_back(
     outcome = finish(runner)
     assert outcome.code == code
     assert outcome.err.splitlines()[-1] == (
-        "interrupted: 1 of 2 pending migrations were applied and stay; "
+        "interrupted: 1 of 2 pending migrations were applied and stay applied; "
         "nothing of the next one was kept"
     )
     assert not is_sleeping(conninfo)

@@ -2,44 +2,61 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from aperture_db.cli.command import command
+from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.options import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.errors import FindingError, UsageError
+from aperture_db.format import format_seconds
 
-if TYPE_CHECKING:
-    from aperture_db.migrations.directory import MigrationDirectory
-    from aperture_db.migrations.plan import MigrationPlan
-    from aperture_db.migrations.status import MigrationStatus
-    from aperture_db.postgres.connection import Connection
+with lazy_imports():
+    from aperture_db.migrations import apply, directory, plan, rehearse, report, status, transaction
+    from aperture_db.postgres import connection
+    from aperture_db.render import migrate as view
+    from aperture_db.render import progress
 
 MODES = "Instead of applying"
-
 
 app = typer.Typer(add_completion=False)
 
 
-@command(app, "migrate")
+@command(
+    app,
+    "migrate",
+    examples=[
+        "aperture-db migrate",
+        "aperture-db migrate --status",
+        "aperture-db migrate --check --quiet || echo 'migrations are pending'",
+    ],
+)
 def migrate(
     run: Run,
-    status: Annotated[
+    show_status: Annotated[
         bool,
-        typer.Option("--status", rich_help_panel=MODES, help="List applied and pending ones."),
+        typer.Option(
+            "--status", rich_help_panel=MODES, help="List applied and pending migrations."
+        ),
     ] = False,
     check: Annotated[
         bool,
-        typer.Option("--check", rich_help_panel=MODES, help="Exit 5 if something is pending."),
+        typer.Option(
+            "--check", rich_help_panel=MODES, help="Exit with 5 if a migration is pending."
+        ),
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", rich_help_panel=MODES, help="List what would be applied."),
+        typer.Option(
+            "--dry-run", rich_help_panel=MODES, help="List the migrations that would be applied."
+        ),
     ] = False,
-    rehearse: Annotated[
+    rehearsal: Annotated[
         bool,
         typer.Option(
             "--rehearse",
@@ -52,18 +69,20 @@ def migrate(
         typer.Option(
             metavar="NAME",
             rich_help_panel=MODES,
-            help="Record all files up to NAME as applied without running them.",
+            help="Record all migrations up to NAME as applied without running them.",
         ),
     ] = None,
     to: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Stop after this file (name or number).")
+        str | None,
+        typer.Option(metavar="NAME", help="Stop after this migration (name or number)."),
     ] = None,
-    directory: Annotated[
+    path: Annotated[
         Path | None,
         typer.Option(
             "--dir",
             metavar="DIR",
-            help="Directory of .sql files; else APERTURE_MIGRATIONS_DIR, else the bundled.",
+            help="Directory of .sql files (default: APERTURE_MIGRATIONS_DIR, else the bundled "
+            "files).",
         ),
     ] = None,
     strict: Annotated[
@@ -83,39 +102,40 @@ def migrate(
         typer.Option(
             parser=parse_duration,
             metavar="TIME",
-            help="Let one attempt wait this long for a lock; then back off and repeat.",
+            help="Wait this long for a lock in one attempt; then retry after a pause.",
         ),
     ] = "5s",  # type: ignore[assignment]
 ) -> None:
-    """Apply the migrations that are pending.
+    """Apply pending migrations.
 
-    Each file is one transaction with its record in aperture_migrations, so a failure keeps
-    nothing of its file. Several runs at once, Aperture's own start among them, are safe.
+    Each file and its record in aperture_migrations share one transaction: if a file fails, its
+    changes are rolled back. Several runs at the same time are safe, also with Aperture's own.
     """
-    from aperture_db.migrations.directory import read_directory
-
     modes = {
-        "--status": status,
+        "--status": show_status,
         "--check": check,
         "--dry-run": dry_run,
-        "--rehearse": rehearse,
+        "--rehearse": rehearsal,
         "--mark-applied": mark_applied is not None,
     }
     _refuse_combinations([name for name, chosen in modes.items() if chosen])
-    files = read_directory(directory)
+    files = directory.read_directory(path)
     last_name = files.resolve_name(to) if to is not None else None
-    if status or check:
+    if show_status or check:
         _show_status(run, files, strict=strict, check=check)
     elif mark_applied is not None:
         _mark_applied(run, files, mark_applied, lock_wait)
     else:
         with run.connect() as conn:
-            planned = _plan(run, conn, files, last_name, strict=strict)
+            planned = plan.plan(conn, run.target, files, last_name=last_name, strict=strict)
+            _warn_of_deviations(run, planned.status)
             if dry_run:
-                _show_dry_run(run, planned)
+                run.show(report.DryRun(planned.names), view.render_dry_run)
             else:
-                limits = (lock_wait, lock_timeout)
-                _apply(run, conn, planned, limits, is_rehearsal=rehearse)
+                limits = transaction.LockLimits(
+                    lock_wait, lock_timeout, planned.connection_check_interval
+                )
+                _Application(run, planned, is_rehearsal=rehearsal).run_all(conn, limits)
 
 
 def _refuse_combinations(modes: list[str]) -> None:
@@ -127,22 +147,21 @@ def _refuse_combinations(modes: list[str]) -> None:
         )
 
 
-def _show_status(run: Run, files: MigrationDirectory, *, strict: bool, check: bool) -> None:
-    from aperture_db.migrations.status import collect, refuse_deviations
-    from aperture_db.render.migrate import render_status
-
+def _show_status(
+    run: Run, files: directory.MigrationDirectory, *, strict: bool, check: bool
+) -> None:
     with run.connect(read_only=True) as conn, conn.transaction():
-        status = collect(conn, files)
-    run.data = status
+        found = status.collect(conn, files)
+    run.data = found
     if strict:
-        refuse_deviations(status)
+        status.refuse_deviations(found)
     if not check:
-        run.show(status, render_status)
-    _warn_of_deviations(run, status)
-    if check and status.pending:
+        run.show(found, view.render_status)
+    _warn_of_deviations(run, found)
+    if check and found.pending:
         raise FindingError(
-            f"{len(status.pending)} of {len(status.migrations)} migrations are pending",
-            why=f"the first one is {status.pending[0]}",
+            f"{len(found.pending)} of {len(found.migrations)} migrations are pending",
+            why=f"the first one is {found.pending[0]}",
             next_step="aperture-db migrate",
             code="migrations_pending",
         )
@@ -150,77 +169,110 @@ def _show_status(run: Run, files: MigrationDirectory, *, strict: bool, check: bo
         run.say("Database is up to date.")
 
 
-def _warn_of_deviations(run: Run, status: MigrationStatus) -> None:
-    from aperture_db.migrations.status import describe_deviations
-
-    for sentence in describe_deviations(status):
+def _warn_of_deviations(run: Run, found: report.MigrationStatus) -> None:
+    for sentence in status.describe_deviations(found):
         run.warn(sentence)
 
 
-def _plan(
-    run: Run, conn: Connection, files: MigrationDirectory, last_name: str | None, *, strict: bool
-) -> MigrationPlan:
-    from aperture_db.migrations.plan import plan
-
-    planned = plan(conn, run.target, files, last_name=last_name, strict=strict)
-    _warn_of_deviations(run, planned.status)
-    return planned
-
-
-def _show_dry_run(run: Run, planned: MigrationPlan) -> None:
-    from aperture_db.migrations.report import DryRun
-    from aperture_db.render.migrate import render_dry_run
-
-    run.show(DryRun(planned.names), render_dry_run)
-
-
-def _mark_applied(run: Run, files: MigrationDirectory, name: str, lock_wait_seconds: float) -> None:
-    from aperture_db.migrations.records import mark_applied
-    from aperture_db.migrations.report import MarkedMigrations
-    from aperture_db.render.migrate import render_marked
-
+def _mark_applied(
+    run: Run, files: directory.MigrationDirectory, name: str, lock_wait_seconds: float
+) -> None:
     last_name = files.resolve_name(name)
     with run.connect() as conn:
         names = [each for each in files.names if each <= last_name]
-        marked = mark_applied(conn, names, lock_wait_seconds)
-    run.show(MarkedMigrations(marked), render_marked)
+        marked = transaction.mark_applied(conn, names, lock_wait_seconds)
+    run.show(report.MarkedMigrations(marked), view.render_marked)
 
 
-def _apply(
-    run: Run,
-    conn: Connection,
-    planned: MigrationPlan,
-    lock_seconds: tuple[float, float],
-    *,
-    is_rehearsal: bool,
-) -> None:
-    """Apply or rehearse what is planned. `lock_seconds` are --lock-wait and --lock-timeout."""
-    from aperture_db.cli.migrate_log import MigrateLog
-    from aperture_db.migrations.apply import apply_files
-    from aperture_db.migrations.locking import Limits
-    from aperture_db.migrations.rehearse import rehearse_files
-    from aperture_db.render.migrate import render_report
+class _Application:
+    """Applies or rehearses a plan, reports the progress, and keeps the note on interruption current."""
 
-    limits = Limits(*lock_seconds, planned.connection_check_interval)
-    log = MigrateLog(run, planned, is_rehearsal=is_rehearsal)
-    act = rehearse_files if is_rehearsal else apply_files
-    if is_rehearsal:
-        _warn_of_rehearsal(run, planned)
-    try:
-        with run.reporter() as reporter:
-            conn.add_notice_handler(
-                lambda notice: log.report_notice(reporter, notice.severity, notice.message_primary)
-            )
-            for event in act(conn, run.target, planned.files, limits):
-                log.add(reporter, event)
-    finally:
-        # A failure half way still has to tell what was applied before it.
-        run.data = log.report
-    run.show(log.report, render_report)
+    def __init__(self, run: Run, planned: plan.MigrationPlan, *, is_rehearsal: bool) -> None:
+        self._run = run
+        self._planned = planned
+        self._is_rehearsal = is_rehearsal
+        self._applied: list[report.AppliedMigration] = []
+        self._elsewhere: list[str] = []
+        self._started = time.monotonic()
+        self._update_note()
 
+    def run_all(self, conn: connection.Connection, limits: transaction.LockLimits) -> None:
+        """Apply or rehearse every file and show the report."""
+        run, files = self._run, self._planned.files
+        if self._is_rehearsal:
+            self._warn_of_rehearsal()
+        try:
+            with run.reporter() as reporter:
+                conn.add_notice_handler(
+                    lambda notice: self._report_notice(
+                        reporter, notice.severity, notice.message_primary
+                    )
+                )
+                events = (
+                    rehearse.rehearse_files(conn, run.target, files, limits)
+                    if self._is_rehearsal
+                    else apply.apply_files(conn, run.target, files, limits)
+                )
+                outcomes: Iterator[apply.Outcome] = reporter.report(events)
+                for outcome in outcomes:
+                    self._add(reporter, outcome)
+        finally:
+            # A failure half way still has to report what was applied before it.
+            run.data = self._report()
+        run.show(self._report(), view.render_report)
 
-def _warn_of_rehearsal(run: Run, planned: MigrationPlan) -> None:
-    if planned.files:
-        run.warn("a rehearsal takes real locks: Aperture may have to wait until it is over")
-    if left_out := [file.name for file in planned.files if not file.in_transaction]:
-        run.warn(f"not rehearsed, as it runs outside a transaction: {', '.join(left_out)}")
+    def _warn_of_rehearsal(self) -> None:
+        files = self._planned.files
+        if files:
+            self._run.warn("a rehearsal takes real locks: Aperture may have to wait for its end")
+        if left_out := [file.name for file in files if not file.in_transaction]:
+            names = ", ".join(left_out)
+            self._run.warn(f"not rehearsed, as it runs outside a transaction: {names}")
+
+    def _add(self, reporter: progress.ProgressReporter, outcome: apply.Outcome) -> None:
+        match outcome:
+            case apply.Applied(name, duration_seconds):
+                self._applied.append(report.AppliedMigration(name, duration_seconds))
+                self._update_note()
+                done_word = "rehearsed" if self._is_rehearsal else "applied"
+                say = reporter.line if self._run.options.verbose else reporter.log
+                say(f"{done_word}  {name}  {format_seconds(duration_seconds)}")
+            case apply.AppliedElsewhere(name):
+                self._elsewhere.append(name)
+                reporter.line(f"skipped  {name}  another runner applied it")
+
+    def _report_notice(
+        self, reporter: progress.ProgressReporter, severity: str | None, text: str | None
+    ) -> None:
+        """Report what the server says about a file; that a guarded statement had nothing to do
+        only with -v."""
+        kind, text = (severity or "NOTICE").lower(), text or ""
+        line = f"  {kind}: {text}"
+        if kind == "warning":
+            reporter.line(line, kind)
+        elif self._run.options.verbose:
+            reporter.line(line, "muted")
+        elif not text.endswith(", skipping"):
+            reporter.remark(line, "muted")
+
+    def _report(self) -> report.MigrateReport:
+        done = {*(migration.name for migration in self._applied), *self._elsewhere}
+        if self._is_rehearsal:
+            done = set()
+        before = self._planned.status
+        return report.MigrateReport(
+            applied=tuple(self._applied),
+            applied_elsewhere=tuple(self._elsewhere),
+            pending=tuple(name for name in before.pending if name not in done),
+            recorded_count=len(before.names(report.State.APPLIED)) + len(done),
+            is_rehearsal=self._is_rehearsal,
+            duration_seconds=time.monotonic() - self._started,
+        )
+
+    def _update_note(self) -> None:
+        self._run.interrupted_note = (
+            "the rehearsal was rolled back, nothing was changed"
+            if self._is_rehearsal
+            else f"{len(self._applied)} of {len(self._planned.files)} pending migrations were "
+            "applied and stay applied; nothing of the next one was kept"
+        )

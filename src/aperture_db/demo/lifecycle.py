@@ -28,10 +28,10 @@ from aperture_db.demo.home import (
 )
 from aperture_db.demo.report import Origin, Ready, Stopped
 from aperture_db.errors import ApertureDbError
-from aperture_db.migrations.apply import Started, apply_files
+from aperture_db.migrations.apply import apply_files
 from aperture_db.migrations.directory import bundled_directory, read_directory
-from aperture_db.migrations.locking import Limits
 from aperture_db.migrations.plan import plan
+from aperture_db.migrations.transaction import LockLimits
 from aperture_db.postgres.connection import Connection, connect, translated_errors
 from aperture_db.postgres.embedded import Cluster, free_port, is_port_free
 from aperture_db.postgres.settings import resolve_target
@@ -39,7 +39,7 @@ from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Phase, Progress
 
 PORT_TRIES = 3
-MIGRATION_LIMITS = Limits(lock_wait_seconds=60, lock_timeout_seconds=5)
+MIGRATION_LIMITS = LockLimits(lock_wait_seconds=60, lock_timeout_seconds=5)
 SERVER_SETTINGS = {
     # A crash may cost the demo's last second, but never its consistency.
     "synchronous_commit": "off",
@@ -218,14 +218,12 @@ def _migrate(conn: Connection, target: Target) -> Iterator[Event]:
     """Apply the bundled migrations that are pending."""
     with translated_errors(target):
         planned = plan(conn, target, read_directory(bundled_directory()))
-        total = len(planned.files)
-        events = apply_files(conn, target, planned.files, MIGRATION_LIMITS)
-        started = (event for event in events if isinstance(event, Started))
         phase = "applying migrations"
-        if total:
+        if planned.files:
             yield Phase(phase)
-        for done, event in enumerate(started):
-            yield Progress(f"{phase}: {event.name}", done, total)
+        for event in apply_files(conn, target, planned.files, MIGRATION_LIMITS):
+            if isinstance(event, Progress):
+                yield replace(event, text=f"{phase}: {event.text}")
 
 
 def _fill(conn: Connection) -> Iterator[Event]:

@@ -11,18 +11,26 @@ import psycopg
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.directory import MigrationFile
-from aperture_db.migrations.failures import (
+from aperture_db.migrations.script import (
+    StatementError,
     describe_failure,
     describe_lost_connection,
     describe_not_atomic,
+    run_script,
 )
-from aperture_db.migrations.locking import LOCK_KEY, Limits, Patience, locked_transaction
-from aperture_db.migrations.records import create_table, is_recorded, record
-from aperture_db.migrations.script import ScriptError, run_script
-from aperture_db.migrations.standalone import apply_standalone
+from aperture_db.migrations.transaction import (
+    LOCK_KEY,
+    Backoff,
+    LockLimits,
+    create_table,
+    is_recorded,
+    locked_transaction,
+    record,
+)
 from aperture_db.postgres.activity import BlockerWatch, Session, find_advisory_holders
-from aperture_db.postgres.connection import Connection, is_pooled
+from aperture_db.postgres.connection import Connection, connect, is_pooled
 from aperture_db.postgres.target import Target
+from aperture_db.progress import Event, Progress, Waiting
 
 # Ends of a wait that are worth another attempt. A deadlock can come from Aperture's own runner,
 # which takes the same locks in the other order.
@@ -33,22 +41,6 @@ GUARD_GONE_ERRORS = (
     psycopg.errors.NoActiveSqlTransaction,
 )
 RESET_SESSION = "RESET ALL; RESET SESSION AUTHORIZATION; RESET ROLE"
-
-
-@dataclass(frozen=True)
-class Started:
-    """A file's turn has come."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """Others hold what the file needs. Told at once and then every 30 s."""
-
-    name: str
-    holders: tuple[Session, ...]
-    waited_seconds: float
 
 
 @dataclass(frozen=True)
@@ -66,7 +58,7 @@ class AppliedElsewhere:
     name: str
 
 
-Event = Started | Waiting | Applied | AppliedElsewhere
+Outcome = Applied | AppliedElsewhere
 
 
 @dataclass(frozen=True)
@@ -75,13 +67,13 @@ class _Runner:
 
     conn: Connection
     target: Target
-    limits: Limits
+    limits: LockLimits
     watch: BlockerWatch
 
 
 def apply_files(
-    conn: Connection, target: Target, files: Sequence[MigrationFile], limits: Limits
-) -> Iterator[Event]:
+    conn: Connection, target: Target, files: Sequence[MigrationFile], limits: LockLimits
+) -> Iterator[Event | Outcome]:
     """Apply `files` in order, each exactly once among any number of runners.
 
     Locks, per file: an advisory lock shared by the runners of this tool, SHARE ROW EXCLUSIVE on
@@ -93,12 +85,12 @@ def apply_files(
     with BlockerWatch(target, limits.lock_timeout_seconds) as watch:
         runner = _Runner(conn, target, limits, watch)
         for applied_count, file in enumerate(files):
-            yield Started(file.name)
-            patience = Patience(limits.lock_wait_seconds, f"{file.name} was not applied")
+            yield Progress(file.name, applied_count, len(files))
+            backoff = Backoff(limits.lock_wait_seconds, f"{file.name} was not applied")
             while isinstance(outcome := _attempt(runner, file, applied_count), tuple):
-                if patience.is_news():
-                    yield Waiting(file.name, outcome, patience.waited_seconds)
-                patience.pause(outcome)
+                if backoff.is_news():
+                    yield Waiting(file.name, outcome, backoff.waited_seconds)
+                backoff.pause(outcome)
             yield outcome
 
 
@@ -112,10 +104,10 @@ def _attempt(
         if file.in_transaction:
             is_applied = _apply_in_transaction(runner, file, applied_count)
         else:
-            is_applied = apply_standalone(conn, runner.target, file, runner.limits, runner.watch)
+            is_applied = _apply_standalone(conn, runner.target, file, runner.limits, runner.watch)
     except BUSY_ERRORS:
         return runner.watch.stop()
-    except ScriptError as failure:
+    except StatementError as failure:
         if isinstance(failure.cause, BUSY_ERRORS):
             return runner.watch.stop()
         if not conn.closed and is_recorded(conn, file.name):
@@ -148,6 +140,87 @@ def _apply_in_transaction(runner: _Runner, file: MigrationFile, applied_count: i
     return True
 
 
+def _apply_standalone(
+    conn: Connection, target: Target, file: MigrationFile, limits: LockLimits, watch: BlockerWatch
+) -> bool | None:
+    """Run the file's one statement on a connection of its own, then commit its record on `conn`.
+
+    The transaction on `conn` holds the runners' lock meanwhile; being READ COMMITTED and idle,
+    it does not keep a CONCURRENTLY build waiting. Returns False when the file was recorded
+    before, None when another runner has the lock.
+    """
+    with locked_transaction(conn, limits) as pid:
+        if pid is None:
+            return None
+        if not record(conn, file.name):
+            return False
+        with connect(target) as worker:
+            _refuse_invalid_index(worker, file)
+            # A lock timeout in the middle of a CONCURRENTLY build would leave an invalid index.
+            worker.execute("SET lock_timeout = 0; SET statement_timeout = 0")
+            worker.execute(
+                "SELECT set_config('client_connection_check_interval', %s, false)",
+                [limits.connection_check_interval],
+            )
+            watch.start(worker.info.backend_pid)
+            try:
+                run_script(worker, file)
+            except StatementError as failure:
+                _explain_invalid_index(target, file, failure)
+                raise
+            watch.stop()
+        conn.execute("COMMIT")
+    return True
+
+
+def _index_name(file: MigrationFile) -> str | None:
+    """The index that CREATE INDEX CONCURRENTLY would make."""
+    tokens = [token.text for token in file.statements[0].tokens]
+    if tokens[:1] != ["CREATE"] or "CONCURRENTLY" not in tokens:
+        return None
+    rest = tokens[tokens.index("CONCURRENTLY") + 1 :]
+    if rest[:3] == ["IF", "NOT", "EXISTS"]:
+        rest = rest[3:]
+    return rest[0] if rest and rest[0] != "ON" else None
+
+
+def _find_invalid_index(conn: Connection, file: MigrationFile) -> str | None:
+    name = _index_name(file)
+    if name is None:
+        return None
+    found = conn.execute(sql.load("migrations/invalid_index"), {"name": name}).fetchone()
+    return str(found[0]) if found else None
+
+
+def _refuse_invalid_index(conn: Connection, file: MigrationFile) -> None:
+    """An earlier attempt failed half way. IF NOT EXISTS would take its remains for the index."""
+    if index := _find_invalid_index(conn, file):
+        raise ApertureDbError(
+            f"migration {file.name} was not applied: index {index} is there, but invalid",
+            why="an earlier attempt to build it failed; the server does not use such an index",
+            next_step=f"run: DROP INDEX CONCURRENTLY {index}; then: aperture-db migrate",
+            code="invalid_index",
+        )
+
+
+def _explain_invalid_index(target: Target, file: MigrationFile, failure: StatementError) -> None:
+    """Raise an error that names what a failed build left behind, if it did."""
+    with connect(target) as observer:
+        index = _find_invalid_index(observer, file)
+    if index and not isinstance(failure.cause, psycopg.errors.DuplicateTable):
+        cause = failure.cause
+        raise ApertureDbError(
+            f"migration {file.name} failed and left the invalid index {index}",
+            why=f"{cause.diag.message_primary or cause} (SQLSTATE {cause.sqlstate})",
+            next_step=f"run: DROP INDEX CONCURRENTLY {index}; mend the cause, then: "
+            "aperture-db migrate",
+            code="invalid_index",
+            details=(
+                (f"detail: {cause.diag.message_detail}",) if cause.diag.message_detail else ()
+            ),
+        ) from cause
+
+
 def _commit(conn: Connection, file: MigrationFile, applied_count: int) -> None:
     try:
         done = conn.execute(sql.load("migrations/commit_file"))
@@ -159,7 +232,7 @@ def _commit(conn: Connection, file: MigrationFile, applied_count: int) -> None:
         if error.sqlstate is None:
             raise
         # Deferred constraints speak up only now.
-        raise ScriptError(error, file, len(file.statements) + 1) from error
+        raise StatementError(error, file, len(file.statements) + 1) from error
     done.set_result(-1)
     if done.statusmessage != "COMMIT":
         raise ApertureDbError(

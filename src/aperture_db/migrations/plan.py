@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aperture_db import extensions
+from aperture_db.errors import ApertureDbError
+from aperture_db.format import quote_identifier
 from aperture_db.migrations.checks import check_files, probe_syntax, refuse
 from aperture_db.migrations.directory import MigrationDirectory, MigrationFile
-from aperture_db.migrations.preconditions import (
-    require_free_names,
-    require_known_version,
-    require_writable_schema,
-)
+from aperture_db.migrations.report import MigrationStatus, State
 from aperture_db.migrations.status import (
-    MigrationStatus,
+    Environment,
     collect,
     read_environment,
     refuse_deviations,
+    require_known_version,
 )
 from aperture_db.postgres.connection import Connection, connection_check_interval, is_pooled
 from aperture_db.postgres.target import Target
@@ -62,11 +61,64 @@ def plan(
     )
     if not files:
         return MigrationPlan(status, files)
-    require_writable_schema(environment)
-    require_free_names(environment, status)
+    _require_writable_schema(environment)
+    _require_free_names(environment, status)
     _check_files(conn, directory, files)
     _require_extensions(conn, target, files)
     return MigrationPlan(status, files, connection_check_interval(conn))
+
+
+def _require_writable_schema(environment: Environment) -> None:
+    """Raise ApertureDbError when the schema can't be changed through this connection."""
+    role, schema = environment.role, environment.schema
+    if environment.is_standby or environment.is_read_only:
+        raise ApertureDbError(
+            "the database is read-only",
+            why="it is a standby"
+            if environment.is_standby
+            else "default_transaction_read_only is on",
+            next_step="connect to the primary server",
+            code="read_only",
+        )
+    if schema is None:
+        raise ApertureDbError(
+            "there is no schema to create tables in",
+            why=f"search_path is {environment.search_path}, and none of that exists",
+            next_step="create such a schema, or make search_path the default again: "
+            f"ALTER ROLE {quote_identifier(role)} RESET search_path; "
+            "ALTER DATABASE … RESET search_path;",
+            code="no_schema",
+        )
+    if not environment.may_create:
+        raise ApertureDbError(
+            f"role {role} may not create tables",
+            why=f"it lacks CREATE on schema {schema}",
+            next_step="as the owner of the database run: "
+            f"GRANT CREATE ON SCHEMA {quote_identifier(schema)} TO {quote_identifier(role)};",
+            code="no_privilege",
+        )
+    if not environment.may_record:
+        raise ApertureDbError(
+            f"role {role} may not record migrations",
+            why="it lacks INSERT or UPDATE on aperture_migrations, "
+            f"which belongs to {environment.records_owner}",
+            next_step=f"connect as {environment.records_owner}: most migrations need the owner "
+            "of Aperture's tables",
+            code="no_privilege",
+        )
+
+
+def _require_free_names(environment: Environment, status: MigrationStatus) -> None:
+    """Raise ApertureDbError for tables of somebody else that have the names of Aperture's."""
+    is_recorded = any(migration.state is not State.PENDING for migration in status.migrations)
+    if environment.aperture_tables and not is_recorded:
+        raise ApertureDbError(
+            "this is not Aperture's database, and it has tables in the way",
+            why=f"schema {environment.schema} has {', '.join(environment.aperture_tables)}, "
+            "and no migration is recorded",
+            next_step="give Aperture a database of its own: CREATE DATABASE aperture;",
+            code="names_in_use",
+        )
 
 
 def _check_files(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import NamedTuple
 
 import psycopg
@@ -14,51 +13,8 @@ from aperture_db import aperture, sql
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.format import quote_identifier
 from aperture_db.migrations.directory import MigrationDirectory
+from aperture_db.migrations.report import Migration, MigrationStatus, State
 from aperture_db.postgres.connection import Connection
-
-
-class State(StrEnum):
-    """Where a migration stands."""
-
-    APPLIED = "applied"
-    PENDING = "pending"
-    UNKNOWN = "unknown"
-    """Recorded in the database, but not in the directory: a newer Aperture's, or a branch's."""
-
-
-@dataclass(frozen=True)
-class Migration:
-    """One line of the status; `applied_at` is None for what is pending."""
-
-    name: str
-    state: State
-    applied_at: datetime | None
-
-
-@dataclass(frozen=True)
-class MigrationStatus:
-    """The records of a database against the files of a directory."""
-
-    directory: str
-    migrations: tuple[Migration, ...]
-    """All of them in order of their names."""
-    is_tracked: bool
-    """Whether the table aperture_migrations exists."""
-    has_untracked_schema: bool
-    """Whether Aperture's tables exist without a single record: nobody knows their version."""
-
-    def names(self, state: State) -> tuple[str, ...]:
-        return tuple(m.name for m in self.migrations if m.state is state)
-
-    @property
-    def pending(self) -> tuple[str, ...]:
-        return self.names(State.PENDING)
-
-    @property
-    def late(self) -> tuple[str, ...]:
-        """Pending files that sort before an applied one."""
-        applied = self.names(State.APPLIED)
-        return tuple(name for name in self.pending if applied and name < max(applied))
 
 
 class _Record(NamedTuple):
@@ -179,4 +135,17 @@ def refuse_deviations(status: MigrationStatus) -> None:
             next_step="use the migration files of the Aperture that made this database, "
             "or leave out --strict",
             code="strict",
+        )
+
+
+def require_known_version(status: MigrationStatus) -> None:
+    """Raise ApertureDbError for Aperture's tables without any record of how they came about."""
+    if status.has_untracked_schema:
+        raise ApertureDbError(
+            "Aperture's tables are there, but no migration is recorded",
+            why="this is the schema of a previous installation, or a restore left out "
+            "aperture_migrations; applying the first files again would fail",
+            next_step="restore a whole backup, or, when you know which file was the last one: "
+            "aperture-db migrate --mark-applied NAME",
+            code="untracked_schema",
         )

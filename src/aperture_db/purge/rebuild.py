@@ -11,10 +11,8 @@ from psycopg import sql
 from aperture_db import sql as queries
 from aperture_db.errors import BusyError
 from aperture_db.migrations.directory import MigrationDirectory, MigrationFile
-from aperture_db.migrations.failures import describe_failure
-from aperture_db.migrations.locking import FIRST_PAUSE_SECONDS, LOCK_KEY
-from aperture_db.migrations.records import record
-from aperture_db.migrations.script import ScriptError, run_script
+from aperture_db.migrations.script import StatementError, describe_failure, run_script
+from aperture_db.migrations.transaction import FIRST_PAUSE_SECONDS, LOCK_KEY, record
 from aperture_db.postgres.activity import find_advisory_holders
 from aperture_db.postgres.connection import Connection
 from aperture_db.purge.access import Access, read_access, restore_access
@@ -108,6 +106,6 @@ def _apply(conn: Connection, file: MigrationFile, applied_count: int) -> None:
     record(conn, file.name)
     try:
         run_script(conn, file)
-    except ScriptError as failure:
+    except StatementError as failure:
         raise describe_failure(file, failure, applied_count) from failure.cause
     conn.execute("RELEASE SAVEPOINT aperture_db_guard")

@@ -10,8 +10,8 @@ from aperture_db.errors import ApertureDbError
 from aperture_db.format import quote_identifier
 from aperture_db.migrations.checks import check_files, refuse
 from aperture_db.migrations.directory import DIRECTORY_VARIABLE, MigrationDirectory, MigrationFile
-from aperture_db.migrations.preconditions import require_known_version
-from aperture_db.migrations.status import State, collect, read_environment
+from aperture_db.migrations.report import State
+from aperture_db.migrations.status import collect, read_environment, require_known_version
 from aperture_db.postgres.connection import Connection, is_pooled
 from aperture_db.purge.possessions import Possessions, find_possessions
 

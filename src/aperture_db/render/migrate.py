@@ -7,8 +7,13 @@ from rich.table import Table
 from rich.text import Text
 
 from aperture_db.format import format_seconds, format_time, plural
-from aperture_db.migrations.report import DryRun, MarkedMigrations, MigrateReport
-from aperture_db.migrations.status import MigrationStatus, State
+from aperture_db.migrations.report import (
+    DryRun,
+    MarkedMigrations,
+    MigrateReport,
+    MigrationStatus,
+    State,
+)
 
 UP_TO_DATE = "Database is up to date"
 STATE_STYLES = {State.APPLIED: "ok", State.PENDING: "warning", State.UNKNOWN: "info"}

@@ -13,7 +13,8 @@ from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.health.requirements import need_aperture, refuse_unreadable
 from aperture_db.migrations.directory import read_directory
-from aperture_db.migrations.status import State, collect
+from aperture_db.migrations.report import State
+from aperture_db.migrations.status import collect
 from aperture_db.postgres.catalog import visible_tables
 
 CREATED_BY = {"vector": 2, "pgcrypto": 2, "pg_trgm": 60}

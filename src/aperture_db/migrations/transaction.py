@@ -1,4 +1,6 @@
-"""The transaction that every applied file lives in, and the lock that its runners share.
+"""The transaction of a file: the lock that its runners share, and its record.
+
+The records are Aperture's own table aperture_migrations, shared with its runner.
 
 The lock belongs to the transaction: a session's lock would stay behind on a pooler's connection.
 It is tried for, not waited for, because a waiting statement would keep CONCURRENTLY builds of the
@@ -8,7 +10,7 @@ holder from finishing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,7 +20,7 @@ from psycopg.pq import TransactionStatus
 from aperture_db import sql
 from aperture_db.errors import BusyError
 from aperture_db.postgres.activity import Session
-from aperture_db.postgres.connection import Connection, timeout_parameter
+from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
 
 # Every runner of this tool uses this key: "aperture" in ASCII, which fits a bigint.
 LOCK_KEY = 0x6170657274757265
@@ -28,7 +30,7 @@ TELL_INTERVAL_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class LockLimits:
     """How long locks are waited for, and how soon the server notices a dead client."""
 
     lock_wait_seconds: float
@@ -49,7 +51,7 @@ class Limits:
 
 
 @contextmanager
-def locked_transaction(conn: Connection, limits: Limits) -> Iterator[int | None]:
+def locked_transaction(conn: Connection, limits: LockLimits) -> Iterator[int | None]:
     """A transaction that holds the runners' lock; yields the server process's pid.
 
     Yields None, the transaction then being empty, when another runner has the lock. At the end
@@ -70,7 +72,54 @@ def locked_transaction(conn: Connection, limits: Limits) -> Iterator[int | None]
             conn.execute("ROLLBACK")
 
 
-class Patience:
+def create_table(conn: Connection, lock_timeout_seconds: float) -> None:
+    """Make aperture_migrations where it is missing. Needs CREATE on the schema then.
+
+    Raises LockNotAvailable when another session makes it and does not end its transaction.
+    """
+    row = conn.execute("SELECT to_regclass('aperture_migrations') IS NULL").fetchone()
+    if row != (True,):
+        return
+    try:
+        with conn.transaction():
+            set_local(conn, lock_timeout=timeout_parameter(lock_timeout_seconds))
+            conn.execute(sql.load("migrations/create_table"))
+    except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+        # Another runner was faster by a moment.
+        return
+
+
+def record(conn: Connection, name: str) -> bool:
+    """Record a file in the open transaction and set the guard savepoint behind that; False when
+    somebody has recorded it before.
+
+    Locks the table against other writers until the transaction ends.
+    """
+    cursor = psycopg.ClientCursor(conn).execute(sql.load("migrations/record"), {"name": name})
+    cursor.set_result(-2)
+    return cursor.rowcount == 1
+
+
+def is_recorded(conn: Connection, name: str) -> bool:
+    """Whether a file is recorded as applied."""
+    found = conn.execute("SELECT FROM aperture_migrations WHERE name = %s", [name])
+    return found.rowcount == 1
+
+
+def mark_applied(
+    conn: Connection, names: Sequence[str], lock_timeout_seconds: float
+) -> tuple[str, ...]:
+    """Record files without running them, in one transaction; returns those that were new.
+
+    Raises LockNotAvailable when another session keeps aperture_migrations locked.
+    """
+    create_table(conn, lock_timeout_seconds)
+    with conn.transaction():
+        set_local(conn, lock_timeout=timeout_parameter(lock_timeout_seconds))
+        return tuple(name for name in names if record(conn, name))
+
+
+class Backoff:
     """Paces repeated attempts at something that others hold. `outcome` says what it means when
     the time is up."""
 
