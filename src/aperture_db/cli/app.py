@@ -52,7 +52,7 @@ COMMANDS = {
         "aperture_db.cli.check_extensions", "Inspect", "Check the extensions that Aperture needs."
     ),
     "migrate": CommandEntry(
-        "aperture_db.cli.migrate", "Maintain", "Apply the migrations that are pending."
+        "aperture_db.cli.migrate", "Maintain", "Apply pending migrations."
     ),
     "vacuum": CommandEntry(
         "aperture_db.cli.vacuum",

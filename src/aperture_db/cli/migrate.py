@@ -185,7 +185,7 @@ def _mark_applied(
 
 
 class _Application:
-    """Applies or rehearses a plan, reports the progress, and keeps the note on interruption current."""
+    """Applies or rehearses a plan, and keeps the note on interruption current."""
 
     def __init__(self, run: Run, planned: plan.MigrationPlan, *, is_rehearsal: bool) -> None:
         self._run = run
