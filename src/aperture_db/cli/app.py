@@ -51,9 +51,7 @@ COMMANDS = {
     "check-extensions": CommandEntry(
         "aperture_db.cli.check_extensions", "Inspect", "Check the extensions that Aperture needs."
     ),
-    "migrate": CommandEntry(
-        "aperture_db.cli.migrate", "Maintain", "Apply pending migrations."
-    ),
+    "migrate": CommandEntry("aperture_db.cli.migrate", "Maintain", "Apply pending migrations."),
     "vacuum": CommandEntry(
         "aperture_db.cli.vacuum",
         "Maintain",
