@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from aperture_db.postgres.embedded import (
     is_port_free,
     server_programs,
     state_directory,
+    unpacked_programs,
 )
 from aperture_db.postgres.server_account import make_enterable_directory, server_account
 from tests.demo.homes import Home, end_servers
@@ -112,6 +115,98 @@ def test_two_processes_unpack_at_once(directory: Path, monkeypatch: pytest.Monke
     assert len(list(directory.iterdir())) == 1
 
 
+def test_the_programs_belong_to_who_unpacked_them(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account that runs root's server may change none of them, and no server was started."""
+    monkeypatch.setenv("APERTURE_DB_HOME", str(directory))
+    sockets = set(Path("/tmp").glob(".s.PGSQL.*"))
+    old_umask = os.umask(0o077)
+    try:
+        server_programs()
+    finally:
+        os.umask(old_umask)
+    (unpacked,) = directory.iterdir()
+    for path in (unpacked, *unpacked.rglob("*")):
+        status = path.lstat()
+        assert status.st_uid == os.geteuid(), path
+        assert path.is_symlink() or not status.st_mode & 0o022, path
+        assert path.is_symlink() or path.name == "complete" or status.st_mode & 0o004, path
+    assert (unpacked / "complete").exists()
+    assert set(Path("/tmp").glob(".s.PGSQL.*")) <= sockets
+
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+@root_only
+@pytest.mark.parametrize("given", ["*/bin/pg_dump", "*/lib", "."])
+def test_programs_that_another_account_may_change_are_replaced(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("APERTURE_DB_HOME", str(directory))
+    programs = server_programs()
+    assert unpacked_programs() == [programs]
+    (unpacked,) = directory.iterdir()
+    (path,) = unpacked.glob(given) if given != "." else [unpacked]
+    os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+    assert unpacked_programs() == []
+    (programs / "pg_dump").write_text("#!/bin/sh\necho I am somebody else\n")
+    assert server_programs() == programs
+    assert (programs / "pg_dump").read_bytes().startswith(b"\x7fELF")
+    assert unpacked_programs() == [programs]
+    assert list(directory.iterdir()) == [unpacked]
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775])
+def test_programs_in_a_directory_that_others_may_write_to_are_not_used(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    monkeypatch.setenv("APERTURE_DB_HOME", str(directory))
+    server_programs()
+    directory.chmod(mode)
+    os.chown(directory, -1, grp.getgrnam("daemon").gr_gid if os.geteuid() == 0 else -1)
+    if mode == 0o775 and os.geteuid() != 0:
+        pytest.skip("the group is the user's own")
+    assert unpacked_programs() == []
+    with pytest.raises(UsageError) as caught:
+        server_programs()
+    assert caught.value.code == "bad_home"
+    assert str(directory) in caught.value.why
+
+
+@root_only
+def test_a_link_that_another_account_may_change_is_not_followed(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The programs are trustworthy, and so is the link to the link."""
+    own, foreign = directory / "own", directory / "foreign"
+    own.mkdir()
+    foreign.mkdir()
+    monkeypatch.setenv("APERTURE_DB_HOME", str(own))
+    server_programs()
+    (foreign / "link").symlink_to(own)
+    (directory / "link").symlink_to(foreign / "link")
+    monkeypatch.setenv("APERTURE_DB_HOME", str(directory / "link"))
+    assert len(unpacked_programs()) == 1
+    os.chown(foreign, pwd.getpwnam("nobody").pw_uid, -1)
+    assert unpacked_programs() == []
+
+
+def test_a_link_in_place_of_the_configuration_is_not_followed(cluster: Cluster) -> None:
+    """The server's account can make one, and root would write where it leads."""
+    victim = cluster.data.parent / "victim"
+    victim.write_text("precious")
+    configuration = cluster.data / "postgresql.conf"
+    for replace in (configuration.symlink_to, configuration.hardlink_to):
+        configuration.unlink()
+        replace(victim)
+        with pytest.raises(ApertureDbError) as caught:
+            cluster.configure({"fsync": "on"})
+        assert caught.value.code == "embedded_server"
+    assert victim.read_text() == "precious"
+
+
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_package: str) -> None:
         raise ModuleNotFoundError
@@ -158,7 +253,7 @@ def test_an_account_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.code == "unknown_account"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server to another account")
+@root_only
 def test_a_directory_that_the_servers_account_may_not_enter(tmp_path: Path) -> None:
     private = tmp_path / "private"
     private.mkdir(mode=0o700)

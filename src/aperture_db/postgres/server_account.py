@@ -1,14 +1,16 @@
-"""PostgreSQL refuses to run as root, so root hands the embedded server to another account."""
+"""Accounts of the embedded server: PostgreSQL refuses to run as root, so root's server runs as
+another account, which must not be able to change what root executes or writes."""
 
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import pwd
 import stat
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from aperture_db.errors import UsageError
@@ -58,19 +60,16 @@ def give_to_server_account(path: Path) -> None:
 def run_as_server_account(
     command: Sequence[str | Path],
     programs: Path,
-    home: Path | None = None,
     inherited: Sequence[int] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run a program of the server; its output, errors included, is in `stdout`.
 
-    `programs` is the directory of the server's programs, `home` the HOME they see, `inherited`
-    are file descriptors that the program gets too.
+    `programs` is the directory of the server's programs, `inherited` are file descriptors that
+    the program gets too.
     """
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(home or programs),
-        # pg0 leaves files behind in it.
-        **({"TMPDIR": str(home)} if home else {}),
+        "HOME": str(programs),
         "LC_ALL": "C",
         # The bundled ICU lies beside the programs and is not on their run path.
         "LD_LIBRARY_PATH": str(programs.parent / "lib"),
@@ -95,6 +94,54 @@ def run_as_server_account(
         return subprocess.CompletedProcess(command, done.returncode, stdout=output.read())
 
 
+def foreign_part(path: Path) -> Path | None:
+    """The first directory or link on the way to `path`, or `path` itself, that an account other
+    than root and the caller may change. Sticky directories protect what is in them."""
+    for part in _parts(path):
+        if any(_is_foreign(status, sticky_protects=True) for status in (part.lstat(), part.stat())):
+            return part
+    return None
+
+
+def foreign_entry(directory: Path) -> Path | None:
+    """A file or directory below `directory` that an account other than root and the caller may
+    change."""
+    for root, directories, files in os.walk(directory):
+        for name in (*directories, *files):
+            entry = Path(root, name)
+            if _is_foreign(entry.lstat()):
+                return entry
+    return None
+
+
+def _parts(path: Path) -> Iterator[Path]:
+    """The directories and links that lead to `path`, and `path`; of links also their targets'."""
+    path.resolve(strict=True)  # an error for links in a circle
+    for part in (*reversed(path.parents), path):
+        yield part
+        if part.is_symlink():
+            yield from _parts(part.parent / part.readlink())
+
+
+def _is_foreign(status: os.stat_result, *, sticky_protects: bool = False) -> bool:
+    if status.st_uid not in (0, os.geteuid()):
+        return True
+    if stat.S_ISLNK(status.st_mode) or (sticky_protects and status.st_mode & stat.S_ISVTX):
+        return False
+    if status.st_mode & stat.S_IWGRP and not _is_private_group(status.st_gid):
+        return True
+    return bool(status.st_mode & stat.S_IWOTH)
+
+
+def _is_private_group(group_id: int) -> bool:
+    """Tell whether the group has the calling user's name and no other members, as most systems
+    set up users."""
+    with contextlib.suppress(KeyError):
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(group_id)
+        return group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}
+    return False
+
+
 def make_enterable_directory(path: Path) -> None:
     """Make `path`, parents included, so that the server's account can enter it.
 
@@ -103,9 +150,9 @@ def make_enterable_directory(path: Path) -> None:
     try:
         missing = [part for part in (path, *path.parents) if not part.exists()]
         for part in reversed(missing):
-            part.mkdir(exist_ok=True)
+            part.mkdir(mode=0o755, exist_ok=True)
             if server_account():
-                # Whatever the umask is: only the data directories in it are private.
+                # Whatever the umask is; only the data directories in it are private.
                 part.chmod(0o755)
         _require_enterable(path)
     except OSError as error:
