@@ -83,7 +83,7 @@ def temporary_home(name: str = "home") -> Iterator[Home]:
             yield home
         finally:
             end_servers(home)
-            shutil.rmtree(home.root)
+            shutil.rmtree(home.root, ignore_errors=True)
 
 
 def end_servers(home: Home) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import re
@@ -130,6 +131,50 @@ def test_reset_makes_a_new_one(made_home: Home) -> None:
     assert made_home.url_file.read_text() != url
 
 
+def test_remove_deletes_everything(home: Home) -> None:
+    home.run_json()
+    (home.root / "unpack-killed" / "data").mkdir(parents=True)
+    data = home.run_json("remove")
+    assert data == {"existed": True, "directory": str(home.root)}
+    assert not home.root.exists()
+    assert not home.server_pids()
+    outcome = home.run("remove")
+    assert (outcome.code, outcome.out) == (0, "There was no demo to delete.\n")
+    assert not home.root.exists()
+
+
+def test_remove_leaves_files_of_others(home: Home) -> None:
+    home.root.joinpath("demo").mkdir()
+    home.root.joinpath("postgresql-of-mine").mkdir()
+    outcome = home.run("remove")
+    assert (outcome.code, outcome.out) == (
+        0, "The demo is deleted, with its server's programs and its backups.\n",
+    )  # fmt: skip
+    assert [entry.name for entry in home.root.iterdir()] == ["postgresql-of-mine"]
+
+
+def test_remove_waits_and_the_next_run_starts_anew(home: Home) -> None:
+    """The lock's file is deleted while others wait for it."""
+    with (home.root / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        runs = [home.start("remove", "--json") for _ in range(2)]
+        runs.append(home.start("stop", "--json"))
+        for run in runs:
+            wait_until(lambda run=run: is_waiting_for_lock(run.pid), "the run waits")  # type: ignore[misc]
+    outcomes = [finish(run) for run in runs]
+    assert [outcome.code for outcome in outcomes] == [0, 0, 0], outcomes
+    assert sorted(outcome.envelope["data"].get("existed", "-") for outcome in outcomes[:2]) == [
+        False,
+        True,
+    ]
+
+
+def is_waiting_for_lock(pid: int) -> bool:
+    """Linux lists who waits for a lock of a file with an arrow."""
+    lines = Path("/proc/locks").read_text().splitlines()
+    return any("->" in line and str(pid) in line.split() for line in lines)
+
+
 def test_backups_go_to_the_demo(made_home: Home) -> None:
     made_home.run_json()
     with made_home.connect() as conn:
@@ -222,7 +267,7 @@ def test_terminated_midway(home: Home) -> None:
 def test_a_directory_of_somebody_else_is_left_alone(home: Home) -> None:
     home.demo.mkdir()
     (home.demo / "thesis.txt").write_text("irreplaceable")
-    for arguments in ((), ("stop",), ("reset",)):
+    for arguments in ((), ("stop",), ("reset",), ("remove",)):
         outcome = home.run(*arguments)
         assert outcome.code == 2
         assert "was not made by aperture-db demo" in outcome.err
@@ -252,7 +297,7 @@ def test_what_it_does_not_understand(arguments: tuple[str, ...]) -> None:
 def test_help_names_the_commands() -> None:
     outcome = run_cli("demo", "--help")
     assert outcome.code == 0
-    for name in ("start", "stop", "reset"):
+    for name in ("start", "stop", "reset", "remove"):
         assert name in outcome.out
 
 

@@ -1,4 +1,4 @@
-"""`aperture-db demo`, `demo stop` and `demo reset`."""
+"""`aperture-db demo` and its subcommands."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ app = typer.Typer(
     cls=StartsByDefault,
     add_completion=False,
     help="Try the tool on a sample library.",
-    epilog=examples_epilog(["aperture-db demo", "aperture-db demo stop", "aperture-db demo reset"]),
+    epilog=examples_epilog(
+        ["aperture-db demo", "aperture-db demo stop", "aperture-db demo remove"]
+    ),
 )
 
 
@@ -83,6 +85,17 @@ def stop(run: Run) -> None:
 def reset(run: Run) -> None:
     """Delete the demo, its backups included, and create a new one."""
     _present(run, _follow(run, lifecycle.reset()))
+
+
+@command(
+    app,
+    "remove",
+    connects=False,
+    examples=["aperture-db demo remove", "aperture-db demo remove --json"],
+)
+def remove(run: Run) -> None:
+    """Delete the demo with its server's programs and its backups."""
+    run.show(_follow(run, lifecycle.remove()), view.render_removed)
 
 
 def _follow(run: Run, events: Iterator[progress.Event | Outcome]) -> Outcome:

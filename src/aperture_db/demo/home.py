@@ -9,13 +9,20 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.postgres.embedded import BIND_ADDRESS, Cluster, server_programs, state_directory
+from aperture_db.postgres.embedded import (
+    BIND_ADDRESS,
+    Cluster,
+    delete_programs,
+    server_programs,
+    state_directory,
+    unpacked_programs,
+)
 from aperture_db.postgres.server_account import make_enterable_directory
 
 USER = "aperture"
@@ -102,6 +109,15 @@ class DemoHome:
         """The server; its programs are unpacked on first use."""
         return Cluster(server_programs(), self.data, port)
 
+    def running_cluster(self) -> Cluster | None:
+        """The server if it is running. Programs of any version can stop it, and need not be
+        unpacked for it."""
+        if self.read_state() is DemoState.ABSENT or not self.data.exists():
+            return None
+        programs = unpacked_programs()
+        cluster = Cluster(programs[-1] if programs else server_programs(), self.data, 0)
+        return cluster if cluster.is_running() else None
+
     def has_current_data(self) -> bool:
         """Tell whether the data directory has the programs' major version."""
         try:
@@ -110,29 +126,70 @@ class DemoHome:
             return False
         return server_programs().parent.name.split(".")[0] == version
 
+    def remove(self) -> bool:
+        """Delete everything, the server's programs too; False where there was nothing.
+
+        The state directory itself stays where something else is in it.
+        """
+        existed = self.directory.exists() or bool(list(self.root.glob("postgresql-*/complete")))
+        self.delete()
+        with suppress(OSError):
+            # Empty, and not made by the demo.
+            self.directory.rmdir()
+        delete_programs()
+        self._lock_file.unlink()
+        with suppress(OSError):
+            self.root.rmdir()
+        return existed
+
+    @property
+    def _lock_file(self) -> Path:
+        """Not in the directory that a reset deletes."""
+        return self.root / "demo.lock"
+
     @contextmanager
     def lock(self) -> Iterator[Lock]:
         """A lock against other runs, not yet obtained; released at the end of the block."""
-        make_enterable_directory(self.root)
-        # Outside of what a reset deletes.
-        with (self.root / "demo.lock").open("w") as file:
-            yield Lock(file.fileno())
+        lock = Lock(self._lock_file)
+        try:
+            yield lock
+        finally:
+            lock.close()
 
 
-@dataclass(frozen=True)
 class Lock:
-    descriptor: int
+    """A lock on a file that another run may delete, with its directory, while it holds the lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.descriptor = -1
 
     def try_to_obtain(self) -> bool:
         """Obtain the lock; False while another run holds it."""
-        try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return self._obtain(fcntl.LOCK_NB)
 
     def wait(self) -> None:
-        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        """Obtain the lock, after other runs."""
+        self._obtain(0)
+
+    def close(self) -> None:
+        """Release the lock."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def _obtain(self, flags: int) -> bool:
+        while True:
+            self.close()
+            make_enterable_directory(self._path.parent)
+            self.descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX | flags)
+            except BlockingIOError:
+                return False
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self.descriptor), self._path.stat()):
+                    return True
 
 
 def _delete_tree(path: Path) -> None:

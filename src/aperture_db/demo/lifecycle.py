@@ -1,4 +1,4 @@
-"""Starts, stops and resets the demo. Runs at the same time wait for each other.
+"""Starts, stops, resets and removes the demo. Runs at the same time wait for each other.
 
 A demo left unfinished by a killed run is recognised and created again.
 """
@@ -26,7 +26,7 @@ from aperture_db.demo.home import (
     with_port,
     write_private,
 )
-from aperture_db.demo.report import Origin, Ready, Stopped
+from aperture_db.demo.report import Origin, Ready, Removed, Stopped
 from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.apply import apply_files
 from aperture_db.migrations.directory import bundled_directory, read_directory
@@ -74,6 +74,17 @@ def reset() -> Iterator[Event | Ready]:
     with _exclusive(home) as lock:
         yield from _wait_for(lock)
         yield from _create(home, lock, "deleting the demo")
+
+
+def remove() -> Iterator[Event | Removed]:
+    """Stop the server and delete the demo with its programs. The last item is Removed."""
+    home = find_home()
+    with _exclusive(home) as lock:
+        yield from _wait_for(lock)
+        yield Phase("deleting the demo")
+        if cluster := home.running_cluster():
+            cluster.stop(gently=False)
+        yield Removed(home.remove(), home.root)
 
 
 @contextmanager
@@ -166,23 +177,16 @@ def _start_on_free_port(cluster: Cluster) -> Cluster:
 
 def _stop(home: DemoHome) -> bool:
     """Stop the server; False where none was running."""
-    cluster = _running_cluster(home)
+    cluster = home.running_cluster()
     if cluster:
         cluster.stop()
     return cluster is not None
 
 
 def _delete(home: DemoHome) -> None:
-    if cluster := _running_cluster(home):
+    if cluster := home.running_cluster():
         cluster.stop(gently=False)
     home.delete()
-
-
-def _running_cluster(home: DemoHome) -> Cluster | None:
-    if home.read_state() is DemoState.ABSENT or not home.data.exists():
-        return None
-    cluster = home.cluster()
-    return cluster if cluster.is_running() else None
 
 
 def _target(home: DemoHome, url: str) -> Target:

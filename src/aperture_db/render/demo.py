@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from aperture_db.demo.report import DemoReport, Origin, Stopped
+from aperture_db.demo.report import DemoReport, Origin, Removed, Stopped
 from aperture_db.render.stats import render_stats
 
 ORIGINS = {
@@ -38,7 +38,7 @@ def _directions(report: DemoReport) -> list[Text]:
     lines += [
         Text("  Then try: aperture-db health"),
         Text(
-            "  Stop it: aperture-db demo stop. Start over: aperture-db demo reset.", style="muted"
+            "  Stop it: aperture-db demo stop. Delete it: aperture-db demo remove.", style="muted"
         ),
     ]
     return lines
@@ -49,3 +49,10 @@ def render_stopped(stopped: Stopped) -> RenderableType:
     if not stopped.was_running:
         return Text("The demo was not running.")
     return Text("The demo is stopped and its data is kept. Start it again: aperture-db demo")
+
+
+def render_removed(removed: Removed) -> RenderableType:
+    """One line."""
+    if not removed.existed:
+        return Text("There was no demo to delete.")
+    return Text("The demo is deleted, with its server's programs and its backups.")
