@@ -9,7 +9,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from aperture_db.clean import CleanReport, CleanResult, Kind, Limits, doomed
+from aperture_db.clean import CleanLimits, CleanReport, CleanResult, Kind, targets
 from aperture_db.clean.report import CleanedKind, CleanedTable, KindReport, TablePart
 from aperture_db.cli.options import PHRASE
 from tests.clean.conftest import apply, execute, gone, listed, read_contents, rows_of
@@ -56,8 +56,8 @@ def test_other_databases_have_nothing_to_clean(new_database: NewDatabase) -> Non
 @pytest.mark.parametrize(
     ("arguments", "code", "what"),
     [
-        (["--apply"], 2, "--apply needs the kinds that are to go"),
-        (["nonsense"], 2, "nonsense is not a kind of what can go"),
+        (["--apply"], 2, "--apply needs the kinds to delete"),
+        (["nonsense"], 2, "unknown kind: nonsense"),
         (["--cache-age", "1d"], 2, "--cache-age is shorter than Aperture itself keeps its caches"),
         (["--apply", "dead-jobs"], 4, "not confirmed, nothing was changed"),
         (["--apply", "dead-jobs", "--confirm", "yes"], 4, "not confirmed, nothing was changed"),
@@ -91,7 +91,7 @@ def test_what_went_and_what_makes_room(sample_database: NewDatabase) -> None:
     execute(database, LEGACY_ROWS)
     outcome = apply(database, "legacy-embeddings", "stale-embeddings,old-runs")
     assert outcome.code == 0
-    assert "given back to the disk." in outcome.out
+    assert "returned to the disk." in outcome.out
     assert "  aperture-db vacuum\n" in outcome.out
     assert apply(database, "old-runs").out == "Nothing to delete.\n"
 
@@ -108,7 +108,7 @@ def test_stale_rows_between_active_ones_want_a_rebuilt_index(sample_database: Ne
 def test_batches_stay_when_a_later_one_fails(
     sample_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doomed, "BATCH_RUNS", 2)
+    monkeypatch.setattr(targets, "BATCH_RUNS", 2)
     database = sample_database()
     execute(
         database,
@@ -234,7 +234,15 @@ def test_sigterm_leaves_whole_batches(sample_database: NewDatabase) -> None:
 
 
 def test_the_json_is_described() -> None:
-    shapes = (CleanReport, KindReport, TablePart, Limits, CleanResult, CleanedKind, CleanedTable)
+    shapes = (
+        CleanReport,
+        KindReport,
+        TablePart,
+        CleanLimits,
+        CleanResult,
+        CleanedKind,
+        CleanedTable,
+    )
     assert undescribed("clean", *shapes) == set()
 
 

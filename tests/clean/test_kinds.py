@@ -220,7 +220,7 @@ def test_rows_that_come_meanwhile_are_not_truncated_away(sample_database: NewDat
         with conn.transaction():
             plan = clean.collect(conn, [clean.Kind.STALE_EMBEDDINGS])
         parts = {part.table: part.way for part in plan.kinds[0].tables}
-        assert parts["embeddings_384"] is clean.Way.TRUNCATE
+        assert parts["embeddings_384"] is clean.DeleteStrategy.TRUNCATE
         execute(
             database,
             "UPDATE embeddings_384 SET model = 'openrouter:new' "

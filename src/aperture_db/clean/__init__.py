@@ -1,31 +1,35 @@
-"""What can go safely from Aperture's database: lists it, and deletes what is named."""
+"""Rows of Aperture's database that can be deleted safely: counts them, and deletes named kinds."""
 
-from aperture_db.clean.apply import Progressed, apply, summarize
+from aperture_db.clean.apply import apply, summarize
 from aperture_db.clean.collect import collect, refuse_unknown
-from aperture_db.clean.kinds import DESCRIPTIONS, LONGEST_TTL_SECONDS, Kind, Limits
 from aperture_db.clean.report import (
+    DESCRIPTIONS,
+    LONGEST_TTL_SECONDS,
+    BatchDeleted,
     CleanedKind,
     CleanedTable,
+    CleanLimits,
     CleanReport,
     CleanResult,
+    DeleteStrategy,
+    Kind,
     KindReport,
     TablePart,
-    Way,
 )
 
 __all__ = [
     "DESCRIPTIONS",
     "LONGEST_TTL_SECONDS",
+    "BatchDeleted",
+    "CleanLimits",
     "CleanReport",
     "CleanResult",
     "CleanedKind",
     "CleanedTable",
+    "DeleteStrategy",
     "Kind",
     "KindReport",
-    "Limits",
-    "Progressed",
     "TablePart",
-    "Way",
     "apply",
     "collect",
     "refuse_unknown",

@@ -1,4 +1,4 @@
-"""Deletes what was named, in batches that each keep what they did."""
+"""Deletes the named kinds in batches; each batch is committed."""
 
 from __future__ import annotations
 
@@ -11,85 +11,109 @@ from psycopg import sql
 
 from aperture_db import aperture
 from aperture_db import sql as queries
-from aperture_db.clean.collect import parameters, read_scene, read_space
-from aperture_db.clean.doomed import Doomed, find_doomed
-from aperture_db.clean.guards import refuse_changed_model, refuse_outside_references
-from aperture_db.clean.kinds import Kind, Limits
+from aperture_db.clean.collect import parameters, read_context, read_space
 from aperture_db.clean.report import (
+    BatchDeleted,
     CleanedKind,
     CleanedTable,
+    CleanLimits,
     CleanReport,
     CleanResult,
+    DeleteStrategy,
+    Kind,
     TablePart,
-    Way,
 )
-from aperture_db.errors import BusyError
-from aperture_db.format import vacuum_command
+from aperture_db.clean.targets import CleanContext, Target, find_targets, table_of
+from aperture_db.errors import ApertureDbError, BusyError
+from aperture_db.format import quote_identifier, vacuum_command
 from aperture_db.postgres.activity import find_lock_holders
-from aperture_db.postgres.catalog import Table
+from aperture_db.postgres.catalog import Table, read_foreign_keys, read_tables
 from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
+from aperture_db.postgres.locks import LockMode
 
-# A waiting DELETE waits for a row, whose holder has the weakest of these on the table.
-LOCK_MODES = (
-    "RowShareLock",
-    "RowExclusiveLock",
-    "ShareUpdateExclusiveLock",
-    "ShareLock",
-    "ShareRowExclusiveLock",
-    "ExclusiveLock",
-    "AccessExclusiveLock",
-)
 MAX_NAMED_TABLES = 3
-RUNS_TABLE = "recommendation_runs"
-# What goes with a run, in the order in which it goes.
-RUN_STATEMENTS = {
-    "recommendation_evidence": "delete_evidence",
-    "recommendation_candidates": "delete_candidates",
-    RUNS_TABLE: "delete_runs",
-}
-
-
-@dataclass(frozen=True)
-class Progressed:
-    """A batch is gone for good."""
-
-    kind: Kind
-    table: CleanedTable
-    """What is gone of the table up to now."""
-    planned_rows: int
+DELETE_BATCH = sql.SQL("DELETE FROM {table} WHERE ctid = ANY (ARRAY({rows} LIMIT %(batch_rows)s))")
+"""A row that another session changes meanwhile has another ctid then, and is kept."""
+CHOOSE_IDS = sql.SQL("SELECT ARRAY({rows} LIMIT %(batch_rows)s)")
+HAS_OTHER_ROWS = sql.SQL(
+    "SELECT (SELECT count(*) FROM {table}) <> (SELECT count(*) FROM ({rows}) AS counted)"
+)
+LOCK = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE")
 
 
 def apply(
     conn: Connection, plan: CleanReport, *, lock_timeout_seconds: float
-) -> Iterator[Progressed]:
-    """Delete what `plan` counted; what has come under the rules since goes too.
+) -> Iterator[BatchDeleted]:
+    """Delete the rows that `plan` counted, and those that have come under its rules since.
 
-    Every batch is a transaction of its own: what is gone stays gone when a later one fails. Needs
+    Every batch has its own transaction, so its rows stay deleted when a later batch fails. Needs
     DELETE on the tables, and TRUNCATE on those that are emptied. Raises BusyError when a lock is
-    not obtained in time, and ApertureDbError before anything is deleted when it would not be what
-    the plan showed.
+    not obtained in time, and ApertureDbError before it deletes anything that the plan did not
+    show.
     """
+    lock_timeout = timeout_parameter(lock_timeout_seconds)
     kinds = [report.kind for report in plan.kinds]
     with conn.transaction():
-        scene, _readable = read_scene(conn)
-        refuse_outside_references(conn, kinds, scene)
+        context, _readable = read_context(conn)
+        refuse_outside_references(conn, kinds, context)
     if Kind.STALE_EMBEDDINGS in kinds:
-        refuse_changed_model(plan, scene)
+        refuse_changed_model(plan, context)
     for report in plan.kinds:
         planned = {part.table: part for part in report.tables}
-        deletion = Deletion(conn, plan.limits, planned, timeout_parameter(lock_timeout_seconds))
-        for doomed in find_doomed(report.kind, scene):
-            if doomed.table.name not in planned or doomed.goes_with:
+        deletion = BatchDeletion(
+            conn, plan.limits, planned, timeout_parameter(lock_timeout_seconds)
+        )
+        for target in find_targets(report.kind, context):
+            if target.table.name not in planned or target.deleted_with:
                 continue
-            with naming_holders(conn, doomed.table):
-                for table in deletion.delete(doomed):
-                    yield Progressed(report.kind, table, deletion.planned_rows(table.table))
+            with naming_lock_holders(conn, target.table):
+                for table in deletion.delete(target):
+                    yield BatchDeleted(report.kind, table, deletion.planned_rows(table.table))
+
+
+def refuse_changed_model(plan: CleanReport, context: CleanContext) -> None:
+    """Raise ApertureDbError if the active model is no longer the one of the plan."""
+    before, now = plan.active_model, context.active
+    if before != now:
+        raise ApertureDbError(
+            "the model in use was changed meanwhile, nothing was deleted",
+            why=f"{before.id if before else 'none'} was in use when the rows were counted, "
+            f"{now.id if now else 'none'} is now",
+            next_step=f"aperture-db clean {Kind.STALE_EMBEDDINGS}",
+            code="model_changed",
+        )
+
+
+def refuse_outside_references(
+    conn: Connection, kinds: Iterable[Kind], context: CleanContext
+) -> None:
+    """Raise ApertureDbError if a table that is not Aperture's refers to rows to be deleted.
+
+    Its rows would be deleted or updated too, and the plan did not show them.
+    """
+    tables = {table.oid: table for table in read_tables(conn)}
+    keys = read_foreign_keys(conn)
+    for kind in kinds:
+        targets = {target.table.oid for target in find_targets(kind, context)}
+        for key in keys:
+            table = tables.get(key.table_oid)
+            if key.referenced_oid in targets and table and not aperture.group_of(table.name):
+                name = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
+                referenced = tables[key.referenced_oid].name
+                raise ApertureDbError(
+                    f"{kind} can't be deleted, nothing was deleted",
+                    why=f"the table {name}, which is not Aperture's, refers to {referenced}, and "
+                    "its rows were not shown",
+                    next_step=f"leave {kind} out, or: ALTER TABLE {name} "
+                    f"DROP CONSTRAINT {quote_identifier(key.name)};",
+                    code="referenced",
+                )
 
 
 def summarize(
-    database: str, progress: Iterable[Progressed], duration_seconds: float
+    database: str, progress: Iterable[BatchDeleted], duration_seconds: float
 ) -> CleanResult:
-    """The result of what was done up to now; of each table the last event counts."""
+    """Summarize the deletions so far: the last event of each table counts."""
     last: dict[Kind, dict[str, CleanedTable]] = {}
     for event in progress:
         last.setdefault(event.kind, {})[event.table.table] = event.table
@@ -98,7 +122,7 @@ def summarize(
 
 
 def next_steps(kinds: Iterable[CleanedKind]) -> tuple[str, ...]:
-    """VACUUM for the tables that lost rows; vector indexes are faster built anew than cleaned."""
+    """List the VACUUM commands for the tables; rebuilding vector indexes beats vacuuming them."""
     tables = [table.table for kind in kinds for table in kind.tables if table.reusable_bytes]
     vectors = [name for name in tables if aperture.group_of(name) is aperture.Group.EMBEDDINGS]
     others = [name for name in tables if name not in vectors]
@@ -106,19 +130,21 @@ def next_steps(kinds: Iterable[CleanedKind]) -> tuple[str, ...]:
 
 
 def _vacuum(tables: Iterable[str], *options: str) -> Iterator[str]:
-    """The command for these tables; for many of them the one for all tables is shorter."""
+    """Yield the command for these tables; for many tables, that for all."""
     named = list(dict.fromkeys(tables))
     if named:
         yield vacuum_command(named if options or len(named) <= MAX_NAMED_TABLES else (), *options)
 
 
 @contextmanager
-def naming_holders(conn: Connection, table: Table) -> Iterator[None]:
-    """Turn a lock that was not obtained into an error that names who holds it."""
+def naming_lock_holders(conn: Connection, table: Table) -> Iterator[None]:
+    """Turn a lock timeout into BusyError, which names the holder."""
     try:
         yield
     except pg.LockNotAvailable as error:
-        holders = find_lock_holders(conn, [table.oid], LOCK_MODES)
+        # A DELETE waits for a row, whose holder has at least ROW SHARE on the table.
+        modes = LockMode.EXCLUSIVE.conflicts
+        holders = find_lock_holders(conn, [table.oid], modes)
         held = f"held by {holders[0]}" if holders else "its holder could not be seen"
         end_it = f"SELECT pg_terminate_backend({holders[0].pid});" if holders else "stop Aperture"
         raise BusyError(
@@ -130,37 +156,34 @@ def naming_holders(conn: Connection, table: Table) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Deletion:
-    """Deletes rows of one kind. Yields what is gone of a table after every batch."""
+class BatchDeletion:
+    """Deletes the rows of one kind. Yields the sums of a table after every batch."""
 
     conn: Connection
-    limits: Limits
+    limits: CleanLimits
     planned: dict[str, TablePart]
     lock_timeout: str
 
     def planned_rows(self, table: str) -> int:
         return self.planned[table].rows if table in self.planned else 0
 
-    def delete(self, doomed: Doomed) -> Iterator[CleanedTable]:
-        if self.planned[doomed.table.name].way is Way.TRUNCATE:
-            emptied = self._empty(doomed)
+    def delete(self, target: Target) -> Iterator[CleanedTable]:
+        if self.planned[target.table.name].way is DeleteStrategy.TRUNCATE:
+            emptied = self._empty(target)
             if emptied is not None:
                 yield emptied
                 return
-        yield from self._in_batches(doomed)
+        yield from self._in_batches(target)
 
-    def _empty(self, doomed: Doomed) -> CleanedTable | None:
-        """TRUNCATE, unless rows that must stay have come since; the lock keeps them out."""
-        table = doomed.table
+    def _empty(self, target: Target) -> CleanedTable | None:
+        """TRUNCATE the table; None if it has got other rows since. Takes ACCESS EXCLUSIVE."""
+        table = target.table
         with self.conn.transaction():
             set_local(self.conn, lock_timeout=self.lock_timeout)
-            lock = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(table.identifier)
-            self.conn.execute(lock)
-            rows = doomed.select(sql.SQL("doomed.ctid"))
-            others = sql.SQL(queries.load("clean/has_other_rows")).format(
-                table=table.identifier, rows=rows
-            )
-            if self.conn.execute(others, parameters(self.limits)).fetchone() != (False,):
+            self.conn.execute(LOCK.format(table.identifier))
+            rows = target.select(sql.SQL("target.ctid"))
+            has_other_rows = HAS_OTHER_ROWS.format(table=table.identifier, rows=rows)
+            if self.conn.execute(has_other_rows, parameters(self.limits)).fetchone() != (False,):
                 return None
             count = sql.SQL("SELECT count(*) FROM {}").format(table.identifier)
             row = self.conn.execute(count).fetchone()
@@ -170,45 +193,44 @@ class Deletion:
             freed = before - read_space(self.conn, table).total_bytes
         return CleanedTable(table.name, row[0], freed, 0)
 
-    def _in_batches(self, doomed: Doomed) -> Iterator[CleanedTable]:
+    def _in_batches(self, target: Target) -> Iterator[CleanedTable]:
         totals: dict[str, int] = {}
-        while gone := self._delete_batch(doomed):
-            for table, rows in gone.items():
+        while deleted := self._delete_batch(target):
+            for table, rows in deleted.items():
                 totals[table] = totals.get(table, 0) + rows
                 yield CleanedTable(table, totals[table], 0, self._reusable(table, totals[table]))
 
-    def _delete_batch(self, doomed: Doomed) -> dict[str, int]:
-        """Rows by table; empty when nothing was left to delete."""
+    def _delete_batch(self, target: Target) -> dict[str, int]:
+        """Delete a batch; returns its rows by table, empty when none are left."""
         with self.conn.transaction():
             set_local(self.conn, lock_timeout=self.lock_timeout)
-            if doomed.table.name == RUNS_TABLE:
-                return self._delete_runs(doomed)
-            statement = sql.SQL(queries.load("clean/delete_batch")).format(
-                table=doomed.table.identifier, rows=doomed.select(sql.SQL("doomed.ctid"))
-            )
-            rows = self.conn.execute(statement, self._parameters(doomed)).rowcount
-            return {doomed.table.name: rows} if rows else {}
+            if target.statements:
+                return self._delete_whole(target)
+            table = target.table
+            rows = target.select(sql.SQL("target.ctid"))
+            statement = DELETE_BATCH.format(table=table.identifier, rows=rows)
+            count = self.conn.execute(statement, self._parameters(target)).rowcount
+            return {table.name: count} if count else {}
 
-    def _delete_runs(self, doomed: Doomed) -> dict[str, int]:
-        """Whole runs: a run without its candidates would be one that recommends nothing."""
-        query = sql.SQL(queries.load("clean/choose_runs")).format(
-            rows=doomed.select(sql.SQL("doomed.id"))
-        )
-        row = self.conn.execute(query, self._parameters(doomed)).fetchone()
+    def _delete_whole(self, target: Target) -> dict[str, int]:
+        """Delete rows with all that refers to them: no run may be left without its candidates."""
+        query = CHOOSE_IDS.format(rows=target.select(sql.SQL("target.id")))
+        row = self.conn.execute(query, self._parameters(target)).fetchone()
         assert row is not None
         if not row[0]:
             return {}
-        gone = {}
-        for table, statement in RUN_STATEMENTS.items():
-            if table == RUNS_TABLE or table in self.planned:
-                cursor = self.conn.execute(queries.load(f"clean/{statement}"), {"runs": row[0]})
-                gone[table] = cursor.rowcount
-        return gone if gone[RUNS_TABLE] else {}
+        deleted = {}
+        for statement in target.statements:
+            table = table_of(statement)
+            if table in self.planned:
+                cursor = self.conn.execute(queries.load(statement), {"ids": row[0]})
+                deleted[table] = cursor.rowcount
+        return deleted if deleted[target.table.name] else {}
 
-    def _parameters(self, doomed: Doomed) -> dict[str, object]:
-        return parameters(self.limits) | {"batch_rows": doomed.batch_rows}
+    def _parameters(self, target: Target) -> dict[str, object]:
+        return parameters(self.limits) | {"batch_rows": target.batch_rows}
 
     def _reusable(self, table: str, rows: int) -> int:
-        """The plan's estimate, for as many rows as went."""
+        """Take the plan's estimate for this number of rows."""
         part = self.planned.get(table)
         return round(part.size_bytes * min(rows / part.rows, 1)) if part else 0

@@ -1,4 +1,4 @@
-"""Counts what can go and the space it holds. Reads only."""
+"""Counts the rows that can be deleted, and their space. Reads only."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from psycopg.rows import class_row
 
 from aperture_db import aperture
 from aperture_db import sql as queries
-from aperture_db.clean.doomed import NEEDED_TABLES, Doomed, Scene, find_doomed
-from aperture_db.clean.kinds import DESCRIPTIONS, Kind, Limits
-from aperture_db.clean.report import CleanReport, KindReport, TablePart, Way
+from aperture_db.clean.report import (
+    DESCRIPTIONS,
+    CleanLimits,
+    CleanReport,
+    DeleteStrategy,
+    Kind,
+    KindReport,
+    TablePart,
+)
+from aperture_db.clean.targets import CleanContext, Target, find_targets, needed_tables
 from aperture_db.errors import ApertureDbError
 from aperture_db.format import list_some
 from aperture_db.postgres.catalog import (
@@ -26,10 +33,9 @@ from aperture_db.postgres.catalog import (
 from aperture_db.postgres.connection import Connection, set_local
 
 LOCK_TIMEOUT = "2s"
-# From 0109 on, schedules have minutes; job names did not change after that.
-JOBS_MARK = ("job_config", "schedule_interval_minutes")
-# Line pointer and header of a row in the heap.
+# The line pointer and header of a row in the heap.
 ROW_OVERHEAD_BYTES = 28
+HAS_MODEL = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE model = ANY (%(models)s))")
 
 
 @dataclass(frozen=True)
@@ -40,42 +46,42 @@ class Measure:
 
 @dataclass(frozen=True)
 class Space:
-    """What a table takes beyond an empty one."""
+    """The space of a table beyond that of an empty one."""
 
     data_bytes: int
     """Heap and TOAST."""
     index_bytes: int
     total_bytes: int
-    """With what an empty one takes."""
+    """Of the whole table, with the space of an empty one."""
 
 
 def collect(
     conn: Connection,
     kinds: Iterable[Kind] = tuple(Kind),
-    limits: Limits | None = None,
+    limits: CleanLimits | None = None,
     *,
     lock_timeout: str | None = LOCK_TIMEOUT,
 ) -> CleanReport:
-    """How much can go, of each of these kinds.
+    """Count the rows of these kinds that can be deleted.
 
-    Needs SELECT on the tables concerned; a kind that can't be read is marked so. Belongs into an
-    open transaction, which gives all counts one snapshot. Raises LockNotAvailable when a table is
-    locked for longer than `lock_timeout`; None leaves the transaction's own.
+    Needs SELECT on the tables concerned; a kind that can't be read is reported as unknown. Call it
+    in an open transaction, which gives all counts one snapshot. Raises LockNotAvailable when a
+    table is locked for longer than `lock_timeout`; None keeps the transaction's own timeout.
     """
-    limits = limits or Limits()
+    limits = limits or CleanLimits()
     if lock_timeout is not None:
         set_local(conn, lock_timeout=lock_timeout)
     database = read_database(conn)
-    scene, readable = read_scene(conn)
+    context, readable = read_context(conn)
     reports = []
     for kind in kinds:
-        report = _obstacle(kind, scene, readable, database.role)
-        reports.append(report or _measured(conn, kind, scene, limits))
-    return CleanReport(database.name, tuple(reports), limits, scene.active)
+        report = _explain_unknown(kind, context, readable, database.role)
+        reports.append(report or _measured(conn, kind, context, limits))
+    return CleanReport(database.name, tuple(reports), limits, context.active)
 
 
 def refuse_unknown(plan: CleanReport) -> None:
-    """Raise ApertureDbError for a kind about which nothing is known: it can't be deleted."""
+    """Raise ApertureDbError for a kind whose rows are unknown: it can't be deleted."""
     for kind in plan.unknown:
         raise ApertureDbError(
             f"{kind.kind} can't be deleted",
@@ -87,20 +93,20 @@ def refuse_unknown(plan: CleanReport) -> None:
         )
 
 
-def read_scene(conn: Connection) -> tuple[Scene, Mapping[str, Table]]:
-    """Aperture's tables, and those of them that may be read; empty in any other database."""
+def read_context(conn: Connection) -> tuple[CleanContext, Mapping[str, Table]]:
+    """Read Aperture's tables, and which of them are readable; none in any other database."""
     tables = read_tables(conn)
     visible = visible_tables(tables)
     if not aperture.is_aperture(visible):
-        return Scene({}, (), None), {}
+        return CleanContext({}, (), None), {}
     readable = readable_tables(tables)
     embedding_tables = aperture.read_embedding_tables(conn)
     active = aperture.read_active_model(conn, embedding_tables, readable)
-    return Scene(visible, tuple(embedding_tables), active), readable
+    return CleanContext(visible, tuple(embedding_tables), active), readable
 
 
-def parameters(limits: Limits) -> dict[str, object]:
-    """The values that the queries of sql/clean name."""
+def parameters(limits: CleanLimits) -> dict[str, object]:
+    """Return the parameters of the queries in sql/clean.sql."""
     return {
         "runs_per_job": limits.runs_per_job,
         "cache_age_seconds": limits.cache_age_seconds,
@@ -109,25 +115,22 @@ def parameters(limits: Limits) -> dict[str, object]:
     }
 
 
-def _obstacle(
-    kind: Kind, scene: Scene, readable: Mapping[str, Table], role: str
+def _explain_unknown(
+    kind: Kind, context: CleanContext, readable: Mapping[str, Table], role: str
 ) -> KindReport | None:
-    """Why nothing can be said about a kind; None when it can."""
-    needed = list(NEEDED_TABLES.get(kind, ()))
-    if kind in (Kind.LEGACY_EMBEDDINGS, Kind.STALE_EMBEDDINGS):
-        legacy = kind is Kind.LEGACY_EMBEDDINGS
-        needed += [table.name for table in scene.embedding_tables if table.is_legacy is legacy]
-    present = [scene.tables[name] for name in needed if name in scene.tables]
-    denied = [table for table in present if table.name not in readable]
+    """Report why a kind can't be counted; None if it can."""
+    needed = needed_tables(kind, context)
+    denied = [table for table in needed if table.name not in readable]
     if denied:
         return _unknown(
             kind,
             f"role {role} may not read {list_some(table.name for table in denied)}",
             grant=" ".join(grants_to_read(denied, role)),
         )
-    if kind is Kind.STALE_EMBEDDINGS and scene.active is None:
+    if kind is Kind.STALE_EMBEDDINGS and context.active is None:
         return _unknown(kind, "no embedding model is known to be in use")
-    if kind is Kind.DEAD_JOBS and "job_config" in scene.tables and not scene.has(*JOBS_MARK):
+    mark_table, mark_column = aperture.DEAD_JOBS_MARK
+    if kind is Kind.DEAD_JOBS and needed and not context.has(mark_table, mark_column):
         return _unknown(kind, "older versions of Aperture may still use these names")
     return None
 
@@ -138,47 +141,49 @@ def _unknown(kind: Kind, why: str, *, grant: str | None = None) -> KindReport:
     )
 
 
-def _measured(conn: Connection, kind: Kind, scene: Scene, limits: Limits) -> KindReport:
-    parts = [measure(conn, doomed, limits) for doomed in find_doomed(kind, scene)]
+def _measured(
+    conn: Connection, kind: Kind, context: CleanContext, limits: CleanLimits
+) -> KindReport:
+    parts = [measure(conn, target, limits) for target in find_targets(kind, context)]
     parts = [part for part in parts if part.rows]
     return KindReport(
         kind=kind,
         description=DESCRIPTIONS[kind],
         rows=sum(part.rows for part in parts),
         size_bytes=sum(part.size_bytes for part in parts),
-        is_size_exact=all(part.way is Way.TRUNCATE for part in parts),
+        is_size_exact=all(part.way is DeleteStrategy.TRUNCATE for part in parts),
         tables=tuple(parts),
-        note=_note(conn, kind, scene) if parts else None,
+        note=_note(conn, kind, context) if parts else None,
     )
 
 
-def measure(conn: Connection, doomed: Doomed, limits: Limits) -> TablePart:
-    """Rows of one table that can go, and the space they hold."""
-    going = _measure(conn, doomed.select(_width(doomed.table)), limits)
-    if not going.rows:
-        return TablePart(doomed.table.name, 0, 0, Way.DELETE)
-    everything = sql.SQL("SELECT {} FROM {} AS doomed").format(
-        _width(doomed.table), doomed.table.identifier
+def measure(conn: Connection, target: Target, limits: CleanLimits) -> TablePart:
+    """Count the rows of a target, and measure their space."""
+    selected = _measure(conn, target.select(_width(target.table)), limits)
+    if not selected.rows:
+        return TablePart(target.table.name, 0, 0, DeleteStrategy.DELETE)
+    everything = sql.SQL("SELECT {} FROM {} AS target").format(
+        _width(target.table), target.table.identifier
     )
     whole = _measure(conn, everything, limits)
-    space = read_space(conn, doomed.table)
-    size = space.data_bytes * going.width_bytes / whole.width_bytes
-    size += space.index_bytes * going.rows / whole.rows
-    emptied = doomed.may_empty and doomed.table.may_truncate and going.rows == whole.rows
-    way = Way.TRUNCATE if emptied else Way.DELETE
-    return TablePart(doomed.table.name, going.rows, round(size), way)
+    space = read_space(conn, target.table)
+    size = space.data_bytes * selected.width_bytes / whole.width_bytes
+    size += space.index_bytes * selected.rows / whole.rows
+    is_emptied = target.may_truncate and target.table.may_truncate and selected.rows == whole.rows
+    way = DeleteStrategy.TRUNCATE if is_emptied else DeleteStrategy.DELETE
+    return TablePart(target.table.name, selected.rows, round(size), way)
 
 
 def _width(table: Table) -> sql.Composed:
-    """The stored size of a row's values, TOASTed ones included, without reading those."""
+    """Compute the stored size of a row, TOASTed values included, without reading those."""
     sizes = [
-        sql.SQL("coalesce(pg_column_size(doomed.{}), 0)").format(sql.Identifier(name))
+        sql.SQL("coalesce(pg_column_size(target.{}), 0)").format(sql.Identifier(name))
         for name in table.columns
     ]
     return sql.SQL(" + ").join([sql.Literal(ROW_OVERHEAD_BYTES), *sizes])
 
 
-def _measure(conn: Connection, rows: sql.Composed, limits: Limits) -> Measure:
+def _measure(conn: Connection, rows: sql.Composed, limits: CleanLimits) -> Measure:
     query = sql.SQL(queries.load("clean/measure")).format(rows=rows)
     with conn.cursor(row_factory=class_row(Measure)) as cursor:
         row = cursor.execute(query, parameters(limits)).fetchone()
@@ -193,16 +198,16 @@ def read_space(conn: Connection, table: Table) -> Space:
     return row
 
 
-def _note(conn: Connection, kind: Kind, scene: Scene) -> str | None:
-    if kind is not Kind.STALE_EMBEDDINGS or scene.active is None:
+def _note(conn: Connection, kind: Kind, context: CleanContext) -> str | None:
+    if kind is not Kind.STALE_EMBEDDINGS or context.active is None:
         return None
-    for embeddings in scene.embedding_tables:
-        if scene.active.is_kept_in(embeddings):
-            query = sql.SQL(queries.load("clean/has_model")).format(table=embeddings.identifier)
-            names = list(scene.active.names_in(embeddings))
+    for embeddings in context.embedding_tables:
+        if context.active.is_kept_in(embeddings):
+            query = HAS_MODEL.format(embeddings.identifier)
+            names = list(context.active.names_in(embeddings))
             if conn.execute(query, {"models": names}).fetchone() == (True,):
                 return None
     return (
-        f"{scene.active.id} is in use and has no embeddings yet: "
+        f"{context.active.id} is in use but has no embeddings yet: "
         "with these gone, nothing can be searched until its jobs have run"
     )

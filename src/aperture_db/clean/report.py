@@ -1,63 +1,106 @@
-"""What can go, and what went."""
+"""The kinds of rows that can be deleted safely, and the results of counting and deleting them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from aperture_db.aperture import ActiveModel
-from aperture_db.clean.kinds import Kind, Limits
+
+DAY_SECONDS = 86_400.0
+# The longest time for which Aperture uses a cached row (of posters).
+LONGEST_TTL_SECONDS = 7 * DAY_SECONDS
 
 
-class Way(StrEnum):
-    """How the rows of a table go."""
+class Kind(StrEnum):
+    """The names of the kinds, as the command line takes them."""
+
+    ORPHANS = "orphans"
+    EXPIRED_SESSIONS = "expired-sessions"
+    LEGACY_EMBEDDINGS = "legacy-embeddings"
+    STALE_EMBEDDINGS = "stale-embeddings"
+    JOB_HISTORY = "job-history"
+    OLD_RUNS = "old-runs"
+    DEAD_JOBS = "dead-jobs"
+    OLD_CACHE = "old-cache"
+    API_ERRORS = "api-errors"
+
+
+DESCRIPTIONS: Mapping[Kind, str] = {
+    Kind.ORPHANS: "cached verdicts on titles that are gone",
+    Kind.EXPIRED_SESSIONS: "expired logins",
+    Kind.LEGACY_EMBEDDINGS: "left over by migration 0078 and no longer read",
+    Kind.STALE_EMBEDDINGS: "embeddings of models that are not in use",
+    Kind.JOB_HISTORY: "job runs beyond the newest of each job",
+    Kind.OLD_RUNS: "recommendation runs replaced by newer ones",
+    Kind.DEAD_JOBS: "schedules of jobs that no longer exist",
+    Kind.OLD_CACHE: "cached rows that were not refreshed for long",
+    Kind.API_ERRORS: "dismissed or old errors of other services",
+}
+
+
+@dataclass(frozen=True)
+class CleanLimits:
+    """How much of each history and cache is kept."""
+
+    runs_per_job: int = 100
+    """Newest runs of each job; its newest completed run is kept in any case."""
+    cache_age_seconds: float = 30 * DAY_SECONDS
+    """Cached rows refreshed within this time are kept."""
+    error_age_seconds: float = 90 * DAY_SECONDS
+    """Errors are kept for this time; dismissed ones for a week."""
+
+
+class DeleteStrategy(StrEnum):
+    """The statement that deletes the rows of a table."""
 
     DELETE = "delete"
-    """Row by row: VACUUM then makes the space reusable, VACUUM FULL gives it back."""
+    """Row by row: VACUUM then makes the space reusable, VACUUM FULL returns it to the disk."""
     TRUNCATE = "truncate"
-    """All at once: the space is given back to the disk."""
+    """The whole table: the space returns to the disk at once."""
 
 
 @dataclass(frozen=True)
 class TablePart:
-    """The rows of one table that can go."""
+    """The rows of one table that can be deleted."""
 
     table: str
     rows: int
     size_bytes: int
-    """What they take beyond an empty table. Exact with TRUNCATE; otherwise their share of the
+    """Their space beyond that of an empty table. Exact with TRUNCATE; otherwise their share of the
     table, by the width of their values, and of its indexes, by their number."""
-    way: Way
+    way: DeleteStrategy
 
 
 @dataclass(frozen=True)
 class KindReport:
-    """How much of one kind can go."""
+    """The rows of one kind that can be deleted."""
 
     kind: Kind
     description: str
     rows: int | None
-    """None where it can't be known."""
+    """None if it is unknown."""
     size_bytes: int | None
     is_size_exact: bool
     tables: tuple[TablePart, ...] = ()
     unknown: str | None = None
-    """Why `rows` is None."""
+    """The reason if `rows` is None."""
     grant: str | None = None
-    """What an administrator runs where a privilege is missing."""
+    """The GRANT for an administrator to run if a privilege is missing."""
     note: str | None = None
-    """What to know before deleting."""
+    """A warning to read before deleting."""
 
 
 @dataclass(frozen=True)
 class CleanReport:
-    """Everything that can go, kind by kind."""
+    """Everything that can be deleted, by kind."""
 
     database: str
     kinds: tuple[KindReport, ...]
-    limits: Limits
+    limits: CleanLimits
     active_model: ActiveModel | None = field(default=None, metadata={"json": False})
-    """Of the embeddings that stay."""
+    """The model whose embeddings are kept."""
 
     @property
     def rows(self) -> int:
@@ -78,19 +121,19 @@ class CleanReport:
 
 @dataclass(frozen=True)
 class CleanedTable:
-    """What went from one table."""
+    """The rows deleted from one table."""
 
     table: str
     rows: int
     freed_bytes: int
-    """Given back to the disk."""
+    """Returned to the disk."""
     reusable_bytes: int
-    """Reusable by this table after VACUUM: the plan's estimate."""
+    """Reusable by this table after VACUUM, as the plan estimated it."""
 
 
 @dataclass(frozen=True)
 class CleanedKind:
-    """What went of one kind."""
+    """The rows deleted of one kind."""
 
     kind: Kind
     tables: tuple[CleanedTable, ...]
@@ -102,13 +145,13 @@ class CleanedKind:
 
 @dataclass(frozen=True)
 class CleanResult:
-    """What `--apply` did."""
+    """The result of `--apply`."""
 
     database: str
     kinds: tuple[CleanedKind, ...]
     duration_seconds: float
     next_steps: tuple[str, ...]
-    """Commands that make the space of deleted rows reusable."""
+    """Commands that make the space of the deleted rows reusable."""
 
     @property
     def rows(self) -> int:
@@ -117,3 +160,13 @@ class CleanResult:
     @property
     def freed_bytes(self) -> int:
         return sum(table.freed_bytes for kind in self.kinds for table in kind.tables)
+
+
+@dataclass(frozen=True)
+class BatchDeleted:
+    """Event: a batch of rows is deleted and committed."""
+
+    kind: Kind
+    table: CleanedTable
+    """All rows deleted from the table so far."""
+    planned_rows: int

@@ -58,7 +58,9 @@ COMMANDS = {
         "Remove dead rows and update the planner's statistics.",
     ),
     "clean": CommandEntry(
-        "aperture_db.cli.clean", "Maintain", "List what can go safely, and delete what you name."
+        "aperture_db.cli.clean",
+        "Maintain",
+        "List data that can be deleted safely, and delete named kinds.",
     ),
     "backup": CommandEntry(
         "aperture_db.cli.backup", "Protect", "Back the database up, and read the backup back."

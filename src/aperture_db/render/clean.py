@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from aperture_db.clean.report import CleanReport, CleanResult, KindReport, Way
+from aperture_db.clean.report import CleanReport, CleanResult, DeleteStrategy, KindReport
 from aperture_db.format import format_bytes, format_count, format_seconds, plural
 from aperture_db.render.table import NOTHING, make_table, unbroken
 
@@ -16,7 +16,7 @@ NOTHING_SEEN = "Nothing to delete, as far as it can be seen."
 
 
 def render_clean(report: CleanReport) -> RenderableType:
-    """Every kind with its rows and bytes, what to know, and how to delete."""
+    """Every kind with its rows and size, warnings, and how to delete."""
     if report.rows:
         last = "Nothing was deleted. To delete: aperture-db clean --apply KIND …"
     else:
@@ -26,12 +26,12 @@ def render_clean(report: CleanReport) -> RenderableType:
 
 
 def render_plan(report: CleanReport) -> RenderableType:
-    """The same for what is about to be deleted."""
+    """The rows that are about to be deleted."""
     return Group(*render_listing(report), "")
 
 
 def render_listing(report: CleanReport) -> Iterator[RenderableType]:
-    table = make_table("kind", "rows", "size", "what it is", right=("rows", "size"))
+    table = make_table("kind", "rows", "size", "description", right=("rows", "size"))
     for kind in report.kinds:
         style = "" if kind.rows else "muted"
         rows = NOTHING if kind.rows is None else format_count(kind.rows)
@@ -39,7 +39,7 @@ def render_listing(report: CleanReport) -> Iterator[RenderableType]:
     if len(report.kinds) > 1:
         marked = "" if report.is_size_exact else "~"
         total = marked + format_bytes(report.size_bytes)
-        table.add_row("in all", format_count(report.rows), total, "", style="heading")
+        table.add_row("total", format_count(report.rows), total, "", style="heading")
     yield table
     yield from _remarks(report)
     yield from _explained_sizes(report)
@@ -63,27 +63,29 @@ def _remarks(report: CleanReport) -> Iterator[Text]:
 
 
 def _explained_sizes(report: CleanReport) -> Iterator[RenderableType]:
-    ways = {part.way for kind in report.kinds for part in kind.tables}
-    if ways:
+    strategies = {part.way for kind in report.kinds for part in kind.tables}
+    if strategies:
         yield ""
-    if Way.TRUNCATE in ways:
-        yield Text("Exact sizes are of tables that are emptied: the disk gets them back at once.")
-    if Way.DELETE in ways:
+    if DeleteStrategy.TRUNCATE in strategies:
         yield Text(
-            "Sizes with ~ are the rows' share of their tables: VACUUM makes them reusable, "
-            "VACUUM FULL gives them back."
+            "Exact sizes are of tables that are emptied: the disk gets their space back at once."
+        )
+    if DeleteStrategy.DELETE in strategies:
+        yield Text(
+            "Sizes with ~ are the rows' share of their tables: VACUUM makes the space reusable, "
+            "VACUUM FULL returns it to the disk."
         )
 
 
 def render_cleaned(result: CleanResult) -> RenderableType:
-    """What went, per kind and table, and what makes its space usable."""
+    """The deleted rows by kind and table, and the commands that make their space reusable."""
     return Group(*_cleaned_parts(result))
 
 
 def _cleaned_parts(result: CleanResult) -> Iterator[RenderableType]:
     table = make_table(
-        "kind", "table", "deleted", "given back", "reusable",
-        right=("deleted", "given back", "reusable"),
+        "kind", "table", "deleted", "freed", "reusable",
+        right=("deleted", "freed", "reusable"),
     )  # fmt: skip
     for kind in result.kinds:
         for cleaned in kind.tables:
@@ -102,9 +104,7 @@ def _cleaned_parts(result: CleanResult) -> Iterator[RenderableType]:
         return
     seconds = format_seconds(result.duration_seconds)
     freed = format_bytes(result.freed_bytes)
-    yield Text(
-        f"Deleted {plural(result.rows, 'row')} in {seconds}; {freed} given back to the disk."
-    )
+    yield Text(f"Deleted {plural(result.rows, 'row')} in {seconds}; {freed} returned to the disk.")
     if result.next_steps:
         yield Text("To make the rest reusable:")
     for step in result.next_steps:

@@ -1,58 +1,36 @@
--- name: choose_runs
--- The next runs to delete, whole. Privilege: SELECT on recommendation_runs.
-SELECT ARRAY({rows} LIMIT %(batch_rows)s)
-
 -- name: dead_jobs
 -- Schedules of jobs that no code knows any more. Privilege: SELECT on job_config.
 SELECT {columns}
-FROM job_config AS doomed
-WHERE doomed.job_name = ANY (%(dead_jobs)s)
-
--- name: delete_batch
--- Delete one batch. A row that somebody changes meanwhile has another ctid then, and stays.
--- Privilege: SELECT and DELETE on the table.
-DELETE FROM {table} WHERE ctid = ANY (ARRAY({rows} LIMIT %(batch_rows)s))
+FROM job_config AS target
+WHERE target.job_name = ANY (%(dead_jobs)s)
 
 -- name: delete_candidates
 -- The candidates of recommendation runs. Privilege: SELECT and DELETE on recommendation_candidates.
-DELETE FROM recommendation_candidates WHERE run_id = ANY (%(runs)s)
+DELETE FROM recommendation_candidates WHERE run_id = ANY (%(ids)s)
 
 -- name: delete_evidence
 -- The evidence of recommendation runs. Privilege: SELECT and DELETE on recommendation_evidence,
 -- SELECT on recommendation_candidates.
 DELETE FROM recommendation_evidence
-WHERE candidate_id IN (SELECT id FROM recommendation_candidates WHERE run_id = ANY (%(runs)s))
+WHERE candidate_id IN (SELECT id FROM recommendation_candidates WHERE run_id = ANY (%(ids)s))
 
 -- name: delete_runs
 -- Recommendation runs. Privilege: SELECT and DELETE on recommendation_runs.
-DELETE FROM recommendation_runs WHERE id = ANY (%(runs)s)
-
--- name: every_row
--- All rows of a table that nothing reads. Privilege: SELECT on the table.
-SELECT {columns}
-FROM {table} AS doomed
+DELETE FROM recommendation_runs WHERE id = ANY (%(ids)s)
 
 -- name: expired_sessions
 -- Logins that have ended; Aperture deletes one only when its cookie is shown again.
 -- Privilege: SELECT on sessions.
 SELECT {columns}
-FROM sessions AS doomed
-WHERE doomed.expires_at < now()
-
--- name: has_model
--- Whether a table holds embeddings of these models. Privilege: SELECT on the table.
-SELECT EXISTS (SELECT FROM {table} WHERE model = ANY (%(models)s))
-
--- name: has_other_rows
--- Whether a table holds more rows than those that may go. Privilege: SELECT on the table.
-SELECT (SELECT count(*) FROM {table}) <> (SELECT count(*) FROM ({rows}) AS counted)
+FROM sessions AS target
+WHERE target.expires_at < now()
 
 -- name: job_history
 -- Finished runs beyond the newest of each job. The newest completed run of a job stays whatever
 -- its age: what it counted tells whether a sync is complete. Runs that an error refers to stay,
 -- because deleting them would change the error. Privilege: SELECT on job_runs and api_errors.
 SELECT {columns}
-FROM job_runs AS doomed
+FROM job_runs AS target
 JOIN (
     SELECT
         id,
@@ -60,10 +38,10 @@ JOIN (
         row_number() OVER (PARTITION BY job_name, status ORDER BY started_at DESC, id)
             AS position_in_status
     FROM job_runs
-) AS ranked ON ranked.id = doomed.id
+) AS ranked ON ranked.id = target.id
 WHERE ranked.position > %(runs_per_job)s
-    AND NOT (doomed.status = 'completed' AND ranked.position_in_status = 1)
-    AND doomed.id NOT IN ({referenced})
+    AND NOT (target.status = 'completed' AND ranked.position_in_status = 1)
+    AND target.id NOT IN ({referenced})
 
 -- name: measure
 -- How many rows there are, and the stored width of their values. Privilege: that of the query.
@@ -74,48 +52,48 @@ FROM ({rows}) AS measured (width)
 -- Errors of external services that were dismissed a week ago (Aperture's own rule), or are old.
 -- Privilege: SELECT on api_errors.
 SELECT {columns}
-FROM api_errors AS doomed
-WHERE doomed.dismissed_at < now() - interval '7 days'
-    OR doomed.created_at < now() - make_interval(secs => %(error_age_seconds)s)
+FROM api_errors AS target
+WHERE target.dismissed_at < now() - interval '7 days'
+    OR target.created_at < now() - make_interval(secs => %(error_age_seconds)s)
 
 -- name: old_pool_rows
 -- Titles of the discovery pool that were not refreshed for a long time and that no suggestion
 -- refers to. Privilege: SELECT on discovery_pool and discovery_candidates.
 SELECT {columns}
-FROM discovery_pool AS doomed
-WHERE doomed.updated_at < now() - make_interval(secs => %(cache_age_seconds)s)
-    AND NOT EXISTS (SELECT FROM discovery_candidates WHERE pool_id = doomed.id)
+FROM discovery_pool AS target
+WHERE target.updated_at < now() - make_interval(secs => %(cache_age_seconds)s)
+    AND NOT EXISTS (SELECT FROM discovery_candidates WHERE pool_id = target.id)
 
 -- name: old_rows
 -- Rows of a cache that were not refreshed for a long time; what is still wanted is fetched again.
 -- Privilege: SELECT on the table.
 SELECT {columns}
-FROM {table} AS doomed
-WHERE doomed.{refreshed_at} < now() - make_interval(secs => %(cache_age_seconds)s)
+FROM {table} AS target
+WHERE target.{refreshed_at} < now() - make_interval(secs => %(cache_age_seconds)s)
 
 -- name: orphaned_verdicts
 -- Cached verdicts on pairs of titles of which one is gone. Ids are made anew by every sync, so
 -- none of these can ever be asked for again.
 -- Privilege: SELECT on similarity_validation_cache, movies and series.
 SELECT {columns}
-FROM similarity_validation_cache AS doomed
+FROM similarity_validation_cache AS target
 WHERE NOT EXISTS (
-        SELECT FROM movies WHERE id = doomed.source_id AND doomed.source_type = 'movie'
+        SELECT FROM movies WHERE id = target.source_id AND target.source_type = 'movie'
         UNION ALL
-        SELECT FROM series WHERE id = doomed.source_id AND doomed.source_type = 'series'
+        SELECT FROM series WHERE id = target.source_id AND target.source_type = 'series'
     )
     OR NOT EXISTS (
-        SELECT FROM movies WHERE id = doomed.target_id AND doomed.target_type = 'movie'
+        SELECT FROM movies WHERE id = target.target_id AND target.target_type = 'movie'
         UNION ALL
-        SELECT FROM series WHERE id = doomed.target_id AND doomed.target_type = 'series'
+        SELECT FROM series WHERE id = target.target_id AND target.target_type = 'series'
     )
 
 -- name: other_models
 -- Embeddings of other models than those that Aperture reads from this table.
 -- Privilege: SELECT on the table.
 SELECT {columns}
-FROM {table} AS doomed
-WHERE doomed.model <> ALL ({models})
+FROM {table} AS target
+WHERE target.model <> ALL ({models})
 
 -- name: runs_in_errors
 -- Runs that an error refers to. Privilege: SELECT on api_errors.
@@ -149,32 +127,32 @@ WHERE c.oid = %(oid)s
 -- What superseded recommendation runs weighed. Privilege: SELECT on recommendation_candidates and
 -- recommendation_runs.
 SELECT {columns}
-FROM recommendation_candidates AS doomed
-WHERE doomed.run_id IN ({runs})
+FROM recommendation_candidates AS target
+WHERE target.run_id IN ({runs})
 
 -- name: superseded_discovery_runs
 -- Discovery runs without candidates (each run replaces those of the one before) that are older
 -- than the newest completed one of the same user and media type.
 -- Privilege: SELECT on discovery_runs and discovery_candidates.
 SELECT {columns}
-FROM discovery_runs AS doomed
-WHERE NOT EXISTS (SELECT FROM discovery_candidates WHERE run_id = doomed.id)
-    AND (doomed.status <> 'running' OR doomed.created_at < now() - interval '1 day')
+FROM discovery_runs AS target
+WHERE NOT EXISTS (SELECT FROM discovery_candidates WHERE run_id = target.id)
+    AND (target.status <> 'running' OR target.created_at < now() - interval '1 day')
     AND EXISTS (
         SELECT
         FROM discovery_runs AS newer
-        WHERE newer.user_id = doomed.user_id
-            AND newer.media_type = doomed.media_type
+        WHERE newer.user_id = target.user_id
+            AND newer.media_type = target.media_type
             AND newer.status = 'completed'
-            AND newer.created_at > doomed.created_at
+            AND newer.created_at > target.created_at
     )
 
 -- name: superseded_evidence
 -- Why superseded recommendation runs chose as they did. Privilege: SELECT on
 -- recommendation_evidence, recommendation_candidates and recommendation_runs.
 SELECT {columns}
-FROM recommendation_evidence AS doomed
-JOIN recommendation_candidates AS candidate ON candidate.id = doomed.candidate_id
+FROM recommendation_evidence AS target
+JOIN recommendation_candidates AS candidate ON candidate.id = target.candidate_id
 WHERE candidate.run_id IN ({runs})
 
 -- name: superseded_runs
@@ -182,7 +160,7 @@ WHERE candidate.run_id IN ({runs})
 -- is the only one that Aperture reads. A run that may still be at work stays.
 -- Privilege: SELECT on recommendation_runs.
 SELECT {columns}
-FROM recommendation_runs AS doomed
+FROM recommendation_runs AS target
 JOIN (
     SELECT
         id,
@@ -192,6 +170,6 @@ JOIN (
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS newer_completed
     FROM recommendation_runs
-) AS ranked ON ranked.id = doomed.id
+) AS ranked ON ranked.id = target.id
 WHERE ranked.newer_completed >= 1
-    AND (doomed.status <> 'running' OR doomed.created_at < now() - interval '1 day')
+    AND (target.status <> 'running' OR target.created_at < now() - interval '1 day')
