@@ -60,9 +60,7 @@ def apply(
         refuse_changed_model(plan, context)
     for report in plan.kinds:
         planned = {part.table: part for part in report.tables}
-        deletion = BatchDeletion(
-            conn, plan.limits, planned, timeout_parameter(lock_timeout_seconds)
-        )
+        deletion = BatchDeletion(conn, plan.limits, planned, lock_timeout)
         for target in find_targets(report.kind, context):
             if target.table.name not in planned or target.deleted_with:
                 continue
