@@ -60,7 +60,7 @@ COMMANDS = {
     "clean": CommandEntry(
         "aperture_db.cli.clean",
         "Maintain",
-        "List data that can be deleted safely, and delete named kinds.",
+        "List data that can be deleted safely, and delete it.",
     ),
     "backup": CommandEntry(
         "aperture_db.cli.backup", "Protect", "Back the database up, and read the backup back."

@@ -70,7 +70,7 @@ def clean(
         ),
     ] = "10s",  # type: ignore[assignment]
 ) -> None:  # fmt: skip
-    """List data that can be deleted safely, and delete named kinds.
+    """List data that can be deleted safely, and delete it.
 
     Kinds: orphans, expired-sessions, legacy-embeddings, stale-embeddings, job-history,
     old-runs, dead-jobs, old-cache, api-errors.
