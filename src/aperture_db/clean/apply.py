@@ -11,7 +11,6 @@ from psycopg import sql
 
 from aperture_db import aperture
 from aperture_db import sql as queries
-from aperture_db.clean.collect import parameters, read_context, read_space
 from aperture_db.clean.report import (
     BatchDeleted,
     CleanedKind,
@@ -23,7 +22,15 @@ from aperture_db.clean.report import (
     Kind,
     TablePart,
 )
-from aperture_db.clean.targets import CleanContext, Target, find_targets, table_of
+from aperture_db.clean.targets import (
+    CleanContext,
+    Target,
+    find_targets,
+    parameters,
+    read_context,
+    read_space,
+    table_of,
+)
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.format import quote_identifier, vacuum_command
 from aperture_db.postgres.activity import find_lock_holders
@@ -71,12 +78,11 @@ def apply(
 
 def refuse_changed_model(plan: CleanReport, context: CleanContext) -> None:
     """Raise ApertureDbError if the active model is no longer the one of the plan."""
-    before, now = plan.active_model, context.active
+    before, now = plan.active_model, context.active_model
     if before != now:
         raise ApertureDbError(
             "the model in use was changed meanwhile, nothing was deleted",
-            why=f"{before.id if before else 'none'} was in use when the rows were counted, "
-            f"{now.id if now else 'none'} is now",
+            why=f"{before or 'none'} was in use when the rows were counted, {now or 'none'} is now",
             next_step=f"aperture-db clean {Kind.STALE_EMBEDDINGS}",
             code="model_changed",
         )

@@ -19,16 +19,21 @@ from aperture_db.clean.report import (
     KindReport,
     TablePart,
 )
-from aperture_db.clean.targets import CleanContext, Target, find_targets, needed_tables
+from aperture_db.clean.targets import (
+    CleanContext,
+    Target,
+    find_targets,
+    needed_tables,
+    parameters,
+    read_context,
+    read_space,
+)
 from aperture_db.errors import ApertureDbError
 from aperture_db.format import list_some
 from aperture_db.postgres.catalog import (
     Table,
     grants_to_read,
     read_database,
-    read_tables,
-    readable_tables,
-    visible_tables,
 )
 from aperture_db.postgres.connection import Connection, set_local
 
@@ -42,17 +47,6 @@ HAS_MODEL = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE model = ANY (%(models)s
 class Measure:
     rows: int
     width_bytes: int
-
-
-@dataclass(frozen=True)
-class Space:
-    """The space of a table beyond that of an empty one."""
-
-    data_bytes: int
-    """Heap and TOAST."""
-    index_bytes: int
-    total_bytes: int
-    """Of the whole table, with the space of an empty one."""
 
 
 def collect(
@@ -77,7 +71,7 @@ def collect(
     for kind in kinds:
         report = _explain_unknown(kind, context, readable, database.role)
         reports.append(report or _measured(conn, kind, context, limits))
-    return CleanReport(database.name, tuple(reports), limits, context.active)
+    return CleanReport(database.name, tuple(reports), limits, context.active_model)
 
 
 def refuse_unknown(plan: CleanReport) -> None:
@@ -91,28 +85,6 @@ def refuse_unknown(plan: CleanReport) -> None:
             else "leave it out",
             code="no_privilege" if kind.grant else "unknown",
         )
-
-
-def read_context(conn: Connection) -> tuple[CleanContext, Mapping[str, Table]]:
-    """Read Aperture's tables, and which of them are readable; none in any other database."""
-    tables = read_tables(conn)
-    visible = visible_tables(tables)
-    if not aperture.is_aperture(visible):
-        return CleanContext({}, (), None), {}
-    readable = readable_tables(tables)
-    embedding_tables = aperture.read_embedding_tables(conn)
-    active = aperture.read_active_model(conn, embedding_tables, readable)
-    return CleanContext(visible, tuple(embedding_tables), active), readable
-
-
-def parameters(limits: CleanLimits) -> dict[str, object]:
-    """Return the parameters of the queries in sql/clean.sql."""
-    return {
-        "runs_per_job": limits.runs_per_job,
-        "cache_age_seconds": limits.cache_age_seconds,
-        "error_age_seconds": limits.error_age_seconds,
-        "dead_jobs": sorted(aperture.DEAD_JOBS),
-    }
 
 
 def _explain_unknown(
@@ -188,13 +160,6 @@ def _measure(conn: Connection, rows: sql.Composed, limits: CleanLimits) -> Measu
     with conn.cursor(row_factory=class_row(Measure)) as cursor:
         row = cursor.execute(query, parameters(limits)).fetchone()
     assert row is not None
-    return row
-
-
-def read_space(conn: Connection, table: Table) -> Space:
-    with conn.cursor(row_factory=class_row(Space)) as cursor:
-        row = cursor.execute(queries.load("clean/space"), {"oid": table.oid}).fetchone()
-    assert row is not None, table.name
     return row
 
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from aperture_db.aperture import ActiveModel
-
 DAY_SECONDS = 86_400.0
 # The longest time for which Aperture uses a cached row (of posters).
 LONGEST_TTL_SECONDS = 7 * DAY_SECONDS
@@ -99,7 +97,7 @@ class CleanReport:
     database: str
     kinds: tuple[KindReport, ...]
     limits: CleanLimits
-    active_model: ActiveModel | None = field(default=None, metadata={"json": False})
+    active_model: str | None = field(default=None, metadata={"json": False})
     """The model whose embeddings are kept."""
 
     @property

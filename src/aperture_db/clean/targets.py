@@ -10,11 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from psycopg import sql
+from psycopg.rows import class_row
 
 from aperture_db import aperture
 from aperture_db import sql as queries
-from aperture_db.clean.report import Kind
-from aperture_db.postgres.catalog import Table
+from aperture_db.clean.report import CleanLimits, Kind
+from aperture_db.postgres.catalog import (
+    Table,
+    read_tables,
+    readable_tables,
+    visible_tables,
+)
+from aperture_db.postgres.connection import Connection
 
 BATCH_ROWS = 5_000
 # A run can have thousands of candidates, which are deleted with it.
@@ -72,8 +79,27 @@ class CleanContext:
     embedding_tables: tuple[aperture.EmbeddingTable, ...]
     active: aperture.ActiveModel | None
 
+    @property
+    def active_model(self) -> str | None:
+        """The active model in words; equal only if its embeddings are kept in the same tables."""
+        if self.active is None:
+            return None
+        dimension = self.active.dimension
+        return f"{self.active.id} with {dimension} dimensions" if dimension else self.active.id
+
     def has(self, table: str, *columns: str) -> bool:
         return table in self.tables and set(columns) <= set(self.tables[table].columns)
+
+
+@dataclass(frozen=True)
+class Space:
+    """The space of a table beyond that of an empty one."""
+
+    data_bytes: int
+    """Heap and TOAST."""
+    index_bytes: int
+    total_bytes: int
+    """Of the whole table, with the space of an empty one."""
 
 
 def table_of(query: str) -> str:
@@ -192,3 +218,32 @@ def _old_cache(context: CleanContext) -> Iterator[Target]:
     (pool,) = QUERIES[Kind.OLD_CACHE]
     if context.has(table_of(pool), "updated_at") and context.has("discovery_candidates", "pool_id"):
         yield from _targets_of(context, pool)
+
+
+def read_context(conn: Connection) -> tuple[CleanContext, Mapping[str, Table]]:
+    """Read Aperture's tables, and which of them are readable; none in any other database."""
+    tables = read_tables(conn)
+    visible = visible_tables(tables)
+    if not aperture.is_aperture(visible):
+        return CleanContext({}, (), None), {}
+    readable = readable_tables(tables)
+    embedding_tables = aperture.read_embedding_tables(conn)
+    active = aperture.read_active_model(conn, embedding_tables, readable)
+    return CleanContext(visible, tuple(embedding_tables), active), readable
+
+
+def parameters(limits: CleanLimits) -> dict[str, object]:
+    """Return the parameters of the queries in sql/clean.sql."""
+    return {
+        "runs_per_job": limits.runs_per_job,
+        "cache_age_seconds": limits.cache_age_seconds,
+        "error_age_seconds": limits.error_age_seconds,
+        "dead_jobs": sorted(aperture.DEAD_JOBS),
+    }
+
+
+def read_space(conn: Connection, table: Table) -> Space:
+    with conn.cursor(row_factory=class_row(Space)) as cursor:
+        row = cursor.execute(queries.load("clean/space"), {"oid": table.oid}).fetchone()
+    assert row is not None, table.name
+    return row
