@@ -24,7 +24,7 @@ from aperture_db.clean.report import (
 )
 from aperture_db.clean.targets import (
     CleanContext,
-    Target,
+    CleanTarget,
     find_targets,
     parameters,
     read_context,
@@ -171,7 +171,7 @@ class BatchDeletion:
     def planned_rows(self, table: str) -> int:
         return self.planned[table].rows if table in self.planned else 0
 
-    def delete(self, target: Target) -> Iterator[CleanedTable]:
+    def delete(self, target: CleanTarget) -> Iterator[CleanedTable]:
         if self.planned[target.table.name].way is DeleteStrategy.TRUNCATE:
             emptied = self._empty(target)
             if emptied is not None:
@@ -179,7 +179,7 @@ class BatchDeletion:
                 return
         yield from self._in_batches(target)
 
-    def _empty(self, target: Target) -> CleanedTable | None:
+    def _empty(self, target: CleanTarget) -> CleanedTable | None:
         """TRUNCATE the table; None if it has got other rows since. Takes ACCESS EXCLUSIVE."""
         table = target.table
         with self.conn.transaction():
@@ -197,14 +197,14 @@ class BatchDeletion:
             freed = before - read_space(self.conn, table).total_bytes
         return CleanedTable(table.name, row[0], freed, 0)
 
-    def _in_batches(self, target: Target) -> Iterator[CleanedTable]:
+    def _in_batches(self, target: CleanTarget) -> Iterator[CleanedTable]:
         totals: dict[str, int] = {}
         while deleted := self._delete_batch(target):
             for table, rows in deleted.items():
                 totals[table] = totals.get(table, 0) + rows
                 yield CleanedTable(table, totals[table], 0, self._reusable(table, totals[table]))
 
-    def _delete_batch(self, target: Target) -> dict[str, int]:
+    def _delete_batch(self, target: CleanTarget) -> dict[str, int]:
         """Delete a batch; returns its rows by table, empty when none are left."""
         with self.conn.transaction():
             set_local(self.conn, lock_timeout=self.lock_timeout)
@@ -216,7 +216,7 @@ class BatchDeletion:
             count = self.conn.execute(statement, self._parameters(target)).rowcount
             return {table.name: count} if count else {}
 
-    def _delete_whole(self, target: Target) -> dict[str, int]:
+    def _delete_whole(self, target: CleanTarget) -> dict[str, int]:
         """Delete rows with all that refers to them: no run may be left without its candidates."""
         query = CHOOSE_IDS.format(rows=target.select(sql.SQL("target.id")))
         row = self.conn.execute(query, self._parameters(target)).fetchone()
@@ -231,7 +231,7 @@ class BatchDeletion:
                 deleted[table] = cursor.rowcount
         return deleted if deleted[target.table.name] else {}
 
-    def _parameters(self, target: Target) -> dict[str, object]:
+    def _parameters(self, target: CleanTarget) -> dict[str, object]:
         return parameters(self.limits) | {"batch_rows": target.batch_rows}
 
     def _reusable(self, table: str, rows: int) -> int:

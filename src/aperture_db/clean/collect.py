@@ -21,7 +21,7 @@ from aperture_db.clean.report import (
 )
 from aperture_db.clean.targets import (
     CleanContext,
-    Target,
+    CleanTarget,
     find_targets,
     needed_tables,
     parameters,
@@ -129,7 +129,7 @@ def _measured(
     )
 
 
-def measure(conn: Connection, target: Target, limits: CleanLimits) -> TablePart:
+def measure(conn: Connection, target: CleanTarget, limits: CleanLimits) -> TablePart:
     """Count the rows of a target, and measure their space."""
     selected = _measure(conn, target.select(_width(target.table)), limits)
     if not selected.rows:

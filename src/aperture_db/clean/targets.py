@@ -50,7 +50,7 @@ DELETE_RUNS = ("clean/delete_evidence", "clean/delete_candidates", "clean/delete
 
 
 @dataclass(frozen=True)
-class Target:
+class CleanTarget:
     """The rows of one table that can be deleted."""
 
     table: Table
@@ -124,7 +124,7 @@ def needed_tables(kind: Kind, context: CleanContext) -> list[Table]:
     return [table for name, table in context.tables.items() if name in names]
 
 
-def find_targets(kind: Kind, context: CleanContext) -> list[Target]:
+def find_targets(kind: Kind, context: CleanContext) -> list[CleanTarget]:
     """List the rows of a kind, table by table; empty if this version has no such table."""
     match kind:
         case Kind.LEGACY_EMBEDDINGS:
@@ -147,21 +147,21 @@ def _targets_of(
     query: str,
     parts: Mapping[str, sql.Composable] | None = None,
     deleted_with: str | None = None,
-) -> Iterator[Target]:
+) -> Iterator[CleanTarget]:
     """Yield the target of a query, if the database has its table."""
     table = context.tables.get(table_of(query))
     if table:
-        yield Target(table, queries.load(query), parts or {}, deleted_with=deleted_with)
+        yield CleanTarget(table, queries.load(query), parts or {}, deleted_with=deleted_with)
 
 
-def _legacy(context: CleanContext) -> Iterator[Target]:
+def _legacy(context: CleanContext) -> Iterator[CleanTarget]:
     for embeddings in context.embedding_tables:
         if embeddings.is_legacy:
             parts = {"table": embeddings.identifier}
-            yield Target(context.tables[embeddings.name], EVERY_ROW, parts, may_truncate=True)
+            yield CleanTarget(context.tables[embeddings.name], EVERY_ROW, parts, may_truncate=True)
 
 
-def _stale(context: CleanContext) -> Iterator[Target]:
+def _stale(context: CleanContext) -> Iterator[CleanTarget]:
     """Yield nothing while the active model is unknown."""
     if context.active is None:
         return
@@ -172,10 +172,10 @@ def _stale(context: CleanContext) -> Iterator[Target]:
         names = list(context.active.names_in(embeddings)) if kept else []
         parts = {"table": embeddings.identifier, "models": sql.Literal(names)}
         query = queries.load("clean/other_models") if kept else EVERY_ROW
-        yield Target(context.tables[embeddings.name], query, parts, may_truncate=True)
+        yield CleanTarget(context.tables[embeddings.name], query, parts, may_truncate=True)
 
 
-def _job_history(context: CleanContext) -> Iterator[Target]:
+def _job_history(context: CleanContext) -> Iterator[CleanTarget]:
     history, errors = QUERIES[Kind.JOB_HISTORY]
     referenced: sql.Composable = sql.SQL("SELECT NULL::uuid WHERE false")
     if context.has(table_of(errors), "job_id"):
@@ -183,7 +183,7 @@ def _job_history(context: CleanContext) -> Iterator[Target]:
     yield from _targets_of(context, history, {"referenced": referenced})
 
 
-def _old_runs(context: CleanContext) -> Iterator[Target]:
+def _old_runs(context: CleanContext) -> Iterator[CleanTarget]:
     evidence, candidates, runs, discovery_runs = QUERIES[Kind.OLD_RUNS]
     table = table_of(runs)
     if context.has(table, "user_id", "status"):
@@ -191,7 +191,7 @@ def _old_runs(context: CleanContext) -> Iterator[Target]:
         if context.has(table, "media_type"):
             keys.append("media_type")
         run_of = sql.SQL(", ").join(map(sql.Identifier, keys))
-        whole_runs = Target(
+        whole_runs = CleanTarget(
             context.tables[table],
             queries.load(runs),
             {"run_of": run_of},
@@ -208,13 +208,13 @@ def _old_runs(context: CleanContext) -> Iterator[Target]:
         yield from _targets_of(context, discovery_runs)
 
 
-def _old_cache(context: CleanContext) -> Iterator[Target]:
+def _old_cache(context: CleanContext) -> Iterator[CleanTarget]:
     for cache in aperture.TABLES.values():
         column = cache.age_column
         if cache.is_refetched and column and context.has(cache.name, column):
             table = context.tables[cache.name]
             parts = {"table": table.identifier, "refreshed_at": sql.Identifier(column)}
-            yield Target(table, queries.load("clean/old_rows"), parts)
+            yield CleanTarget(table, queries.load("clean/old_rows"), parts)
     (pool,) = QUERIES[Kind.OLD_CACHE]
     if context.has(table_of(pool), "updated_at") and context.has("discovery_candidates", "pool_id"):
         yield from _targets_of(context, pool)
