@@ -121,8 +121,6 @@ class Run:
             warn=self.warn,
         )
 
-    narrator = reporter  # the old name, until its last use is gone
-
     def print_raw(self, text: str) -> None:
         """Print a result that is not a table, as it is."""
         with self._writing_result():

@@ -44,8 +44,6 @@ class Platform:
         return text.format(major=major)
 
 
-Place = Platform  # the old name, until its last use is gone
-
 SUPABASE = Platform(
     "supabase",
     "Supabase",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aperture_db import sql as queries
+from aperture_db.format import quote_identifier
 from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.grants import quote_identifier
 
 SCHEMA = "aperture_db"
 

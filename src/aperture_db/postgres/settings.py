@@ -11,8 +11,7 @@ from pathlib import Path
 
 from aperture_db.errors import UsageError
 from aperture_db.postgres import conninfo
-from aperture_db.postgres.target import DEFAULT_PORT
-from aperture_db.postgres.target import Target as Target
+from aperture_db.postgres.target import DEFAULT_PORT, Target
 
 URL_OPTION = "--database-url"
 ENV_FILES = (".env.local", ".env")

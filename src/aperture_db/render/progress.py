@@ -161,9 +161,6 @@ class ProgressReporter:
             self.line(f"… {self._step or 'working'}{self._share}, {duration} so far")
 
 
-Narrator = ProgressReporter  # the old name, until its last use is gone
-
-
 def format_share(share: float) -> str:
     """Whole percent, rounded down: 0.999 is 99 %."""
     return f"{int(share * 100)} %"

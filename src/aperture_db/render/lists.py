@@ -1,3 +1,0 @@
-"""Old names until the last import of them is gone."""
-
-from aperture_db.render.table import Item as Item
