@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ def commands_of(module: str, name: str) -> Iterator[tuple[tuple[str, ...], Calla
 FUNCTIONS = dict(
     each for name, entry in COMMANDS.items() for each in commands_of(entry.module, name)
 )
+# As `test_help_is_as_reviewed` compares them with the program.
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots" / "help"
 GROUPS = {(), *(words[:-1] for words in FUNCTIONS)}
 
 
@@ -37,6 +40,18 @@ def test_help_is_as_reviewed(words: tuple[str, ...], snapshot: Callable[[str, st
     text = "\n".join(line.rstrip() for line in outcome.out.splitlines()) + "\n"
     assert max(map(len, text.splitlines())) <= 80
     snapshot(f"help/{'-'.join(words) or 'aperture-db'}", text)
+
+
+# Commands that still need examples; nothing may be added.
+WITHOUT_EXAMPLES_NOW = {"backup", "clean", "health", "purge", "restore", "stats"}
+
+
+@pytest.mark.parametrize("words", FUNCTIONS, ids=" ".join)
+def test_the_help_of_a_command_ends_with_examples(words: tuple[str, ...]) -> None:
+    text = (SNAPSHOTS / f"{'-'.join(words)}.txt").read_text(encoding="utf-8")
+    _, _, end = text.rpartition("Examples:")
+    examples = [line for line in end.splitlines() if line.startswith(f" aperture-db {words[0]}")]
+    assert len(examples) >= 2 or words[0] in WITHOUT_EXAMPLES_NOW
 
 
 @pytest.mark.parametrize("words", FUNCTIONS, ids=" ".join)

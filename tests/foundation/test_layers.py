@@ -7,8 +7,6 @@ only: a reader has to follow them all.
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -17,7 +15,6 @@ from pathlib import Path
 import pytest
 
 import aperture_db
-from tests.cli import environment
 
 PACKAGE = Path(aperture_db.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -200,17 +197,3 @@ def test_a_class_name_is_defined_once() -> None:
         if isinstance(node, ast.ClassDef)
     ]
     assert {name for name in names if names.count(name) > 1} <= CLASSES_DEFINED_TWICE_NOW
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["migrate", "--help"]])
-def test_help_and_version_load_no_driver(arguments: list[str]) -> None:
-    probe = (
-        "import sys; from aperture_db.cli.app import run_program; "
-        f"run_program({arguments!r}); "
-        "print(sorted({name.partition('.')[0] for name in sys.modules} "
-        "& {'psycopg', 'pgvector', 'numpy', 'dotenv'}))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", probe], env=environment(), capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
