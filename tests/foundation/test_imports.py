@@ -1,4 +1,4 @@
-"""What a run of the program loads: no driver for its help, no room that the command does not use."""
+"""What a run of the program loads: no driver for its help, and only the rooms of its command."""
 
 from __future__ import annotations
 
@@ -62,5 +62,5 @@ def test_a_command_loads_only_the_rooms_that_it_uses(
 
 
 def rooms_in(modules: set[str]) -> set[str]:
-    """The rooms that modules of this package belong to."""
-    return {part for name in modules for part in name.split(".")[1:2] if part in ROOMS}
+    """The rooms of modules, without packages that only hold others."""
+    return {name.split(".")[1] for name in modules if name.count(".") > 1} & ROOMS
