@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from types import FrameType
 
 import psycopg
 import pytest
@@ -44,7 +45,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _heed_signals() -> None:
     """A run in the background, or under nohup, starts with some signals ignored, and so would
-    every program that the tests send them to."""
+    every program that the tests send them to. SIGTERM ends the run like Ctrl-C, so that its
+    servers are stopped."""
+    signal.signal(signal.SIGTERM, _interrupt_once)
     for number, handler in (
         (signal.SIGINT, signal.default_int_handler),
         (signal.SIGQUIT, signal.SIG_DFL),
@@ -52,6 +55,12 @@ def _heed_signals() -> None:
     ):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    # Not ignored: programs that the end of the run starts would inherit that.
+    signal.signal(number, lambda _number, _frame: None)
+    raise KeyboardInterrupt
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -39,9 +39,16 @@ class SharedServers:
             if not answer.exists():
                 home = self.directory / name
                 home.mkdir()
-                answer.write_text(json.dumps(start(home)))
-        values: dict[str, str] = json.loads(answer.read_text())
-        return values
+                try:
+                    values = start(home)
+                except BaseException:
+                    # A test that is skipped for lack of the server: so will be others.
+                    stop_servers(home)
+                    shutil.rmtree(home)
+                    raise
+                answer.write_text(json.dumps(values))
+        answered: dict[str, str] = json.loads(answer.read_text())
+        return answered
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
@@ -57,26 +64,30 @@ class SharedServers:
 
 
 def stop_servers(directory: Path) -> None:
-    """Stop every server that left a pid file somewhere below the directory."""
-    pids = [int(file.read_text().split()[0]) for file in directory.rglob("*.pid")]
-    pids = [pid for pid in pids if _is_server_of(pid, directory)]
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            # The immediate shutdown of PostgreSQL and of newer PgBouncers. An older one heeds
-            # only SIGTERM where the run has SIGQUIT ignored, as shells start background jobs.
-            os.kill(pid, signal.SIGQUIT)
-            os.kill(pid, signal.SIGTERM)
-    for pid in pids:
-        wait_until(lambda pid=pid: not _is_running(pid), f"server process {pid} has ended")  # type: ignore[misc]
+    """Stop every server that works below the directory, also one that is only starting up."""
+    while pids := _server_pids(directory):
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                # The immediate shutdown of PostgreSQL and of newer PgBouncers. An older one heeds
+                # only SIGTERM where the run has SIGQUIT ignored, as shells start background jobs.
+                os.kill(pid, signal.SIGQUIT)
+                os.kill(pid, signal.SIGTERM)
+        for pid in pids:
+            wait_until(lambda pid=pid: not _is_running(pid), f"server process {pid} has ended")  # type: ignore[misc]
 
 
-def _is_server_of(pid: int, directory: Path) -> bool:
-    """Whether the process is one of ours: a killed server leaves its pid to whoever comes next."""
+def _server_pids(directory: Path) -> set[int]:
+    """Processes with the directory in their command line, or where the system doesn't tell those,
+    with a pid file below the directory."""
     if not Path("/proc/self/cmdline").exists():
-        return True
-    with suppress(OSError):
-        return str(directory) in Path(f"/proc/{pid}/cmdline").read_text()
-    return False
+        pids = {int(file.read_text().split()[0]) for file in directory.rglob("*.pid")}
+        return {pid for pid in pids if _is_running(pid)}
+    pids = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.fsencode(directory) in (process / "cmdline").read_bytes():
+                pids.add(int(process.name))
+    return {pid for pid in pids - {os.getpid()} if _is_running(pid)}
 
 
 def _is_running(pid: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +15,12 @@ import pytest
 
 from tests.cli import environment
 from tests.servers.crowded import CrowdedServer
+from tests.servers.programs import require
 from tests.servers.roles import Rights
+from tests.servers.shared import SharedServers
 from tests.servers.standby import ReplicatedDatabase
 from tests.servers.tls import TlsServer
+from tests.waiting import wait_until
 
 
 def test_pgbouncer_hands_statements_to_any_server_process(
@@ -119,6 +124,67 @@ def test_a_role_may_not_even_connect(
     role = limited_role(new_database(), "no_connect")
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
         psycopg.connect(role)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("whole_group", [False, True], ids=["process", "group"])
+def test_a_run_that_is_terminated_stops_its_servers(
+    tmp_path: Path, workers: str, whole_group: bool
+) -> None:
+    require("pgbouncer", "pgbouncer")
+    mark = tmp_path / "mark"
+    (tmp_path / "test_it.py").write_text(
+        "import os, time\nfrom pathlib import Path\n"
+        "def test_it(servers, admin_conninfo, pgbouncer_conninfo):\n"
+        f"    Path({str(mark)!r} + '.new').write_text(str(servers.directory))\n"
+        f"    os.rename({str(mark)!r} + '.new', {str(mark)!r})\n"
+        "    time.sleep(600)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "tests.servers.fixtures", "-c", "/dev/null",
+         "-n", workers, "--rootdir", str(tmp_path), str(tmp_path)],
+        env=environment(),
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as run:  # fmt: skip
+        wait_until(
+            lambda: mark.exists() or run.poll() is not None, "the servers run", timeout_seconds=120
+        )
+        directory = mark.read_text().encode()
+        assert len(processes_with(directory)) == 2
+        (os.killpg if whole_group else os.kill)(run.pid, signal.SIGTERM)
+        output, _ = run.communicate()
+    assert processes_with(directory) == []
+    assert not Path(os.fsdecode(directory)).exists()
+    assert run.returncode == 2, output
+
+
+def processes_with(word: bytes) -> list[bytes]:
+    """The command lines that have the word in them."""
+    lines = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            lines.append((process / "cmdline").read_bytes())
+    return [line for line in lines if word in line]
+
+
+def test_a_server_that_could_not_start_is_tried_again(tmp_path: Path) -> None:
+    """For example by the second worker, when the first one's test was skipped."""
+    servers = SharedServers(tmp_path)
+
+    def skip(home: Path) -> dict[str, str]:
+        (home / "left-behind").touch()
+        pytest.skip("no such program")
+
+    for _ in range(2):
+        with pytest.raises(pytest.skip.Exception):
+            servers.get("missing", skip)
+    assert servers.get("missing", lambda home: {"home": str(home)}) == {
+        "home": str(tmp_path / "missing")
+    }
 
 
 @pytest.mark.parametrize(
