@@ -21,6 +21,7 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
+MIGRATION_NAMES = tuple(sorted(path.name for path in MIGRATIONS.glob("*.sql")))
 TEMPLATE = "aperture_template"
 SAMPLE_TEMPLATE = "aperture_sample_template"
 

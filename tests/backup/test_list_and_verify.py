@@ -20,6 +20,7 @@ from aperture_db.dumps.programs import how_to_get, how_to_install, installed_pro
 from aperture_db.postgres.embedded import server_programs
 from aperture_db.render.backup import render_backup, render_contents, render_list
 from aperture_db.restore import plan, report, server, sessions
+from tests.conftest import MIGRATION_NAMES
 from tests.described import undescribed
 from tests.dump_files import make_dump, run_pg_dump
 from tests.program import run_inside
@@ -92,7 +93,7 @@ def test_verify_says_what_is_in_it(sample_database: NewDatabase, tmp_path: Path)
     assert (data["format"], data["is_sealed"]) == ("custom", True)
     assert len(data["tables"]) == made.table_count
     assert sum(table["row_count"] for table in data["tables"]) == made.row_count
-    assert len(data["migrations"]) == 114
+    assert len(data["migrations"]) == len(MIGRATION_NAMES)
     assert [each["name"] for each in data["extensions"]] == ["pg_trgm", "pgcrypto", "vector"]
 
 

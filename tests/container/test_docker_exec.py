@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli import run_cli
-from tests.conftest import MIGRATIONS
+from tests.conftest import MIGRATION_NAMES, MIGRATIONS
 from tests.container.confinement import confined_cli, run_confined
 from tests.container.processes import ENTRYPOINT
 from tests.migrate.conftest import recorded
@@ -60,7 +60,7 @@ def test_the_entry_point_migrates(new_database: Callable[[], str], public_direct
         RUN_MIGRATIONS_ON_START="true",
     )
     assert outcome.code == 0, outcome.err
-    assert len(recorded(conninfo)) == 114
+    assert len(recorded(conninfo)) == len(MIGRATION_NAMES)
 
 
 def test_a_backup_needs_only_its_directory(

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from aperture_db.postgres.embedded import free_port, server_programs
+from tests.conftest import MIGRATION_NAMES
 from tests.container.processes import read_line, run_entrypoint, start_entrypoint
 from tests.migrate.conftest import recorded, table_exists
 from tests.servers.clusters import create_cluster, superuser_conninfo
@@ -29,7 +30,7 @@ def test_on_true_every_migration_is_applied_before_the_command_runs(
     )
     assert outcome.code == 0, outcome.err
     assert outcome.err.endswith("Database is up to date.\n")
-    assert len(recorded(conninfo)) == 114
+    assert len(recorded(conninfo)) == len(MIGRATION_NAMES)
 
 
 @pytest.mark.parametrize("value", [None, "", "false", "TRUE", "1", "yes", " true", '"true"'])

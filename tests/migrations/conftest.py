@@ -31,7 +31,7 @@ RECORD_TABLE = """
 """
 
 
-def apply_file(conn: Connection, name: str) -> list[str]:
+def apply_file(conn: Connection, name: str, migrations: Path = MIGRATIONS) -> list[str]:
     """Apply one file in one transaction together with its record; return the NOTICEs it raised.
 
     `applied_at` of the record is therefore the now() that the file saw.
@@ -45,7 +45,7 @@ def apply_file(conn: Connection, name: str) -> list[str]:
     conn.add_notice_handler(note)
     try:
         with conn.transaction():
-            conn.execute((MIGRATIONS / name).read_bytes())
+            conn.execute((migrations / name).read_bytes())
             conn.execute("INSERT INTO aperture_migrations (name) VALUES (%s)", (name,))
     finally:
         conn.remove_notice_handler(note)
