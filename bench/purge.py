@@ -24,10 +24,9 @@ from psycopg.conninfo import conninfo_to_dict
 from aperture_db.migrations.directory import read_directory
 from aperture_db.postgres.connection import connect
 from aperture_db.postgres.settings import resolve_target
-from aperture_db.purge.execute import Limits, execute
-from aperture_db.purge.prepare import make_plan, make_work
-from aperture_db.purge.scopes import Options
-from aperture_db.purge.what import What
+from aperture_db.purge import PurgeOptions, PurgeTarget
+from aperture_db.purge.execute import PurgeLimits, execute
+from aperture_db.purge.plan import make_plan, make_work
 from aperture_db.sample import LARGE_SIZE, SampleSize, fill
 from bench.harness import Server, Times, running_server
 
@@ -87,12 +86,12 @@ def time_deletes(tables: list[str], conninfo: str) -> Timing:
         return Timing(time.perf_counter() - started, size_of(conn))
 
 
-def time_purge(what: What, conninfo: str) -> Timing:
+def time_purge(what: PurgeTarget, conninfo: str) -> Timing:
     target = resolve_target(conninfo, None)
     with connect(target) as conn:
         started = time.perf_counter()
-        plan = make_plan(conn, what, Options(), 10)
-        for _ in execute(conn, target, plan, make_work(plan), Limits(10)):
+        plan = make_plan(conn, what, PurgeOptions(), 10)
+        for _ in execute(conn, target, plan, make_work(plan), PurgeLimits(10)):
             pass
         return Timing(time.perf_counter() - started, size_of(conn))
 
@@ -138,8 +137,8 @@ def measure(server: Server, template: str, rounds: int) -> None:
     candidates: dict[str, Callable[[str], Timing]] = {
         "row-wise DELETEs, all content": partial(time_deletes, ALL_CONTENT),
         "row-wise DELETEs, films only": partial(time_deletes, FILMS),
-        "purge --what content": partial(time_purge, What.CONTENT),
-        "purge --what movies": partial(time_purge, What.MOVIES),
+        "purge --what content": partial(time_purge, PurgeTarget.CONTENT),
+        "purge --what movies": partial(time_purge, PurgeTarget.MOVIES),
     }
     timings: dict[str, list[Timing]] = {name: [] for name in candidates}
     for _ in range(rounds):

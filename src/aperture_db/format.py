@@ -62,11 +62,11 @@ def plural(count: int, noun: str, plural_noun: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else plural_noun or noun + 's'}"
 
 
-def list_some(names: Iterable[str], most: int = 8) -> str:
+def list_some(names: Iterable[str], most: int = 8, *, separator: str = ", ") -> str:
     """a, b, c: all of them, or the first ones and how many more."""
     every = list(names)
     more = f" and {len(every) - most} more" if len(every) > most else ""
-    return ", ".join(every[:most]) + more
+    return separator.join(every[:most]) + more
 
 
 def vacuum_command(tables: Iterable[str], *options: str) -> str:

@@ -51,14 +51,12 @@ MOST_MODULE_LINES = 400
 MOST_FUNCTION_LINES = 70
 
 # What is still over the measure. Take out what you have mended; nothing may be added.
-MODULES_NOW = 248
+MODULES_NOW = 226
 CHAIN_NOW = 15
-LONG_FUNCTIONS_NOW = {"cli/migrate.py migrate", "cli/purge.py purge"}
+LONG_FUNCTIONS_NOW = {"cli/migrate.py migrate"}
 CLASSES_DEFINED_TWICE_NOW = {
-    "Change", "Committed", "Committing", "DefaultRows", "Deletion", "Format", "Index", "Job",
-    "KnownDrift", "Limits", "Mode", "Options", "Outcome", "Phase", "Progress", "Sample",
-    "ScriptError", "Selection", "Server", "Session", "State", "Statement", "Unit", "Verdict",
-    "Waiting", "Way",
+    "Committed", "Committing", "DefaultRows", "Deletion", "Format", "KnownDrift", "Outcome",
+    "Sample", "Selection", "Session", "State", "Statement", "Unit",
 }  # fmt: skip
 
 

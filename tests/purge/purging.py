@@ -38,5 +38,5 @@ def warnings_of(plan: dict[str, Any]) -> dict[str, str]:
 
 
 def losses_of(plan: dict[str, Any]) -> dict[str, int]:
-    """What can't come back, with its rows."""
+    """Data that cannot be recovered, with its rows."""
     return {loss["what"]: loss["rows"] for loss in plan["losses"]}

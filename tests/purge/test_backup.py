@@ -94,7 +94,7 @@ def test_the_question_says_where_the_backup_goes(
         conninfo=sample_database(), typed="no\n",
     )  # fmt: skip
     assert code == 4
-    assert f"A backup goes to {tmp_path} before." in words_of(shown)
+    assert f"The database will be backed up to {tmp_path} first." in words_of(shown)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -26,15 +26,15 @@ def test_anything_else_typed_changes_nothing(typed: str, small_library: str) -> 
     code, shown = run_at_terminal(*PURGE, conninfo=small_library, typed=f"{typed}{PHRASE}\n")
     assert code == 4
     assert "error: not confirmed, nothing was changed" in shown
-    assert "What goes" in shown
+    assert "Will be deleted" in shown
     assert read_contents(small_library) == before
 
 
 def test_the_phrase_typed_at_a_terminal(small_library: str) -> None:
     code, shown = run_at_terminal(*PURGE, conninfo=small_library, typed=f"{PHRASE}\n")
     assert code == 0
-    assert "No backup is made: it can't be undone." in shown
-    assert shown.index("What goes") < shown.index('Type "') < shown.index("Deleted ")
+    assert "No backup will be made: this cannot be undone." in shown
+    assert shown.index("Will be deleted") < shown.index('Type "') < shown.index("Deleted ")
     assert read_contents(small_library)["user_ratings"] == []
 
 

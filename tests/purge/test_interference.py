@@ -10,12 +10,10 @@ import pytest
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import connect
 from aperture_db.postgres.settings import resolve_target
-from aperture_db.purge.events import Event, Purged
-from aperture_db.purge.execute import Limits, execute
-from aperture_db.purge.prepare import make_plan, make_work
+from aperture_db.purge import PurgeOptions, PurgeTarget
+from aperture_db.purge.execute import Purged, PurgeEvent, PurgeLimits, execute
+from aperture_db.purge.plan import make_plan, make_work
 from aperture_db.purge.report import PurgeOutcome, PurgePlan
-from aperture_db.purge.scopes import Options
-from aperture_db.purge.what import What
 from tests.conftest import apply_migrations
 from tests.purge.contents import read_contents
 from tests.purge.expected import Case, expected_after
@@ -31,16 +29,16 @@ ADD_RATING = """
 """
 
 
-def make_plan_for(database: str, what: What) -> PurgePlan:
+def make_plan_for(database: str, what: PurgeTarget) -> PurgePlan:
     with connect(resolve_target(database, None), read_only=True) as conn:
-        return make_plan(conn, what, Options(), 5)
+        return make_plan(conn, what, PurgeOptions(), 5)
 
 
 def carry_out(database: str, plan: PurgePlan, expected_rows: int | None = None) -> PurgeOutcome:
     target = resolve_target(database, None)
-    last: Event | None = None
+    last: PurgeEvent | None = None
     with connect(target) as conn:
-        going_on = execute(conn, target, plan, make_work(plan), Limits(5, expected_rows))
+        going_on = execute(conn, target, plan, make_work(plan), PurgeLimits(5, expected_rows))
         for last in going_on:  # noqa: B007
             pass
     assert isinstance(last, Purged)
@@ -96,9 +94,9 @@ def test_running_migrations_keep_everything_out(sample_database: Callable[[], st
     assert "migrations are being applied" in outcome.envelope["error"]["message"]
 
 
-@pytest.mark.parametrize("what", [What.RATINGS, What.MOVIES, What.EVERYTHING])
+@pytest.mark.parametrize("what", [PurgeTarget.RATINGS, PurgeTarget.MOVIES, PurgeTarget.EVERYTHING])
 def test_rows_that_came_after_the_plan_are_reported(
-    what: What, sample_database: Callable[[], str]
+    what: PurgeTarget, sample_database: Callable[[], str]
 ) -> None:
     database = sample_database()
     plan = make_plan_for(database, what)
@@ -109,15 +107,15 @@ def test_rows_that_came_after_the_plan_are_reported(
     assert outcome.rows == plan.rows + 2
 
 
-@pytest.mark.parametrize("what", [What.RATINGS, What.MOVIES, What.EVERYTHING])
+@pytest.mark.parametrize("what", [PurgeTarget.RATINGS, PurgeTarget.MOVIES, PurgeTarget.EVERYTHING])
 def test_rows_that_came_after_the_plan_undo_it_where_a_number_is_expected(
-    what: What, sample_database: Callable[[], str]
+    what: PurgeTarget, sample_database: Callable[[], str]
 ) -> None:
     database = sample_database()
     plan = make_plan_for(database, what)
     run(database, ADD_RATING)
     before = read_contents(database)
-    with pytest.raises(ApertureDbError, match="rows would go instead of") as caught:
+    with pytest.raises(ApertureDbError, match="rows would be deleted instead of") as caught:
         carry_out(database, plan, plan.rows)
     assert caught.value.code == "unexpected_rows"
     assert read_contents(database) == before
@@ -125,7 +123,7 @@ def test_rows_that_came_after_the_plan_undo_it_where_a_number_is_expected(
 
 def test_a_table_that_the_plan_did_not_show_undoes_it(sample_database: Callable[[], str]) -> None:
     database = sample_database()
-    plan = make_plan_for(database, What.MOVIES)
+    plan = make_plan_for(database, PurgeTarget.MOVIES)
     run(database, "CREATE TABLE notes AS SELECT id AS movie_id FROM movies LIMIT 2")
     run(
         database, "ALTER TABLE notes ADD FOREIGN KEY (movie_id) REFERENCES movies ON DELETE CASCADE"
@@ -277,9 +275,9 @@ def test_warnings_are_those_of_this_database(small_library: str) -> None:
     assert warnings.keys() == {
         "auto_requests", "running_job", "sessions", "locked_profiles", "top_picks",
     }  # fmt: skip
-    assert "requests films from Seerr" in warnings["auto_requests"]
+    assert "automatically requests films from Seerr" in warnings["auto_requests"]
     assert "1 other session is connected to this database: pid " in warnings["sessions"]
-    assert "1 locked taste profile left alone" in warnings["locked_profiles"]
+    assert "1 locked taste profile will be kept" in warnings["locked_profiles"]
     ratings = warnings_of(plan_of(small_library, "--what", "ratings"))
     assert ratings.keys() == {"running_job", "locked_profiles"}
 

@@ -9,47 +9,48 @@ import psycopg
 import pytest
 
 from aperture_db.aperture import KNOWN_JOBS, Group
+from aperture_db.purge import PurgeOptions, PurgeTarget
 from aperture_db.purge.report import (
     Deletion,
-    Hazard,
-    Job,
-    Loss,
+    JobToRun,
     MissingPrivilege,
     PurgeOutcome,
     PurgePlan,
     PurgeReport,
+    PurgeWarning,
+    Strategy,
     TableOutcome,
+    Unrecoverable,
     Update,
     UpdateOutcome,
-    Way,
 )
-from aperture_db.purge.scopes import Options
-from aperture_db.purge.what import What
 from aperture_db.render.purge import render_plan, render_purge
 from tests.described import undescribed
 from tests.purge.purging import losses_of, plan_of, warnings_of
 from tests.snapshot import rendered
 
 PLAN = PurgePlan(
-    what=What.MOVIES,
-    options=Options(include_locked=True),
+    what=PurgeTarget.MOVIES,
+    options=PurgeOptions(include_locked=True),
     deletions=(
-        Deletion("movies", Group.CONTENT, 20_000, 20_000, 66_060_288, Way.TRUNCATE),
-        Deletion("embeddings_768", Group.EMBEDDINGS, 19_996, 19_996, 117_440_512, Way.TRUNCATE),
-        Deletion("embeddings_256", Group.EMBEDDINGS, 0, 0, 49_152, Way.TRUNCATE),
-        Deletion("watch_history", Group.WATCH_DATA, 98_277, 280_000, 135_266_304, Way.DELETE),
+        Deletion("movies", Group.CONTENT, 20_000, 20_000, 66_060_288, Strategy.TRUNCATE),
+        Deletion(
+            "embeddings_768", Group.EMBEDDINGS, 19_996, 19_996, 117_440_512, Strategy.TRUNCATE
+        ),
+        Deletion("embeddings_256", Group.EMBEDDINGS, 0, 0, 49_152, Strategy.TRUNCATE),
+        Deletion("watch_history", Group.WATCH_DATA, 98_277, 280_000, 135_266_304, Strategy.DELETE),
     ),
     updates=(
         Update(
             "user_preferences", ("taste_embedding", "taste_synopsis"), "NULL", 6,
-            "each user asks for a new synopsis; settings stay",
+            "each user can request a new synopsis; settings are kept",
         ),
-        Update("channels", ("example_movie_ids",), "'{}'", 0, "its example films go"),
+        Update("channels", ("example_movie_ids",), "'{}'", 0, "the channel is kept"),
     ),
-    kept=("series and episodes with all that belongs to them", "all configuration, job history"),
-    losses=(Loss("manual ratings", 130, "made in Aperture and kept nowhere else"),),
+    kept=("series and episodes with all their data", "all configuration, job history"),
+    losses=(Unrecoverable("manual ratings", 130, "made in Aperture and kept nowhere else"),),
     warnings=(
-        Hazard(
+        PurgeWarning(
             "sessions",
             "1 other session is connected to this database: pid 4711, aperture, user aperture, "
             "idle.",
@@ -64,9 +65,9 @@ PLAN = PurgePlan(
     first=("Stop Aperture (docker stop aperture).",),
     then=("Start Aperture again (docker start aperture).",),
     jobs=(
-        Job("sync-movies", False, ""),
-        Job("enrich-metadata", True, "before embedding: they use it"),
-        Job(
+        JobToRun("sync-movies", False, ""),
+        JobToRun("enrich-metadata", True, "before embedding: they use it"),
+        JobToRun(
             "generate-movie-embeddings", False,
             "20,000 films through openai:text-embedding-3-large, which costs money",
         ),
@@ -173,7 +174,7 @@ def test_embeddings_are_announced_with_their_price(sample_database: Callable[[],
     assert notes["generate-series-embeddings"].startswith("8 series, 48 episodes through openai:")
 
 
-def test_what_can_not_come_back_is_counted(small_library: str) -> None:
+def test_what_cannot_be_recovered_is_counted(small_library: str) -> None:
     with psycopg.connect(small_library) as conn:
         manual = conn.execute(
             "SELECT count(*) FILTER (WHERE movie_id IS NOT NULL), count(*) "
@@ -206,12 +207,12 @@ def test_locked_profiles_are_told_with_their_consequence(small_library: str) -> 
     plan = plan_of(small_library, "--what", "movies", "--include-locked")
     assert "delete the franchise preferences" in warnings_of(plan)["locked_profiles"]
     plan = plan_of(small_library, "--what", "content")
-    assert warnings_of(plan)["locked_profiles"].startswith("2 locked taste profiles left alone")
+    assert warnings_of(plan)["locked_profiles"].startswith("2 locked taste profiles will be kept")
 
 
 def test_the_json_is_described() -> None:
     shapes = (
-        PurgeReport, PurgePlan, PurgeOutcome, Options, Deletion, Update, Loss, Hazard,
-        MissingPrivilege, Job, TableOutcome, UpdateOutcome,
+        PurgeReport, PurgePlan, PurgeOutcome, PurgeOptions, Deletion, Update, Unrecoverable,
+        PurgeWarning, MissingPrivilege, JobToRun, TableOutcome, UpdateOutcome,
     )  # fmt: skip
     assert undescribed("purge", *shapes) == set()

@@ -1,4 +1,4 @@
-"""The disk space of what went is given back."""
+"""The disk space of deleted rows is freed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from aperture_db.purge.assess import assess, read_sizes
-from aperture_db.purge.scopes import Options, scope_of
+from aperture_db.purge import PurgeOptions, PurgeTarget
+from aperture_db.purge.assessment import assess, read_sizes
+from aperture_db.purge.scopes import scope_of
 from aperture_db.purge.selection import select
-from aperture_db.purge.shrink import Shrinking
-from aperture_db.purge.what import What
+from aperture_db.purge.space import SpaceReturn
 from tests.cli import finish, start_cli
 from tests.purge.purging import CONFIRMED, purge
 from tests.waiting import wait_until
@@ -75,7 +75,7 @@ def test_space_that_an_old_transaction_keeps_is_not_called_given_back(
     new_database: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("aperture_db.purge.shrink.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("aperture_db.purge.space.WAIT_SECONDS", 0.1)
     database = large_plain_database()
     with psycopg.connect(database if where == "here" else new_database()) as old:
         old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -94,9 +94,9 @@ def test_a_table_that_another_session_uses_is_left_and_named(
     ):
         other.execute("SELECT FROM watch_history LIMIT 1")
         with conn.transaction():
-            selection = select(conn, scope_of(What.MOVIES, Options()))
+            selection = select(conn, scope_of(PurgeTarget.MOVIES, PurgeOptions()))
             assessment = assess(conn, selection, "postgres", read_sizes(conn, selection))
-        shrinking = Shrinking(assessment, "3")
-        for _ in shrinking.run(conn):
+        space = SpaceReturn(assessment, "3")
+        for _ in space.run(conn):
             pass
-    assert shrinking.not_shrunk == ["watch_history"]
+    assert space.not_shrunk == ["watch_history"]

@@ -122,5 +122,5 @@ def test_a_second_purge_finds_nothing(small_library: str) -> None:
     )
     assert (outcome.code, outcome.out) == (
         0,
-        "Nothing to purge: no row would go, and none would be changed.\n",
+        "Nothing to purge: no rows to delete or update.\n",
     )

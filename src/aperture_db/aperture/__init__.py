@@ -12,11 +12,11 @@ name no table of Aperture in a list of their own:
 """
 
 from aperture_db.aperture.default_rows import (
+    DEFAULT_BACKUP_PATH,
+    DEFAULT_BACKUP_RETENTION,
     DEFAULT_ROWS,
-    KNOWN_DRIFT,
     PARENTAL_RATINGS,
     DefaultRows,
-    KnownDrift,
 )
 from aperture_db.aperture.embeddings import (
     CUSTOM_MODEL_PROVIDERS,
@@ -26,12 +26,32 @@ from aperture_db.aperture.embeddings import (
     read_active_model,
     read_embedding_tables,
 )
-from aperture_db.aperture.entry import ApertureTable, Group, LooseReference, LostData, Maker
-from aperture_db.aperture.jobs import DEAD_JOBS, DEAD_JOBS_MARK, JOBS, KNOWN_JOBS, ApertureJob
-from aperture_db.aperture.known_schema_issues import DUPLICATE_INDEXES, UNINDEXED_FOREIGN_KEYS
-from aperture_db.aperture.media import COLLECTION_TYPES, MEDIA_TABLES, Media
-from aperture_db.aperture.settings import DEFAULT_BACKUP_PATH, DEFAULT_BACKUP_RETENTION
-from aperture_db.aperture.sync import SYNC_MARKS, SyncMark
+from aperture_db.aperture.entry import (
+    COLLECTION_TYPES,
+    MEDIA_TABLES,
+    ApertureTable,
+    Group,
+    LooseReference,
+    LostData,
+    Maker,
+    Media,
+)
+from aperture_db.aperture.jobs import (
+    DEAD_JOBS,
+    DEAD_JOBS_MARK,
+    JOBS,
+    KNOWN_JOBS,
+    RUN_TABLES,
+    SYNC_MARKS,
+    ApertureJob,
+    SyncMark,
+)
+from aperture_db.aperture.known_schema_issues import (
+    DUPLICATE_INDEXES,
+    KNOWN_DRIFT,
+    UNINDEXED_FOREIGN_KEYS,
+    KnownDrift,
+)
 from aperture_db.aperture.tables import (
     CONSULTED_TABLES,
     FUNCTIONS,
@@ -60,6 +80,7 @@ __all__ = [
     "MEDIA_TABLES",
     "MIGRATIONS_TABLE",
     "PARENTAL_RATINGS",
+    "RUN_TABLES",
     "SYNC_MARKS",
     "TABLES",
     "UNINDEXED_FOREIGN_KEYS",

@@ -1,4 +1,4 @@
-"""Rows that migrations make and Aperture counts on, and columns that some databases lack."""
+"""Rows that migrations make and Aperture relies on, and Aperture's own default settings."""
 
 from __future__ import annotations
 
@@ -50,23 +50,7 @@ DEFAULT_ROWS = (
     ),
 )
 
-
-@dataclass(frozen=True)
-class KnownDrift:
-    """A column that an early release of a migration did not make."""
-
-    table: str
-    column: str
-    marker: str
-    """Another column that the same migration makes."""
-    definition: str
-
-
-KNOWN_DRIFT = (
-    KnownDrift(
-        "user_taste_profiles",
-        "min_franchise_size",
-        "min_franchise_items",
-        "integer NOT NULL DEFAULT 2",
-    ),
-)
+DEFAULT_BACKUP_PATH = "/backups"
+"""backup_config.backup_path, as seen from inside Aperture's container."""
+DEFAULT_BACKUP_RETENTION = 7
+"""backup_config.retention_count."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.aperture.media import Media
+from aperture_db.aperture.entry import Media
 from aperture_db.aperture.tables import EMBEDDING_TABLE
 from aperture_db.postgres.catalog import Table
 from aperture_db.postgres.connection import Connection

@@ -1,9 +1,22 @@
-"""The shape of an entry in the registry of Aperture's tables."""
+"""The words of the registry: kinds of titles, groups and makers of data, and a table's entry."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+
+class Media(StrEnum):
+    """A kind of title; also the value of the columns `media_type`."""
+
+    MOVIE = "movie"
+    SERIES = "series"
+    EPISODE = "episode"
+
+
+MEDIA_TABLES = {Media.MOVIE: "movies", Media.SERIES: "series", Media.EPISODE: "episodes"}
+COLLECTION_TYPES = {Media.MOVIE: "movies", Media.SERIES: "tvshows"}
+"""As `library_config.collection_type` names what a library holds."""
 
 
 class Group(StrEnum):
@@ -51,11 +64,19 @@ class LostData:
     """In the plural, to stand behind a number."""
     why: str
     where: str | None = None
-    """A condition on the rows that hold such data, as SQL; None: all rows."""
+    """A condition on the rows that hold such data, as SQL; None: all rows.
+
+    Other tables stand in braces, as in `{users}`, for their names with their schema.
+    """
     needs: tuple[str, ...] = ()
     """`table.column` of other tables that `where` reads."""
     columns: tuple[str, ...] = ()
-    """Lost only when one of these columns is reset; empty: only when the row is deleted."""
+    """Lost when one of these columns is reset in a row that is kept."""
+    with_rows_of: tuple[str, ...] = ()
+    """Lost, although its row is kept, when rows of these tables are deleted.
+
+    Without `columns` and `with_rows_of` the data is lost when its row is deleted.
+    """
 
 
 @dataclass(frozen=True)

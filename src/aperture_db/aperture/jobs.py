@@ -1,10 +1,13 @@
-"""The jobs of Aperture: names in `job_config.job_name` and `job_runs.job_name`."""
+"""The jobs of Aperture, and the marks that its syncs leave.
+
+Jobs have their names in `job_config.job_name` and `job_runs.job_name`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aperture_db.aperture.media import Media
+from aperture_db.aperture.entry import Media
 
 SYNC_USERS = "sync-users"
 SYNC_MOVIES = "sync-movies"
@@ -102,3 +105,21 @@ DEAD_JOBS_MARK = ("job_config", "schedule_interval_minutes")
 
 RUN_TABLES = ("enrichment_runs", "recommendation_runs", "discovery_runs", "gap_analysis_runs")
 """Tables with rows of runs that may still be at work; `job_runs` has only finished ones."""
+
+
+@dataclass(frozen=True)
+class SyncMark:
+    """A column of `users` with the time up to which data has been fetched."""
+
+    column: str
+    table: str
+    """The data that it vouches for."""
+    media_type: str | None
+    """The value of `media_type` in that table, where it only vouches for a part."""
+
+
+SYNC_MARKS = (
+    SyncMark("watch_history_synced_at", "watch_history", "movie"),
+    SyncMark("series_watch_history_synced_at", "watch_history", "episode"),
+    SyncMark("trakt_synced_at", "user_ratings", None),
+)

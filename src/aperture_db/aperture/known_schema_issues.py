@@ -1,5 +1,9 @@
 """Known issues of Aperture's own schema, at any of its versions: for its developers to fix."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 UNINDEXED_FOREIGN_KEYS = frozenset(
     {
         ("api_errors", "api_errors_job_id_fkey"),
@@ -24,3 +28,24 @@ DUPLICATE_INDEXES = frozenset(
     }
 )
 """Indexes that equal another one; a constraint's, or one with another name."""
+
+
+@dataclass(frozen=True)
+class KnownDrift:
+    """A column that an early release of a migration did not make."""
+
+    table: str
+    column: str
+    marker: str
+    """Another column that the same migration makes."""
+    definition: str
+
+
+KNOWN_DRIFT = (
+    KnownDrift(
+        "user_taste_profiles",
+        "min_franchise_size",
+        "min_franchise_items",
+        "integer NOT NULL DEFAULT 2",
+    ),
+)

@@ -164,7 +164,7 @@ _USER_DATA = (
             LostData(
                 "trakt ratings", "their users are not connected to Trakt",
                 where="source = 'trakt' "
-                "AND user_id NOT IN (SELECT id FROM users WHERE trakt_access_token IS NOT NULL)",
+                "AND user_id NOT IN (SELECT id FROM {users} WHERE trakt_access_token IS NOT NULL)",
                 needs=("users.trakt_access_token",),
             ),
         ),
@@ -177,8 +177,8 @@ _USER_DATA = (
                 "series being watched",
                 "their users or the setting watching_library_enabled are disabled, so no job "
                 "fetches them from the media server",
-                where="user_id IN (SELECT id FROM users WHERE NOT is_enabled) "
-                "OR EXISTS (SELECT FROM system_settings "
+                where="user_id IN (SELECT id FROM {users} WHERE NOT is_enabled) "
+                "OR EXISTS (SELECT FROM {system_settings} "
                 "WHERE key = 'watching_library_enabled' AND value = 'false')",
                 needs=("users.is_enabled", "system_settings.value"),
             ),
@@ -189,7 +189,14 @@ _USER_DATA = (
         "user_settings", Group.USER_DATA, (USERS,), (LostData("user settings", ONLY_HERE),)
     ),
     ApertureTable(
-        "assistant_conversations", Group.USER_DATA, (USERS,), (LostData("chats", ONLY_HERE),),
+        "assistant_conversations", Group.USER_DATA, (USERS,),
+        (
+            LostData("chats", ONLY_HERE),
+            LostData(
+                "links in chats", "the chats are kept, their links to titles lead nowhere",
+                with_rows_of=("movies", "series"),
+            ),
+        ),
         age_column="updated_at", counted_as="conversations",
     ),
     ApertureTable(

@@ -69,7 +69,7 @@ COMMANDS = {
         "aperture_db.cli.restore", "Danger", "Replace what the database holds by a dump."
     ),
     "purge": CommandEntry(
-        "aperture_db.cli.purge", "Danger", "Delete a part of the library, or everything."
+        "aperture_db.cli.purge", "Danger", "Delete a part of Aperture's data, or all of it."
     ),
     "demo": CommandEntry("aperture_db.cli.demo", "Try", "Try the tool on a sample library."),
 }

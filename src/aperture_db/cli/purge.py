@@ -5,240 +5,240 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from aperture_db.cli.command import command
+from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.options import ConfirmOption, parse_duration, require_confirmation
 from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.purge.what import What
+from aperture_db.format import plural
+from aperture_db.progress import Committed, Committing
+from aperture_db.purge import PurgeOptions, PurgeTarget
 
-if TYPE_CHECKING:
-    from aperture_db.purge.execute import Limits
-    from aperture_db.purge.report import PurgeOutcome, PurgePlan, PurgeReport
-    from aperture_db.purge.scopes import Options
-
+with lazy_imports():
+    from aperture_db.backup import create, settings
+    from aperture_db.backup import directory as backup_directory
+    from aperture_db.dumps import files, programs
+    from aperture_db.postgres import connection
+    from aperture_db.purge import execute, export, plan, report
+    from aperture_db.render import purge as view
 
 app = typer.Typer(add_completion=False)
 
 
-@command(app, "purge")
+TargetOption: TypeAlias = Annotated[
+    PurgeTarget,
+    typer.Option("--what", metavar="WHAT", help=f"Data to delete: {', '.join(PurgeTarget)}."),
+]
+DryRunOption: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Show the plan and stop. Writes nothing.")
+]
+ExpectRowsOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Roll back unless exactly N rows are deleted, as counted by --dry-run.",
+    ),
+]
+BackupOption: TypeAlias = Annotated[
+    bool, typer.Option("--backup/--no-backup", help="Back up the database first.")
+]
+DirectoryOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--dir",
+        metavar="DIR",
+        help="Directory for the backup (default: Aperture's setting, else /backups).",
+    ),
+]
+ExportRatingsOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Export the ratings to delete as CSV, with the titles' IMDb and TMDB ids.",
+    ),
+]
+IncludeLockedOption: TypeAlias = Annotated[
+    bool, typer.Option("--include-locked", help="Also reset taste profiles that users locked.")
+]
+KeepRunsOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--keep-runs", help="With watch-history: keep the recommendation runs made from it."
+    ),
+]
+LockTimeoutOption: TypeAlias = Annotated[
+    float,
+    typer.Option(parser=parse_duration, metavar="TIME", help="Wait this long for locked tables."),
+]
+
+
+@command(
+    app,
+    "purge",
+    examples=(
+        "aperture-db purge --what movies --dry-run",
+        "aperture-db purge --what ratings --export-ratings ratings.csv",
+        'aperture-db purge --what content --expect-rows 4711 --confirm "yes I am sure"',
+    ),
+)
 def purge(
     run: Run,
-    what: Annotated[
-        What,
-        typer.Option("--what", metavar="WHAT", help=f"What goes: {', '.join(What)}."),
-    ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan and stop. Writes nothing.")
-    ] = False,
+    what: TargetOption,
+    dry_run: DryRunOption = False,
     confirm: ConfirmOption = None,
-    expect_rows: Annotated[
-        int | None,
-        typer.Option(
-            min=0, metavar="N", help="Roll back unless exactly N rows go, as --dry-run counts."
-        ),
-    ] = None,
-    backup: Annotated[
-        bool, typer.Option("--backup/--no-backup", help="Back the database up before.")
-    ] = True,
-    directory: Annotated[
-        Path | None,
-        typer.Option(
-            "--dir",
-            metavar="DIR",
-            help="Where the backup goes; else what Aperture is set to, else /backups.",
-        ),
-    ] = None,
-    export_ratings: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Save the ratings that go as CSV, with the titles' ids at IMDb and TMDB.",
-        ),
-    ] = None,
-    include_locked: Annotated[
-        bool,
-        typer.Option("--include-locked", help="Reset taste profiles that users have locked, too."),
-    ] = False,
-    keep_runs: Annotated[
-        bool,
-        typer.Option(
-            "--keep-runs",
-            help="With watch-history: leave the recommendation runs made from it.",
-        ),
-    ] = False,
-    lock_timeout: Annotated[
-        float,
-        typer.Option(
-            parser=parse_duration, metavar="TIME", help="Wait this long for locked tables."
-        ),
-    ] = "10s",  # type: ignore[assignment]
+    expect_rows: ExpectRowsOption = None,
+    backup: BackupOption = True,
+    directory: DirectoryOption = None,
+    export_ratings: ExportRatingsOption = None,
+    include_locked: IncludeLockedOption = False,
+    keep_runs: KeepRunsOption = False,
+    lock_timeout: LockTimeoutOption = "10s",  # type: ignore[assignment]
 ) -> None:
-    """Delete a part of the library, or everything.
+    """Delete a part of Aperture's data, or all of it.
 
-    The plan shows every row that goes or changes, and what can't come back. All of it happens
-    in one transaction: a failure at any point leaves the database as it was.
+    The plan shows every row that will be deleted or updated, and what cannot be recovered. The
+    purge runs in one transaction: if anything fails, the database is unchanged.
     """
-    from aperture_db.purge.execute import Limits, require_expected
-    from aperture_db.purge.export import require_new_file
-    from aperture_db.purge.scopes import Options
-    from aperture_db.render.purge import render_plan, render_purge
-
-    if keep_runs and what is not What.WATCH_HISTORY:
+    if keep_runs and what is not PurgeTarget.WATCH_HISTORY:
         raise UsageError(
-            f"--keep-runs does not go with {what}",
-            why="recommendations name what goes",
-            next_step="leave it out, or use --what watch-history",
+            f"--keep-runs cannot be combined with --what {what}",
+            why="recommendation runs refer to the data to delete",
+            next_step="omit it, or use --what watch-history",
         )
-    options = Options(include_locked, keep_runs)
-    report = _plan(run, what, options, lock_timeout, is_dry_run=dry_run)
-    plan = report.plan
+    options = PurgeOptions(include_locked, keep_runs)
+    shown = _plan(run, what, options, lock_timeout, is_dry_run=dry_run)
     is_asked = confirm is None and not (run.options.json or dry_run)
     shows_plan = is_asked or not (run.options.quiet or run.options.json)
-    for hazard in () if shows_plan else plan.warnings:
-        run.warn(hazard.text)
-    if dry_run or not (plan.rows or plan.updated_rows):
-        command = _command(run, plan, directory, export_ratings, backs_up=backup)
-        run.show(replace(report, command=command), render_purge)
-        require_expected(plan.rows, expect_rows)
+    for warning in () if shows_plan else shown.plan.warnings:
+        run.warn(warning.text)
+    if dry_run or not (shown.plan.rows or shown.plan.updated_rows):
+        again = _command(run, shown.plan, directory, export_ratings, backs_up=backup)
+        run.show(replace(shown, command=again), view.render_purge)
+        execute.require_expected(shown.plan.rows, expect_rows)
         return
     if shows_plan:
-        run.err.print_result(render_plan(plan))
-    require_expected(plan.rows, expect_rows)
+        run.err.print_result(view.render_plan(shown.plan))
+    execute.require_expected(shown.plan.rows, expect_rows)
     save_to = _backup_directory(run, directory) if backup else None
     if export_ratings is not None:
-        require_new_file(export_ratings)
-    require_confirmation(run, confirm, _question(run, report, save_to))
+        export.require_new_file(export_ratings)
+    require_confirmation(run, confirm, _question(run, shown, save_to))
     if export_ratings is not None:
-        report = _export(run, report, export_ratings)
+        shown = _export(run, shown, export_ratings)
     if save_to is not None:
         saved = str(_back_up(run, save_to, lock_timeout))
         undo = run.target.command_line("restore", saved)
-        report = replace(report, backup=saved, undo_command=undo)
-        run.data = report
-    outcome = _execute(run, report, Limits(lock_timeout, expect_rows))
-    run.show(replace(report, outcome=outcome), render_purge)
+        run.data = shown = replace(shown, backup=saved, undo_command=undo)
+    outcome = _execute(run, shown, execute.PurgeLimits(lock_timeout, expect_rows))
+    run.show(replace(shown, outcome=outcome), view.render_purge)
 
 
 def _plan(
-    run: Run, what: What, options: Options, lock_timeout: float, *, is_dry_run: bool
-) -> PurgeReport:
+    run: Run, target: PurgeTarget, options: PurgeOptions, lock_timeout: float, *, is_dry_run: bool
+) -> report.PurgeReport:
     """Make the plan, and keep it for the JSON object."""
-    from aperture_db.purge.prepare import make_plan, require_doable
-    from aperture_db.purge.report import PurgeReport
-
     with run.connect(read_only=True) as conn:
-        plan = make_plan(conn, what, options, lock_timeout)
+        made = plan.make_plan(conn, target, options, lock_timeout)
         if not is_dry_run:
-            require_doable(conn, plan)
-    report = PurgeReport(plan, is_dry_run)
-    run.data = report
-    return report
+            plan.require_doable(conn, made)
+    shown = report.PurgeReport(made, is_dry_run)
+    run.data = shown
+    return shown
 
 
 def _command(
-    run: Run, plan: PurgePlan, directory: Path | None, ratings: Path | None, *, backs_up: bool
+    run: Run,
+    shown: report.PurgePlan,
+    directory: Path | None,
+    ratings: Path | None,
+    *,
+    backs_up: bool,
 ) -> str:
-    """The command that does exactly what a dry run has shown."""
-    words = ["purge", "--what", str(plan.what), "--expect-rows", str(plan.rows)]
-    words += ["--include-locked"] if plan.options.include_locked else []
-    words += ["--keep-runs"] if plan.options.keep_runs else []
+    """The command that carries out exactly the plan of a dry run."""
+    words = ["purge", "--what", str(shown.what), "--expect-rows", str(shown.rows)]
+    words += ["--include-locked"] if shown.options.include_locked else []
+    words += ["--keep-runs"] if shown.options.keep_runs else []
     words += ["--export-ratings", str(ratings)] if ratings else []
     words += [] if backs_up else ["--no-backup"]
     words += ["--dir", str(directory)] if directory else []
     return run.target.command_line(*words)
 
 
-def _question(run: Run, report: PurgeReport, save_to: Path | None) -> str:
-    from aperture_db.format import plural
-
-    question = f"This deletes {plural(report.plan.rows, 'row')} from {run.target}"
-    if report.plan.updated_rows:
-        question += f" and changes {report.plan.updated_rows:,}"
+def _question(run: Run, shown: report.PurgeReport, save_to: Path | None) -> str:
+    question = f"This will delete {plural(shown.plan.rows, 'row')} from {run.target}"
+    if shown.plan.updated_rows:
+        question += f" and update {shown.plan.updated_rows:,}"
     question += "."
     if save_to is not None:
-        return f"{question}\nA backup goes to {save_to} before."
-    return f"{question}\nNo backup is made: it can't be undone."
+        return f"{question}\nThe database will be backed up to {save_to} first."
+    return f"{question}\nNo backup will be made: this cannot be undone."
 
 
-def _export(run: Run, report: PurgeReport, path: Path) -> PurgeReport:
-    from aperture_db.purge.export import export_ratings
-
+def _export(run: Run, shown: report.PurgeReport, path: Path) -> report.PurgeReport:
     with run.connect(read_only=True) as conn:
-        export_ratings(conn, report.plan.what, report.plan.options, path)
-    report = replace(report, ratings_file=str(path.absolute()))
-    run.data = report
-    run.say(f"The ratings are in {report.ratings_file}", "muted")
-    return report
+        export.export_ratings(conn, shown.plan.what, shown.plan.options, path)
+    shown = replace(shown, ratings_file=str(path.absolute()))
+    run.data = shown
+    run.say(f"Ratings exported to {shown.ratings_file}", "muted")
+    return shown
 
 
 def _backup_directory(run: Run, option: Path | None) -> Path:
-    """Where the backup goes. Raises ApertureDbError for what would keep it from being made."""
-    from aperture_db.backup.directory import choose_directory, require_writable
-    from aperture_db.backup.settings import read_settings
-    from aperture_db.dumps.programs import programs_for_server
-    from aperture_db.postgres.connection import require_session
-
+    """The directory for the backup. Raises ApertureDbError where no backup could be made."""
     try:
         with run.connect(read_only=True) as conn:
-            require_session(conn, run.target, "a backup")
-            programs_for_server(conn.info.server_version)
-            directory = choose_directory(option, read_settings(conn))
-        require_writable(directory)
+            connection.require_session(conn, run.target, "a backup")
+            programs.programs_for_server(conn.info.server_version)
+            chosen = backup_directory.choose_directory(option, settings.read_settings(conn))
+        backup_directory.require_writable(chosen)
     except ApertureDbError as error:
         error.next_step += "; or purge without a backup: --no-backup"
         raise
-    return directory.path
+    return chosen.path
 
 
 def _back_up(run: Run, directory: Path, lock_timeout: float) -> Path:
-    from aperture_db.backup.create import create
-    from aperture_db.dumps.files import Purpose
-
     with run.connect() as conn:
-        events = create(
+        events = create.create(
             run.target,
             conn,
             directory,
-            purpose=Purpose.BEFORE_PURGE,
+            purpose=files.Purpose.BEFORE_PURGE,
             lock_timeout_seconds=lock_timeout,
         )
         with run.reporter() as reporter:
             for made in reporter.report(events):
                 path = made.backup.path
-            reporter.line(f"The backup is {path}")
+            reporter.line(f"Backed up to {path}")
     return path
 
 
-def _execute(run: Run, report: PurgeReport, limits: Limits) -> PurgeOutcome:
-    from aperture_db.purge import events
-    from aperture_db.purge.execute import execute
-    from aperture_db.purge.prepare import make_work
-
-    plan = report.plan
+def _execute(
+    run: Run, shown: report.PurgeReport, limits: execute.PurgeLimits
+) -> report.PurgeOutcome:
     run.interrupted_note = "the purge was rolled back, nothing was changed"
-    with run.connect() as conn:
-        going_on = execute(conn, run.target, plan, make_work(plan), limits)
-        with run.reporter() as reporter, closing(going_on):
-            for event in going_on:
-                match event:
-                    case events.Phase(text):
-                        reporter.step(text)
-                        reporter.log(f"{text[0].upper()}{text[1:]}", "muted")
-                    case events.Doing(text, done, total):
-                        reporter.step(text, done, total)
-                    case events.Committing():
-                        reporter.step("committing")
-                        run.interrupted_note = (
-                            "the purge was being committed; see what is left with --dry-run"
-                        )
-                    case events.Committed():
-                        run.interrupted_note = (
-                            "the purge is done; the space of some tables is not given back yet"
-                        )
-                    case events.Purged(outcome):
-                        return outcome
+    work = plan.make_work(shown.plan)
+    with (
+        run.connect() as conn,
+        run.reporter() as reporter,
+        closing(execute.execute(conn, run.target, shown.plan, work, limits)) as events,
+    ):
+        for event in reporter.report(events):
+            match event:
+                case Committing():
+                    reporter.step("committing")
+                    run.interrupted_note = (
+                        "the purge was being committed; check what is left with --dry-run"
+                    )
+                case Committed():
+                    run.interrupted_note = (
+                        "the purge is done; the space of some tables is not freed yet"
+                    )
+                case execute.Purged(outcome):
+                    return outcome
     raise AssertionError("a purge ends with its outcome")

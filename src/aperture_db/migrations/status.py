@@ -9,7 +9,8 @@ from typing import NamedTuple
 import psycopg
 from psycopg.rows import args_row, class_row
 
-from aperture_db import aperture, sql
+from aperture_db import sql
+from aperture_db.aperture.tables import is_aperture
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.format import quote_identifier
 from aperture_db.migrations.directory import MigrationDirectory
@@ -82,7 +83,7 @@ def collect(
         directory="bundled" if directory.is_bundled else str(directory.path),
         migrations=migrations,
         is_tracked=environment.is_tracked,
-        has_untracked_schema=not records and aperture.is_aperture(environment.aperture_tables),
+        has_untracked_schema=not records and is_aperture(environment.aperture_tables),
     )
 
 

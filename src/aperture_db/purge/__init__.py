@@ -1,5 +1,30 @@
 """Deletes exactly what was shown: films, series, all content, watch history, ratings, everything.
 
-`scopes` knows what each option takes, resets and keeps; `selection` follows the foreign keys from
-there; `plan` counts; `execute` and `rebuild` act in one transaction; `verify` holds them to it.
+`scopes` says what each target deletes and resets, and `selection` follows the foreign keys from
+there. `plan` counts and warns; `execute` carries the plan out in one transaction, through
+`deletion` or, for everything, `rebuild`, and compares the result with the plan before the commit.
 """
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class PurgeTarget(StrEnum):
+    """The data that a purge deletes: the values of --what."""
+
+    MOVIES = "movies"
+    SERIES = "series"
+    CONTENT = "content"
+    WATCH_HISTORY = "watch-history"
+    RATINGS = "ratings"
+    EVERYTHING = "everything"
+
+
+@dataclass(frozen=True)
+class PurgeOptions:
+    """What an administrator can decide about a purge besides its target."""
+
+    include_locked: bool = False
+    """Also reset taste profiles that users have locked."""
+    keep_runs: bool = False
+    """With watch-history: keep the recommendation runs that were made from it."""

@@ -1,4 +1,4 @@
-"""Carries a plan out: lock, count again, act, verify and commit, all in one transaction."""
+"""Carries out a plan: lock, count again, act, verify and commit, all in one transaction."""
 
 from __future__ import annotations
 
@@ -10,52 +10,56 @@ from typing import Protocol
 
 import psycopg
 
-from aperture_db import sql as queries
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres import catalog
 from aperture_db.postgres.connection import Connection, connection_check_interval, set_local
 from aperture_db.postgres.driver_errors import translate_query_error
 from aperture_db.postgres.lost_commits import ABORTED, COMMITTED, ask_for_status
 from aperture_db.postgres.target import Target
-from aperture_db.purge.assess import Assessment
-from aperture_db.purge.events import Committed, Committing, Doing, Event, Phase, Purged
-from aperture_db.purge.locks import CONFLICTS, LockRefusedError, changed_meanwhile, describe_refusal
-from aperture_db.purge.report import (
-    PurgeOutcome,
-    PurgePlan,
-    TableOutcome,
-    UpdateOutcome,
-)
-from aperture_db.purge.shrink import Shrinking
+from aperture_db.progress import Committed, Committing, Phase, Progress
+from aperture_db.purge.assessment import Assessment
+from aperture_db.purge.guards import LockRefusedError, changed_meanwhile, describe_refusal
+from aperture_db.purge.report import PurgeOutcome, PurgePlan, TableOutcome, UpdateOutcome
+from aperture_db.purge.space import SpaceReturn
 
 FIRST_VERSION_WITH_TRANSACTION_TIMEOUT = 170000
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What ends a purge before it has changed anything."""
+class PurgeLimits:
+    """Conditions that end a purge before it has changed anything."""
 
     lock_timeout_seconds: float
     expected_rows: int | None = None
-    """The rows that must go; another number is an error."""
+    """The number of rows to delete; another number is an error."""
 
 
-class Work(Protocol):
-    """What happens inside the transaction, in the order of these methods."""
+@dataclass(frozen=True)
+class Purged:
+    """The last event of a purge."""
+
+    outcome: PurgeOutcome
+
+
+PurgeEvent = Phase | Progress | Committing | Committed | Purged
+
+
+class PurgeWork(Protocol):
+    """The work inside the transaction, in the order of these methods."""
 
     def lock(self, conn: Connection, timeout_seconds: float) -> None: ...
 
     def assess(self, conn: Connection) -> Assessment: ...
 
-    def act(self, conn: Connection) -> Iterator[Doing]: ...
+    def act(self, conn: Connection) -> Iterator[Progress]: ...
 
     def verify(self, conn: Connection, *, counters_work: bool) -> None: ...
 
 
 def execute(
-    conn: Connection, target: Target, shown: PurgePlan, work: Work, limits: Limits
-) -> Generator[Event, None, None]:
-    """Do `work`, which must be what the plan has shown; the last event is Purged.
+    conn: Connection, target: Target, shown: PurgePlan, work: PurgeWork, limits: PurgeLimits
+) -> Generator[PurgeEvent, None, None]:
+    """Do `work`, which must match the plan `shown`; the last event is Purged.
 
     Takes ACCESS EXCLUSIVE locks on every table that loses rows, until the commit. Any error,
     interruption or death of this process before the commit leaves everything as it was. Raises
@@ -63,29 +67,29 @@ def execute(
     """
     started = time.monotonic()
     size_before = _size(conn)
-    progress = _Progress()
-    with _explained(conn, target, limits, progress):
+    state = _TransactionState()
+    with _explained(conn, target, limits, state):
         interval = connection_check_interval(conn)
         with conn.transaction():
             _set_limits(conn, interval)
             yield Phase("waiting for locks")
             work.lock(conn, limits.lock_timeout_seconds)
-            counters_work = _begin(conn, progress)
-            yield Phase("counting again")
+            counters_work = _begin(conn, state)
+            yield Phase("counting rows again")
             assessment = work.assess(conn)
             require_expected(assessment.rows, limits.expected_rows)
             _require_shown(assessment, shown)
-            yield Phase("purging")
+            yield Phase("deleting")
             yield from work.act(conn)
             yield Phase("verifying that nothing else changed")
             work.verify(conn, counters_work=counters_work)
-            progress.is_committing = True
+            state.is_committing = True
             yield Committing()
     yield Committed()
-    shrinking = Shrinking(assessment, progress.transaction_id)
-    yield from shrinking.run(conn)
+    space = SpaceReturn(assessment, state.transaction_id)
+    yield from space.run(conn)
     outcome = _outcome(conn, shown, assessment, started, size_before)
-    if names := shrinking.not_shrunk:
+    if names := space.not_shrunk:
         command = target.command_line("vacuum", "--full", *(f"--table={name}" for name in names))
         outcome = replace(outcome, not_shrunk=tuple(names), shrink_command=command)
     yield Purged(outcome)
@@ -95,26 +99,25 @@ def require_expected(rows: int, expected_rows: int | None) -> None:
     """Raise ApertureDbError when --expect-rows is another number than `rows`."""
     if expected_rows is not None and rows != expected_rows:
         raise ApertureDbError(
-            f"{rows:,} rows would go instead of {expected_rows:,}, so nothing was changed",
-            why="--expect-rows names another number than there is now",
-            next_step="look at the plan with --dry-run, and run again with its number",
+            f"{rows:,} rows would be deleted instead of {expected_rows:,}, nothing was changed",
+            why="--expect-rows gives another number than the database has now",
+            next_step="check the plan with --dry-run, and run again with its number",
             code="unexpected_rows",
         )
 
 
 @dataclass
-class _Progress:
-    """How far the transaction is, for telling what an error means."""
+class _TransactionState:
+    """The progress of the transaction, which decides the meaning of an error."""
 
     transaction_id: str = ""
     is_committing: bool = False
 
 
 def _set_limits(conn: Connection, connection_check_interval: str) -> None:
-    """Only the locks are waited for within bounds. The server is to look every second whether
-    this process is still there."""
+    """Limit only the wait for locks; the server checks every second that this client is there."""
     settings = {
-        # Rows that a policy hides would go uncounted with a TRUNCATE: an error instead.
+        # TRUNCATE would remove rows that a policy hides from the count: an error instead.
         "row_security": "off",
         "statement_timeout": "0",
         "idle_in_transaction_session_timeout": "0",
@@ -125,18 +128,19 @@ def _set_limits(conn: Connection, connection_check_interval: str) -> None:
     set_local(conn, **settings)
 
 
-def _begin(conn: Connection, progress: _Progress) -> bool:
-    """Note the transaction's id; returns whether the server counts writes."""
+def _begin(conn: Connection, state: _TransactionState) -> bool:
+    """Note the transaction's id; True where the server counts writes."""
     # Deferred checks would keep TRUNCATE and ALTER TABLE from working.
     conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    row = conn.execute(queries.load("purge/begin")).fetchone()
+    query = "SELECT current_setting('track_counts')::boolean, pg_current_xact_id()::text"
+    row = conn.execute(query).fetchone()
     assert row is not None
-    counters_work, progress.transaction_id = row
+    counters_work, state.transaction_id = row
     return bool(counters_work)
 
 
 def _require_shown(assessment: Assessment, shown: PurgePlan) -> None:
-    """What is deleted must have been shown before; numbers may differ, tables may not."""
+    """Everything deleted must have been shown before; numbers may differ, tables may not."""
     now = {deletion.table for deletion in assessment.deletions if deletion.rows}
     now |= {update.table for update in assessment.updates if update.rows}
     was = {deletion.table for deletion in shown.deletions}
@@ -147,19 +151,22 @@ def _require_shown(assessment: Assessment, shown: PurgePlan) -> None:
 
 @contextmanager
 def _explained(
-    conn: Connection, target: Target, limits: Limits, progress: _Progress
+    conn: Connection, target: Target, limits: PurgeLimits, state: _TransactionState
 ) -> Iterator[None]:
-    """Say with every error what it means for the data."""
+    """Add to every error its meaning for the data."""
     try:
         yield
     except LockRefusedError as refusal:
         raise describe_refusal(
-            conn, [refusal.lock.table], CONFLICTS[refusal.lock.mode], limits.lock_timeout_seconds
+            conn,
+            [refusal.lock.table],
+            refusal.lock.mode.conflicts,
+            limits.lock_timeout_seconds,
         ) from refusal
     except psycopg.Error as error:
         cause = translate_query_error(error, target, writes=True)
-        if progress.is_committing and conn.broken:
-            raise _describe_lost_commit(target, progress.transaction_id) from error
+        if state.is_committing and conn.broken:
+            raise _describe_lost_commit(target, state.transaction_id) from error
         cause.why = f"{cause.what}: {cause.why}"
         cause.what = "the purge failed and was rolled back, nothing was changed"
         raise cause from error
@@ -169,13 +176,13 @@ def _describe_lost_commit(target: Target, transaction_id: str) -> ApertureDbErro
     """The error for a connection that ended between COMMIT and its answer: ask the server."""
     status = ask_for_status(target, transaction_id)
     happened = {
-        COMMITTED: "the server says that it was committed: everything of the plan is done",
+        COMMITTED: "the server says that it was committed: the whole plan is done",
         ABORTED: "the server says that it was rolled back: nothing was changed",
     }
     return ApertureDbError(
         "the connection was lost while the purge was being committed",
-        why=happened.get(status, "whether it was committed could not be asked"),
-        next_step="see what is there now with --dry-run",
+        why=happened.get(status, "the server could not be asked whether it was committed"),
+        next_step="check what is left with --dry-run",
         code="connection_lost",
     )
 
@@ -215,7 +222,7 @@ def _outcome(
 
 
 def _size(conn: Connection) -> int | None:
-    """Of the database; None when it can't be asked any more."""
+    """The size of the database; None when the connection is gone."""
     try:
         return catalog.read_database(conn).size_bytes
     except psycopg.Error:

@@ -1,5 +1,7 @@
-"""Saves ratings in a form that a purge and the next sync can't make worthless: by the names of the
-users and the ids of the titles at IMDb, TMDB, TVDB and on the media server."""
+"""Exports ratings by ids that outlive a purge and the next sync.
+
+Users are named, and titles have their ids at IMDb, TMDB, TVDB and on the media server.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +12,35 @@ from psycopg import sql
 
 from aperture_db import sql as queries
 from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.postgres import catalog
 from aperture_db.postgres.connection import Connection
-from aperture_db.purge.scopes import Options, scope_of
+from aperture_db.purge import PurgeOptions, PurgeTarget
+from aperture_db.purge.scopes import scope_of
 from aperture_db.purge.selection import TRUE, select
-from aperture_db.purge.what import What
+
+RATINGS_TABLE = "user_ratings"
 
 
 def require_new_file(path: Path) -> None:
-    """Raise UsageError when there is something already, or no directory for it."""
+    """Raise UsageError when the file exists, or its directory does not."""
     if path.exists() or not path.absolute().parent.is_dir():
         raise UsageError(
-            f"the ratings can't be written to {path}",
+            f"the ratings cannot be written to {path}",
             why="it exists" if path.exists() else "its directory does not exist",
-            next_step="name a new file in a directory that is there",
+            next_step="name a new file in an existing directory",
             code="unusable_file",
         )
 
 
-def export_ratings(conn: Connection, what: What, options: Options, path: Path) -> None:
-    """Write the ratings that a purge takes to a CSV file that only its owner can read.
+def export_ratings(
+    conn: Connection, target: PurgeTarget, options: PurgeOptions, path: Path
+) -> None:
+    """Write the ratings that a purge deletes to a CSV file that only its owner can read.
 
     One transaction that changes nothing. Needs SELECT on user_ratings, users, movies and series.
     """
     with conn.transaction():
-        statement = _statement(conn, what, options)
+        statement = _statement(conn, target, options)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
@@ -52,18 +59,22 @@ def export_ratings(conn: Connection, what: What, options: Options, path: Path) -
             ) from error
 
 
-def _statement(conn: Connection, what: What, options: Options) -> sql.Composed | None:
+def _statement(conn: Connection, target: PurgeTarget, options: PurgeOptions) -> sql.Composed | None:
     """None for a version that has no ratings."""
-    ratings: sql.Composable = sql.Identifier("user_ratings")
-    going: sql.Composable = TRUE
-    exists = conn.execute("SELECT to_regclass('user_ratings') IS NOT NULL").fetchone()
-    if exists != (True,):
+    tables = catalog.visible_tables(catalog.read_tables(conn))
+    if RATINGS_TABLE not in tables:
         return None
-    if what is not What.EVERYTHING:
-        selection = select(conn, scope_of(what, options))
-        effect = next((e for e in selection.effects if e.table.name == "user_ratings"), None)
-        if effect is None or effect.going is None:
+    deleted: sql.Composable = TRUE
+    if target is not PurgeTarget.EVERYTHING:
+        selection = select(conn, scope_of(target, options))
+        effect = next((e for e in selection.effects if e.table.name == RATINGS_TABLE), None)
+        if effect is None or effect.deleted is None:
             return None
-        ratings, going = effect.table.identifier, effect.going
-    text = queries.load("purge/export_ratings")
-    return sql.SQL(text).format(ratings=ratings, going=going)
+        deleted = effect.deleted
+    return sql.SQL(queries.load("purge/export_ratings")).format(
+        ratings=tables[RATINGS_TABLE].identifier,
+        users=tables["users"].identifier,
+        movies=tables["movies"].identifier,
+        series=tables["series"].identifier,
+        deleted=deleted,
+    )

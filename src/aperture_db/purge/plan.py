@@ -1,63 +1,165 @@
-"""Makes the plan of a purge: everything that is going to happen, counted. Reads only."""
+"""Plans a purge: every effect, counted exactly, within one transaction that changes nothing."""
 
 from __future__ import annotations
 
-from aperture_db.aperture import read_active_model, read_embedding_tables
+from collections.abc import Iterator, Sequence
+
+import psycopg
+
+from aperture_db.aperture import group_of, read_active_model, read_embedding_tables
+from aperture_db.errors import ApertureDbError
+from aperture_db.format import plural
+from aperture_db.migrations.directory import MigrationDirectory, read_directory
 from aperture_db.postgres import catalog
-from aperture_db.postgres.connection import Connection
-from aperture_db.purge.assess import assess, read_sizes
-from aperture_db.purge.hazards import find_hazards
-from aperture_db.purge.jobs import jobs_after
-from aperture_db.purge.locks import locks_for
-from aperture_db.purge.losses import MANUAL_RATINGS, find_losses
-from aperture_db.purge.report import Loss, Preparation, PurgePlan
-from aperture_db.purge.scopes import Options, scope_of
-from aperture_db.purge.selection import select
-from aperture_db.purge.situation import Situation
-from aperture_db.purge.what import What
+from aperture_db.postgres.catalog import Database
+from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
+from aperture_db.postgres.locks import LockMode
+from aperture_db.purge import PurgeOptions, PurgeTarget
+from aperture_db.purge.assessment import (
+    Assessment,
+    assess,
+    assess_rebuild,
+    read_sizes,
+    require_privileges,
+    shown_name,
+)
+from aperture_db.purge.consequences import (
+    PurgeContext,
+    find_unrecoverable,
+    find_warnings,
+    jobs_after,
+)
+from aperture_db.purge.deletion import DeletionWork
+from aperture_db.purge.guards import describe_refusal, locks_for
+from aperture_db.purge.rebuild import Rebuildable, RebuildWork, require_rebuildable
+from aperture_db.purge.report import Preparation, PurgePlan, Unrecoverable
+from aperture_db.purge.scopes import scope_of
+from aperture_db.purge.selection import PurgeSelection, select
 
 STOP_APERTURE = (
-    "Stop Aperture (docker stop aperture): a job that runs meanwhile works with ids that are gone."
+    "Stop Aperture (docker stop aperture): a job that runs meanwhile works with deleted ids."
 )
-SAVE_RATINGS = "Keep the ratings with the titles' ids at IMDb and TMDB: add --export-ratings FILE."
+EXPORT_RATINGS = "Export the ratings with the titles' IMDb and TMDB ids: add --export-ratings FILE."
+ADDITIONS = (
+    "Note anything you have added to Aperture's tables yourself: indexes, triggers, policies, "
+    "columns and their places in publications will be deleted."
+)
 START_APERTURE = "Start Aperture again (docker start aperture)."
+SETUP = "Finish the setup wizard at once: until then anybody can, without logging in."
+MANUAL_RATINGS = "manual ratings"
 
 
-def plan(conn: Connection, what: What, options: Options) -> PurgePlan:
-    """Plan a purge of anything but everything, within one transaction.
+def make_plan(
+    conn: Connection, target: PurgeTarget, options: PurgeOptions, lock_timeout_seconds: float
+) -> PurgePlan:
+    """Count the effects of a purge. Needs SELECT on the tables concerned.
 
-    Needs SELECT on the tables concerned, and looks for the privileges that the purge will need.
-    Waits behind ACCESS EXCLUSIVE locks: set lock_timeout first.
+    Raises BusyError, naming the holder, when a table can't be read in time, and ApertureDbError
+    for any obstacle that would make the purge fail.
+    """
+    try:
+        with conn.transaction():
+            lock_timeout = timeout_parameter(lock_timeout_seconds)
+            set_local(conn, lock_timeout=lock_timeout, row_security="off")
+            if target is PurgeTarget.EVERYTHING:
+                return _plan_rebuild(conn, read_directory(), options)
+            return _plan_deletion(conn, target, options)
+    except psycopg.errors.LockNotAvailable as error:
+        tables = [table for table in catalog.read_tables(conn) if group_of(table.name)]
+        modes = LockMode.ACCESS_SHARE.conflicts
+        raise describe_refusal(conn, tables, modes, lock_timeout_seconds) from error
+
+
+def require_doable(conn: Connection, plan: PurgePlan) -> None:
+    """Raise ApertureDbError when this connection cannot carry out the plan."""
+    database = catalog.read_database(conn)
+    if database.is_standby:
+        raise ApertureDbError(
+            "this database is read-only, nothing was changed",
+            why="it is a standby",
+            next_step="connect to the primary server",
+            code="read_only",
+        )
+    require_privileges(plan.missing_privileges, database.role)
+
+
+def make_work(plan: PurgePlan) -> DeletionWork | RebuildWork:
+    """The work with which `execute` carries out a plan."""
+    assert plan.preparation is not None
+    if plan.what is PurgeTarget.EVERYTHING:
+        return RebuildWork(read_directory(), plan.preparation)
+    return DeletionWork(scope_of(plan.what, plan.options), plan.preparation)
+
+
+def _plan_deletion(conn: Connection, target: PurgeTarget, options: PurgeOptions) -> PurgePlan:
+    """Plan anything but everything, and look for the privileges that the purge will need."""
+    database = catalog.read_database(conn)
+    scope = scope_of(target, options)
+    selection = select(conn, scope)
+    assessment = assess(conn, selection, database.role, read_sizes(conn, selection))
+    return _complete(conn, target, options, database, selection, assessment, scope.kept)
+
+
+def _plan_rebuild(
+    conn: Connection, directory: MigrationDirectory, options: PurgeOptions
+) -> PurgePlan:
+    """Plan `everything`.
+
+    Raises ApertureDbError when a recorded migration is not in the directory, when an object that
+    is not Aperture's depends on its tables, or when the role may not drop and create them.
     """
     database = catalog.read_database(conn)
-    scope = scope_of(what, options)
-    selection = select(conn, scope)
-    sizes = read_sizes(conn, selection)
-    assessment = assess(conn, selection, database.role, sizes)
+    rebuildable = require_rebuildable(conn, directory, database.role)
+    selection = rebuildable.selection
+    assessment = assess_rebuild(conn, selection, read_sizes(conn, selection))
+    kept = tuple(_kept_by_rebuild(rebuildable))
+    target = PurgeTarget.EVERYTHING
+    return _complete(conn, target, options, database, selection, assessment, kept)
+
+
+def _complete(
+    conn: Connection,
+    target: PurgeTarget,
+    options: PurgeOptions,
+    database: Database,
+    selection: PurgeSelection,
+    assessment: Assessment,
+    kept: tuple[str, ...],
+) -> PurgePlan:
+    """Add the consequences to what was counted."""
     tables = catalog.readable_tables(selection.tables.values())
+    context = PurgeContext(conn, target, options, tables, selection, assessment.counts)
     model = read_active_model(conn, read_embedding_tables(conn), tables)
-    situation = Situation(conn, what, options, tables, selection, assessment.counts)
-    losses = tuple(find_losses(situation))
+    losses = tuple(find_unrecoverable(context))
+    is_rebuild = target is PurgeTarget.EVERYTHING
     return PurgePlan(
-        what=what,
+        what=target,
         options=options,
         deletions=assessment.deletions,
         updates=assessment.updates,
-        kept=scope.kept,
+        kept=kept,
         losses=losses,
-        warnings=tuple(find_hazards(situation)),
+        warnings=tuple(find_warnings(context)),
         missing_privileges=assessment.missing,
-        first=what_first(losses),
-        then=(START_APERTURE,),
-        jobs=tuple(jobs_after(situation, model)),
+        first=(*_first_steps(losses), *((ADDITIONS,) if is_rebuild else ())),
+        then=(START_APERTURE, *((SETUP,) if is_rebuild else ())),
+        jobs=tuple(jobs_after(context, model)),
         rows=assessment.rows,
         updated_rows=assessment.updated_rows,
         planned_at=database.read_at,
-        preparation=Preparation(database.role, locks_for(selection), sizes),
+        preparation=Preparation(database.role, locks_for(selection), assessment.sizes),
     )
 
 
-def what_first(losses: tuple[Loss, ...]) -> tuple[str, ...]:
-    """What to do before the purge, where these things are lost."""
-    has_ratings = any(loss.what == MANUAL_RATINGS for loss in losses)
-    return (STOP_APERTURE, *([SAVE_RATINGS] if has_ratings else []))
+def _first_steps(losses: Sequence[Unrecoverable]) -> Iterator[str]:
+    yield STOP_APERTURE
+    if any(loss.what == MANUAL_RATINGS for loss in losses):
+        yield EXPORT_RATINGS
+
+
+def _kept_by_rebuild(rebuildable: Rebuildable) -> Iterator[str]:
+    migrations = plural(len(rebuildable.files), "recorded migration")
+    yield f"the schema, created again from the {migrations}, with their default rows"
+    yield "extensions, owners of the tables and privileges on them"
+    if others := rebuildable.objects.others:
+        yield f"tables that are not Aperture's: {', '.join(map(shown_name, others))}"

@@ -1,33 +1,98 @@
-"""The work of `everything`: Aperture's tables and functions dropped and the recorded migrations
+"""The work of `everything`: Aperture's tables and functions are dropped and the recorded migrations
 applied again, within one transaction."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-
-from psycopg import sql
+from dataclasses import dataclass
 
 from aperture_db import sql as queries
-from aperture_db.errors import BusyError
-from aperture_db.migrations.directory import MigrationDirectory, MigrationFile
+from aperture_db.errors import ApertureDbError, BusyError
+from aperture_db.format import list_some, plural, quote_identifier
+from aperture_db.migrations.checks import check_files, refuse
+from aperture_db.migrations.directory import DIRECTORY_VARIABLE, MigrationDirectory, MigrationFile
+from aperture_db.migrations.report import State
 from aperture_db.migrations.script import StatementError, describe_failure, run_script
+from aperture_db.migrations.status import collect, read_environment, require_known_version
 from aperture_db.migrations.transaction import FIRST_PAUSE_SECONDS, LOCK_KEY, record
 from aperture_db.postgres.activity import find_advisory_holders
-from aperture_db.postgres.connection import Connection
-from aperture_db.purge.access import Access, read_access, restore_access
-from aperture_db.purge.assess import Assessment, assess_rebuild, whole_selection
-from aperture_db.purge.events import Doing
-from aperture_db.purge.footprints import (
-    Footprint,
+from aperture_db.postgres.connection import Connection, is_pooled
+from aperture_db.progress import Progress
+from aperture_db.purge.assessment import Assessment, assess_rebuild
+from aperture_db.purge.guards import (
+    WriteCounters,
+    locks_for,
     not_as_planned,
-    read_footprints,
+    read_write_counters,
+    require_locked,
     require_untouched,
+    take_locks,
 )
-from aperture_db.purge.locks import locks_for, require_locked, take_locks
-from aperture_db.purge.possessions import Possessions, find_possessions
-from aperture_db.purge.recorded import Rebuildable, require_rebuildable
+from aperture_db.purge.owned_objects import (
+    Access,
+    OwnedObjects,
+    drop,
+    find_owned_objects,
+    read_access,
+    restore_access,
+)
 from aperture_db.purge.report import Preparation
+from aperture_db.purge.selection import PurgeSelection, whole_selection
+
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Rebuildable:
+    """A database of which every part can be created again."""
+
+    files: tuple[MigrationFile, ...]
+    """Those that are recorded, in the order in which they apply."""
+    objects: OwnedObjects
+
+    @property
+    def selection(self) -> PurgeSelection:
+        """All rows of all of Aperture's tables."""
+        return whole_selection(self.objects.tables, self.objects.others)
+
+
+def require_rebuildable(conn: Connection, directory: MigrationDirectory, role: str) -> Rebuildable:
+    """Raise ApertureDbError unless Aperture's part can be dropped and created again as it is."""
+    environment = read_environment(conn)
+    status = collect(conn, directory, environment)
+    require_known_version(status)
+    applied = set(status.names(State.APPLIED))
+    if unknown := status.names(State.UNKNOWN):
+        raise _refused(
+            f"{plural(len(unknown), 'recorded migration')} not in the migration directory: "
+            f"{list_some(unknown, MOST_NAMED)}",
+            "a newer Aperture or a branch applied them, and only their files say how to build "
+            "this schema",
+            f"export {DIRECTORY_VARIABLE}=DIR with the migrations of that Aperture",
+            "migration_not_at_hand",
+        )
+    if not applied:
+        raise _refused(
+            "no migrations are recorded",
+            "a rebuild applies the recorded migrations again",
+            "aperture-db migrate",
+            "no_aperture",
+        )
+    files = tuple(file for file in directory.files if file.name in applied)
+    if outside := [file.name for file in files if not file.in_transaction]:
+        raise _refused(
+            f"{list_some(outside, MOST_NAMED)} cannot run within a transaction",
+            "the whole rebuild runs in one transaction, so that a failure loses nothing",
+            "create a new database with: aperture-db migrate",
+            "not_in_transaction",
+        )
+    if not directory.is_bundled:
+        refuse(check_files(directory, files, pooled=is_pooled(conn)))
+    objects = find_owned_objects(conn, files)
+    _require_rights(objects, environment.schema, environment.may_create, role)
+    _require_independence(conn, objects)
+    return Rebuildable(files, objects)
 
 
 class RebuildWork:
@@ -38,67 +103,105 @@ class RebuildWork:
         self._preparation = preparation
         self._rebuildable: Rebuildable
         self._access: Access
-        self._footprints: dict[int, Footprint]
+        self._counters: dict[int, WriteCounters]
 
     def lock(self, conn: Connection, timeout_seconds: float) -> None:
-        """Keep runners of migrations out, then lock every table of Aperture's."""
+        """Keep other runners of migrations out, then lock every table of Aperture."""
         _lock_out_runners(conn, timeout_seconds)
         locks = self._preparation.locks
         take_locks(conn, locks, timeout_seconds)
         role = self._preparation.role
         self._rebuildable = require_rebuildable(conn, self._directory, role)
-        require_locked(locks_for(whole_selection(self._rebuildable.possessions)), locks)
+        require_locked(locks_for(self._rebuildable.selection), locks)
 
     def assess(self, conn: Connection) -> Assessment:
-        self._footprints = read_footprints(conn)
-        self._access = read_access(conn, self._rebuildable.possessions)
-        return assess_rebuild(conn, self._rebuildable.possessions, self._preparation.sizes)
+        self._counters = read_write_counters(conn)
+        self._access = read_access(conn, self._rebuildable.objects)
+        return assess_rebuild(conn, self._rebuildable.selection, self._preparation.sizes)
 
-    def act(self, conn: Connection) -> Iterator[Doing]:
+    def act(self, conn: Connection) -> Iterator[Progress]:
         files = self._rebuildable.files
-        yield Doing("dropping Aperture's tables and functions", 0, len(files))
-        _drop(conn, self._rebuildable.possessions)
+        yield Progress("dropping Aperture's tables and functions", 0, len(files))
+        drop(conn, self._rebuildable.objects)
         conn.execute(queries.load("migrations/create_table"))
         for count, file in enumerate(files):
-            yield Doing(f"applying {file.name}", count, len(files))
+            yield Progress(f"applying {file.name}", count, len(files))
             _apply(conn, file, count)
-        restore_access(conn, find_possessions(conn, files), self._access)
+        restore_access(conn, find_owned_objects(conn, files), self._access)
 
     def verify(self, conn: Connection, *, counters_work: bool) -> None:  # noqa: ARG002
-        """Raise unless the records are what they were and nobody else's table was touched."""
+        """Raise unless the records are as before and no other table was touched."""
         rebuilt = require_rebuildable(conn, self._directory, self._preparation.role)
         if rebuilt.files != self._rebuildable.files:
             raise not_as_planned("the migrations recorded now are not those of before")
-        both = (*self._rebuildable.possessions.tables, *rebuilt.possessions.tables)
+        both = (*self._rebuildable.objects.tables, *rebuilt.objects.tables)
         concerned = {table.oid for table in both}
-        require_untouched(self._footprints, read_footprints(conn), concerned)
+        require_untouched(self._counters, read_write_counters(conn), concerned)
+
+
+def _require_rights(objects: OwnedObjects, schema: str | None, may_create: bool, role: str) -> None:
+    quoted = quote_identifier(role)
+    if elsewhere := sorted({t.schema for t in objects.tables if t.schema != schema}):
+        raise _refused(
+            f"Aperture's tables are in schema {list_some(elsewhere, MOST_NAMED)}, "
+            f"new ones would be created in {schema}",
+            "the search_path of this connection begins with another schema",
+            f"ALTER ROLE {quoted} SET search_path = {quote_identifier(elsewhere[0])};",
+            "search_path",
+        )
+    tables = [table.identifier.as_string() for table in objects.tables if not table.is_owner]
+    functions = [each.signature for each in objects.functions if not each.is_owner]
+    for kind, names in (("table", tables), ("function", functions)):
+        if names:
+            raise _refused(
+                f"role {role} does not own {list_some(names, MOST_NAMED)}",
+                f"only the owner can drop a {kind}",
+                "connect as the owner or as a superuser",
+                "no_privilege",
+            )
+    if not may_create:
+        raise _refused(
+            f"role {role} may not create tables",
+            f"it lacks CREATE on schema {schema}",
+            f"as the owner of the database run: GRANT CREATE ON SCHEMA {schema} TO {quoted};",
+            "no_privilege",
+        )
+
+
+def _require_independence(conn: Connection, objects: OwnedObjects) -> None:
+    parameters = {
+        "tables": [table.oid for table in objects.tables],
+        "functions": [function.oid for function in objects.functions],
+    }
+    rows = conn.execute(queries.load("purge/dependents"), parameters).fetchall()
+    if dependents := [str(row[0]) for row in rows]:
+        raise _refused(
+            f"{list_some(dependents, MOST_NAMED)} depend on Aperture's tables",
+            "dropping the tables would also drop objects that are not Aperture's",
+            "drop them, and create them again afterwards",
+            "dependents",
+        )
+
+
+def _refused(reason: str, why: str, next_step: str, code: str) -> ApertureDbError:
+    return ApertureDbError(
+        f"purge refused, nothing was changed: {reason}", why=why, next_step=next_step, code=code
+    )
 
 
 def _lock_out_runners(conn: Connection, timeout_seconds: float) -> None:
-    """Take the lock that all runners of migrations share. Raises BusyError."""
+    """Take the advisory lock that all runners of migrations share. Raises BusyError."""
     deadline = time.monotonic() + timeout_seconds
-    while not _try_lock(conn):
+    query = "SELECT pg_try_advisory_xact_lock(%s)"
+    while conn.execute(query, [LOCK_KEY]).fetchone() != (True,):
         if time.monotonic() > deadline:
             holders = find_advisory_holders(conn, LOCK_KEY)
             raise BusyError(
-                "migrations are being applied right now, nothing was changed",
+                "migrations are being applied, nothing was changed",
                 why=f"held by {holders[0]}" if holders else "another run of migrate has the lock",
-                next_step="wait until that has ended, then run the command again",
+                next_step="wait until they are done, then run the command again",
             )
         time.sleep(FIRST_PAUSE_SECONDS)
-
-
-def _try_lock(conn: Connection) -> bool:
-    row = conn.execute(queries.load("purge/lock_out_runners"), {"lock_key": LOCK_KEY}).fetchone()
-    return row == (True,)
-
-
-def _drop(conn: Connection, possessions: Possessions) -> None:
-    tables = sql.SQL(", ").join(table.identifier for table in possessions.tables)
-    conn.execute(sql.SQL(queries.load("purge/drop_tables")).format(tables=tables))
-    if possessions.functions:
-        functions = sql.SQL(", ").join(sql.SQL(each.signature) for each in possessions.functions)
-        conn.execute(sql.SQL(queries.load("purge/drop_functions")).format(functions=functions))
 
 
 def _apply(conn: Connection, file: MigrationFile, applied_count: int) -> None:

@@ -1,4 +1,4 @@
-"""What a purge is going to do, and what it did. One shape for the table, --json and --dry-run."""
+"""The plan and the outcome of a purge: one shape for the tables, --json and --dry-run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from aperture_db.aperture import Group
-from aperture_db.postgres.catalog import TableSize
-from aperture_db.purge.locks import TableLock
-from aperture_db.purge.scopes import Options
-from aperture_db.purge.what import What
+from aperture_db.aperture.entry import Group
+from aperture_db.postgres.catalog import Table, TableSize
+from aperture_db.postgres.locks import LockMode
+from aperture_db.purge import PurgeOptions, PurgeTarget
 
 
-class Way(StrEnum):
-    """How rows leave a table."""
+class Strategy(StrEnum):
+    """How rows are removed from a table."""
 
     TRUNCATE = "truncate"
     DELETE = "delete"
@@ -32,16 +31,16 @@ class Deletion:
     group: Group | None
     """None for a table that is not Aperture's, reached by a foreign key."""
     rows: int
-    """That go."""
+    """To be deleted."""
     rows_before: int
     size_bytes: int
     """Of the table with TOAST and indexes, before."""
-    way: Way
+    way: Strategy
 
 
 @dataclass(frozen=True)
 class Update:
-    """Columns of a table that get another value in rows that stay."""
+    """Columns of a table that get another value in rows that are kept."""
 
     table: str
     columns: tuple[str, ...]
@@ -49,12 +48,12 @@ class Update:
     """The new value, as SQL."""
     rows: int
     effect: str
-    """What it means."""
+    """The consequence for users."""
 
 
 @dataclass(frozen=True)
-class Loss:
-    """Something that no job can bring back."""
+class Unrecoverable:
+    """Data that no job can bring back."""
 
     what: str
     rows: int
@@ -62,7 +61,7 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Hazard:
+class PurgeWarning:
     """A warning that applies to this database now."""
 
     code: str
@@ -71,7 +70,7 @@ class Hazard:
 
 @dataclass(frozen=True)
 class MissingPrivilege:
-    """What the role would need for the purge and does not have."""
+    """A privilege that the purge needs and the role lacks."""
 
     privilege: str
     tables: tuple[str, ...]
@@ -80,8 +79,8 @@ class MissingPrivilege:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A job of Aperture's to run afterwards."""
+class JobToRun:
+    """A job of Aperture to run after the purge."""
 
     name: str
     is_optional: bool
@@ -89,37 +88,45 @@ class Job:
 
 
 @dataclass(frozen=True)
+class TableLock:
+    """A lock that the purge takes on a table."""
+
+    table: Table
+    mode: LockMode
+
+
+@dataclass(frozen=True)
 class Preparation:
-    """What planning found and carrying out needs."""
+    """Findings of the plan that the execution needs."""
 
     role: str
-    """Whose privileges apply."""
+    """The role whose privileges apply."""
     locks: tuple[TableLock, ...]
     sizes: Mapping[int, TableSize]
-    """Of the tables that lose rows."""
+    """Of the tables that lose rows, by oid."""
 
 
 @dataclass(frozen=True)
 class PurgePlan:
     """Everything that a purge is going to do, counted exactly."""
 
-    what: What
-    options: Options
+    what: PurgeTarget
+    options: PurgeOptions
     deletions: tuple[Deletion, ...]
     updates: tuple[Update, ...]
     kept: tuple[str, ...]
-    losses: tuple[Loss, ...]
-    warnings: tuple[Hazard, ...]
+    losses: tuple[Unrecoverable, ...]
+    warnings: tuple[PurgeWarning, ...]
     missing_privileges: tuple[MissingPrivilege, ...]
-    """The purge will be refused until these are granted."""
+    """The purge is refused until these are granted."""
     first: tuple[str, ...]
-    """What to do before."""
+    """Steps before the purge."""
     then: tuple[str, ...]
-    """What to do by hand afterwards, before the jobs."""
-    jobs: tuple[Job, ...]
-    """What to run afterwards, in order."""
+    """Manual steps after the purge, before the jobs."""
+    jobs: tuple[JobToRun, ...]
+    """Jobs to run afterwards, in order."""
     rows: int
-    """That go, in all tables: what --expect-rows compares."""
+    """To be deleted in all tables: the number that --expect-rows is compared with."""
     updated_rows: int
     planned_at: datetime
     preparation: Preparation | None = field(repr=False, metadata={"json": False})
@@ -128,7 +135,7 @@ class PurgePlan:
 
 @dataclass(frozen=True)
 class TableOutcome:
-    """What really happened to one table."""
+    """Rows that were deleted from one table."""
 
     table: str
     rows: int
@@ -137,6 +144,8 @@ class TableOutcome:
 
 @dataclass(frozen=True)
 class UpdateOutcome:
+    """Rows of one table that were updated."""
+
     table: str
     columns: tuple[str, ...]
     rows: int
@@ -145,36 +154,36 @@ class UpdateOutcome:
 
 @dataclass(frozen=True)
 class PurgeOutcome:
-    """What a purge did. It is committed."""
+    """The result of a committed purge."""
 
     deleted: tuple[TableOutcome, ...]
     updated: tuple[UpdateOutcome, ...]
     rows: int
     updated_rows: int
     duration_seconds: float
-    """From the first lock to the last table whose space was given back."""
+    """From the first lock to the last table whose space was returned."""
     size_before_bytes: int | None
-    """Of the database; None where it could not be asked."""
+    """Of the database; None where it could not be read."""
     size_after_bytes: int | None
     freed_bytes: int | None
     not_shrunk: tuple[str, ...]
-    """Tables whose space could not be given back."""
+    """Tables whose space could not be returned to the operating system."""
     shrink_command: str | None = field(default=None, metadata={"json": False})
-    """What gives it back later."""
+    """The command that returns it later."""
 
 
 @dataclass(frozen=True)
 class PurgeReport:
-    """The plan, and what came of it: None for a dry run or a purge that did not happen."""
+    """A plan with its outcome: None for a dry run or a purge that did not happen."""
 
     plan: PurgePlan
     is_dry_run: bool
     outcome: PurgeOutcome | None = None
     command: str = field(default="", metadata={"json": False})
-    """What carries the plan of a dry run out."""
+    """The command that carries out the plan of a dry run."""
     backup: str | None = None
     """The file of the backup that was made before."""
     undo_command: str | None = None
-    """What restores that backup."""
+    """The command that restores that backup."""
     ratings_file: str | None = None
-    """The file that the ratings were saved to before."""
+    """The file to which the ratings were exported before."""

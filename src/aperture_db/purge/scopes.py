@@ -1,7 +1,7 @@
-"""What each option takes, resets and keeps, by the names of Aperture's tables.
+"""The rows that each target deletes and resets, by the names of Aperture's tables.
 
-Rows that foreign keys take along are not listed here: `selection` finds them in the catalog. A
-table or column that a version lacks is passed over.
+Rows that foreign keys delete with them are not listed here: `selection` finds them in the catalog.
+A table or column that a version lacks is passed over.
 """
 
 from __future__ import annotations
@@ -9,26 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from aperture_db.aperture import SYNC_MARKS, Media
-from aperture_db.purge.what import What
+from aperture_db.aperture.entry import Media
+from aperture_db.aperture.jobs import SYNC_MARKS
+from aperture_db.purge import PurgeOptions, PurgeTarget
 
 NULL = "NULL"
 NOT_SET_BY_USER = "is_user_set IS NOT TRUE"
 
 
 @dataclass(frozen=True)
-class Options:
-    """What an administrator can decide about a purge besides what it takes."""
-
-    include_locked: bool = False
-    """Reset taste profiles that users have locked, too."""
-    keep_runs: bool = False
-    """With watch-history: leave the recommendation runs that were made from it."""
-
-
-@dataclass(frozen=True)
 class Rows:
-    """Rows that go: all of a table, or those that meet every condition given."""
+    """Rows to delete: all of a table, or those that meet every condition given."""
 
     table: str
     media: tuple[str, ...] = ()
@@ -39,48 +30,48 @@ class Rows:
 
 @dataclass(frozen=True)
 class Reset:
-    """Columns that get another value in rows that stay."""
+    """Columns that get another value in rows that are kept."""
 
     table: str
     columns: Mapping[str, str]
     """The new value, as SQL, by column."""
     effect: str
-    """What that means, for the user."""
+    """The consequence for users."""
     media: tuple[str, ...] = ()
     where: str | None = None
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What one option does."""
+    """Everything that one target deletes and resets."""
 
     rows: tuple[Rows, ...]
     resets: tuple[Reset, ...]
     kept: tuple[str, ...]
-    """What stays although one might expect otherwise, in words."""
+    """Data that is kept although one might expect otherwise, in words."""
     embeddings: frozenset[Media] = frozenset()
-    """All embeddings of these go."""
+    """All embeddings of these are deleted."""
 
 
-def scope_of(what: What, options: Options) -> Scope:
-    """What `what` does; `everything` is no scope, but a rebuild."""
-    match what:
-        case What.MOVIES:
+def scope_of(target: PurgeTarget, options: PurgeOptions) -> Scope:
+    """The scope of `target`; `everything` has none: it is a rebuild."""
+    match target:
+        case PurgeTarget.MOVIES:
             return _content_scope((Media.MOVIE,), options)
-        case What.SERIES:
+        case PurgeTarget.SERIES:
             return _content_scope((Media.SERIES,), options)
-        case What.CONTENT:
+        case PurgeTarget.CONTENT:
             return _content_scope((Media.MOVIE, Media.SERIES), options)
-        case What.WATCH_HISTORY:
+        case PurgeTarget.WATCH_HISTORY:
             return _watch_history_scope(options)
-        case What.RATINGS:
+        case PurgeTarget.RATINGS:
             return _ratings_scope(options)
-        case What.EVERYTHING:
+        case PurgeTarget.EVERYTHING:
             raise ValueError("everything is a rebuild")
 
 
-def _content_scope(media: tuple[Media, ...], options: Options) -> Scope:
-    """Films, series, or both with all that was made from them."""
+def _content_scope(media: tuple[Media, ...], options: PurgeOptions) -> Scope:
+    """Films, series, or both, with all data derived from them."""
     films, series = Media.MOVIE in media, Media.SERIES in media
     embeddings = {*media, Media.EPISODE} if series else set(media)
     return Scope(
@@ -139,7 +130,7 @@ def _derived_taste() -> tuple[Rows, ...]:
     )
 
 
-def _content_resets(media: tuple[Media, ...], options: Options) -> Iterator[Reset]:
+def _content_resets(media: tuple[Media, ...], options: PurgeOptions) -> Iterator[Reset]:
     yield _history_marks("movie" if each is Media.MOVIE else "episode" for each in media)
     yield from _taste_resets(media, options)
     is_both = len(media) > 1
@@ -148,23 +139,23 @@ def _content_resets(media: tuple[Media, ...], options: Options) -> Iterator[Rese
     yield Reset(
         "graph_playlists",
         {"source_item_id": NULL},
-        "the playlist stays, what it was made from is gone",
+        "the playlist is kept without the title it was made from",
         where=f"source_item_type IN ({types})",
     )
     if Media.MOVIE in media:
         yield Reset(
             "channels",
             {"example_movie_ids": "'{}'"},
-            "the channel stays, its example films go",
+            "the channel is kept without its example films",
             where="example_movie_ids IS NOT NULL",
         )
 
 
-def _watch_history_scope(options: Options) -> Scope:
+def _watch_history_scope(options: PurgeOptions) -> Scope:
     made_from_it = (*_recommendations(), Rows("assistant_suggestions"))
     media = (Media.MOVIE, Media.SERIES)
     recommendations = (
-        ("recommendations and discoveries, although they name what was watched",)
+        ("recommendations and discoveries, although they name watched titles",)
         if options.keep_runs
         else ()
     )
@@ -183,13 +174,13 @@ def _watch_history_scope(options: Options) -> Scope:
             "films, series, episodes and their embeddings",
             "ratings",
             *recommendations,
-            "franchise and genre preferences that users set themselves",
+            "franchise and genre preferences that users set",
             "users, settings, chats, channels, playlists, all configuration, job history",
         ),
     )
 
 
-def _ratings_scope(options: Options) -> Scope:
+def _ratings_scope(options: PurgeOptions) -> Scope:
     marks = [mark.column for mark in SYNC_MARKS if mark.table == "user_ratings"]
     return Scope(
         rows=(Rows("user_ratings"),),
@@ -198,13 +189,13 @@ def _ratings_scope(options: Options) -> Scope:
             Reset(
                 "user_taste_profiles",
                 {"auto_updated_at": NULL},
-                "computed anew by the next recommendations",
+                "computed again by the next recommendations",
                 where=_unless_locked(options),
             ),
         ),
         kept=(
             "films, series, watch history, embeddings and recommendations",
-            "how each user wants disliked titles treated",
+            "the setting how disliked titles are treated",
             "users, settings, chats, channels, playlists, all configuration, job history",
         ),
     )
@@ -216,11 +207,11 @@ def _history_marks(media_types: Iterator[str] | tuple[str, ...]) -> Reset:
     return Reset("users", dict.fromkeys(marks, NULL), "the next sync fetches the whole history")
 
 
-def _taste_resets(media: tuple[Media, ...], options: Options) -> Iterator[Reset]:
+def _taste_resets(media: tuple[Media, ...], options: PurgeOptions) -> Iterator[Reset]:
     yield Reset(
         "user_taste_profiles",
         dict.fromkeys(("embedding", "embedding_model", "auto_updated_at"), NULL),
-        "computed anew by the next recommendations; settings stay",
+        "computed again by the next recommendations; settings are kept",
         media=() if len(media) > 1 else media,
         where=_unless_locked(options),
     )
@@ -229,7 +220,7 @@ def _taste_resets(media: tuple[Media, ...], options: Options) -> Iterator[Reset]
     yield Reset(
         "user_preferences",
         {f"{prefix}taste_{name}": NULL for prefix in prefixes for name in names},
-        "each user asks for a new synopsis; settings stay",
+        "each user can request a new synopsis; settings are kept",
     )
 
 
@@ -237,27 +228,27 @@ def _franchise_counters(media: tuple[Media, ...]) -> Reset:
     return Reset(
         "user_franchise_preferences",
         {"items_watched": "0", "total_engagement": "0"},
-        "counters of what users set themselves; the setting stays",
+        "counters of preferences that users set; the preference is kept",
         media=media,
         where="is_user_set",
     )
 
 
-def _unless_locked(options: Options) -> str | None:
+def _unless_locked(options: PurgeOptions) -> str | None:
     return None if options.include_locked else "is_locked IS NOT TRUE"
 
 
 def _kept_with_content(media: tuple[Media, ...]) -> tuple[str, ...]:
     others: tuple[str, ...] = ()
     if Media.SERIES not in media:
-        others = ("series and episodes with all that belongs to them",)
+        others = ("series and episodes with all their data",)
     elif Media.MOVIE not in media:
-        others = ("films with all that belongs to them, collections",)
-    genre_weights = "genre weights, which both share; " if len(media) == 1 else ""
+        others = ("films with all their data, collections",)
+    genre_weights = "genre weights, shared by films and series; " if len(media) == 1 else ""
     return (
         *others,
         "users, their settings, interests, API keys and logins",
-        f"{genre_weights}franchise and genre preferences that users set themselves",
+        f"{genre_weights}franchise and genre preferences that users set",
         "chats, channels, playlists, virtual libraries, uploaded pictures",
         "requests sent to Seerr, the discovery pool, caches of TMDb, studios and networks",
         "all configuration, job history",

@@ -1,5 +1,8 @@
-"""Which rows of which tables a purge concerns, as conditions: what a scope names, and what the
-foreign keys of the catalog take along or set to null."""
+"""The rows that a purge deletes or updates, as conditions, and their exact numbers.
+
+A scope names some; the foreign keys of the catalog add rows that are deleted with them and columns
+that are set to null.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from graphlib import CycleError, TopologicalSorter
 
 from psycopg import sql
 
-from aperture_db.aperture import read_embedding_tables
+from aperture_db import sql as queries
+from aperture_db.aperture.embeddings import read_embedding_tables
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres import catalog
 from aperture_db.postgres.catalog import ForeignKey, Table
@@ -18,12 +22,13 @@ from aperture_db.postgres.connection import Connection
 from aperture_db.purge.scopes import NULL, Reset, Rows, Scope
 
 TRUE = sql.SQL("true")
+FALSE = sql.SQL("false")
 OLDEST_MEDIA_TYPE = "movie"
 CASCADE, SET_NULL = "CASCADE", "SET NULL"
 
 
 @dataclass(frozen=True)
-class Change:
+class ColumnChange:
     """Columns that get another value in the rows that meet a condition."""
 
     columns: Mapping[str, str]
@@ -35,20 +40,19 @@ class Change:
 
 @dataclass(frozen=True)
 class TableEffect:
-    """What happens to one table."""
+    """The effect of a purge on one table."""
 
     table: Table
-    going: sql.Composable | None
-    """The condition of the rows that go; None when none does."""
+    deleted: sql.Composable | None
+    """The condition of the rows that are deleted; None when none is."""
     is_whole: bool
-    """Every row goes."""
-    changes: tuple[Change, ...]
+    """Every row is deleted."""
+    changes: tuple[ColumnChange, ...]
 
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Rows of a table that is out of scope and whose foreign key forbids to delete what they
-    refer to."""
+    """Rows of a table out of scope, whose foreign key forbids deleting the rows they refer to."""
 
     table: Table
     key: ForeignKey
@@ -56,7 +60,22 @@ class Obstacle:
 
 
 @dataclass(frozen=True)
-class Selection:
+class EffectCounts:
+    """Rows of one table."""
+
+    total: int
+    deleted: int
+    changed: tuple[int, ...]
+    """By the changes of the table's effect, in their order."""
+
+    @property
+    def is_all(self) -> bool:
+        """Whether rows are deleted and none is left."""
+        return 0 < self.deleted == self.total
+
+
+@dataclass(frozen=True)
+class PurgeSelection:
     """The effects in an order in which a table comes after those that it refers to."""
 
     effects: tuple[TableEffect, ...]
@@ -67,7 +86,7 @@ class Selection:
     """Every table of the database, by its oid."""
 
 
-def select(conn: Connection, scope: Scope) -> Selection:
+def select(conn: Connection, scope: Scope) -> PurgeSelection:
     """Follow the foreign keys from the scope's rows through the catalog. Reads only."""
     tables = catalog.read_tables(conn)
     selector = _Selector(
@@ -85,6 +104,43 @@ def select(conn: Connection, scope: Scope) -> Selection:
     return selector.finish()
 
 
+def whole_selection(tables: Sequence[Table], others: Sequence[Table]) -> PurgeSelection:
+    """All rows of `tables`; `others` are those that are not touched."""
+    effects = tuple(TableEffect(table, TRUE, True, ()) for table in tables)
+    return PurgeSelection(effects, (), {}, {table.oid: table for table in (*tables, *others)})
+
+
+def count_effects(conn: Connection, effects: Sequence[TableEffect]) -> dict[int, EffectCounts]:
+    """Count in one statement and so from one snapshot; by the table's oid."""
+    counts = [_count(effect) for effect in effects]
+    if not counts:
+        return {}
+    rows = conn.execute(sql.SQL("\nUNION ALL\n").join(counts)).fetchall()
+    return {
+        oid: EffectCounts(total, deleted, tuple(changed)) for oid, total, deleted, changed in rows
+    }
+
+
+def count_obstacle(conn: Connection, obstacle: Obstacle) -> int:
+    """Count the rows that forbid the purge."""
+    query = sql.SQL("SELECT count(*) FROM {} WHERE {}")
+    row = conn.execute(query.format(obstacle.table.identifier, obstacle.condition)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _count(effect: TableEffect) -> sql.Composed:
+    changed = [
+        sql.SQL("count(*) FILTER (WHERE {})").format(change.condition) for change in effect.changes
+    ]
+    return sql.SQL(queries.load("purge/count_effect")).format(
+        oid=effect.table.oid,
+        deleted=effect.deleted or FALSE,
+        changed=sql.SQL(", ").join(changed),
+        table=effect.table.identifier,
+    )
+
+
 class _Selector:
     """Collects conditions per table."""
 
@@ -97,8 +153,8 @@ class _Selector:
         self._inbound: dict[int, list[ForeignKey]] = defaultdict(list)
         for key in keys:
             self._inbound[key.referenced_oid].append(key)
-        self._going: dict[int, list[sql.Composable]] = defaultdict(list)
-        self._changes: dict[int, list[Change]] = defaultdict(list)
+        self._deleted: dict[int, list[sql.Composable]] = defaultdict(list)
+        self._changes: dict[int, list[ColumnChange]] = defaultdict(list)
         self._obstacles: list[Obstacle] = []
 
     def add_rows(self, rows: Rows) -> None:
@@ -107,7 +163,7 @@ class _Selector:
             return
         condition = _own_condition(table, rows.media, rows.where)
         if condition is not None:
-            self._going[table.oid].append(condition)
+            self._deleted[table.oid].append(condition)
 
     def add_reset(self, reset: Reset) -> None:
         """Note the columns that are there; nothing for a table that this version lacks."""
@@ -118,20 +174,20 @@ class _Selector:
         condition = _own_condition(table, reset.media, reset.where)
         if columns and condition is not None:
             condition = _all_of([condition, _differs(columns)])
-            self._changes[table.oid].append(Change(columns, condition, reset.effect))
+            self._changes[table.oid].append(ColumnChange(columns, condition, reset.effect))
 
-    def finish(self) -> Selection:
+    def finish(self) -> PurgeSelection:
         effects: dict[int, TableEffect] = {}
         for oid in self._referenced_first():
             for key in self._keys:
                 parent = effects.get(key.referenced_oid)
-                if key.table_oid == oid and parent and parent.going is not None:
+                if key.table_oid == oid and parent and parent.deleted is not None:
                     self._follow(key, parent)
             effects[oid] = self._effect(oid)
-        return Selection(
-            effects=tuple(e for e in effects.values() if e.going is not None or e.changes),
+        return PurgeSelection(
+            effects=tuple(e for e in effects.values() if e.deleted is not None or e.changes),
             obstacles=tuple(
-                Obstacle(o.table, o.key, _without(o.condition, effects[o.table.oid].going))
+                Obstacle(o.table, o.key, _without(o.condition, effects[o.table.oid].deleted))
                 for o in self._obstacles
                 if not effects[o.table.oid].is_whole
             ),
@@ -140,35 +196,35 @@ class _Selector:
         )
 
     def _follow(self, key: ForeignKey, parent: TableEffect) -> None:
-        """Note what a foreign key does to its own table when rows that it refers to go."""
+        """Note the effect of a foreign key on its own table when referenced rows are deleted."""
         condition = _refers_to(key, parent)
         if key.on_delete == CASCADE:
             takes_all = parent.is_whole and key.is_never_null
-            self._going[key.table_oid].append(TRUE if takes_all else condition)
+            self._deleted[key.table_oid].append(TRUE if takes_all else condition)
         elif key.on_delete == SET_NULL:
-            change = Change(
+            change = ColumnChange(
                 dict.fromkeys(key.columns, NULL),
                 condition,
-                f"no longer tied to {parent.table.name}",
+                f"no longer refers to {parent.table.name}",
             )
             self._changes[key.table_oid].append(change)
         else:
             self._obstacles.append(Obstacle(self._tables[key.table_oid], key, condition))
 
     def _effect(self, oid: int) -> TableEffect:
-        conditions = self._going.get(oid, [])
+        conditions = self._deleted.get(oid, [])
         is_whole = TRUE in conditions
-        going = TRUE if is_whole else _any_of(conditions) if conditions else None
+        deleted = TRUE if is_whole else _any_of(conditions) if conditions else None
         changes = () if is_whole else tuple(
-            Change(change.columns, _without(change.condition, going), change.effect)
+            ColumnChange(change.columns, _without(change.condition, deleted), change.effect)
             for change in self._changes.get(oid, [])
         )  # fmt: skip
-        return TableEffect(self._tables[oid], going, is_whole, changes)
+        return TableEffect(self._tables[oid], deleted, is_whole, changes)
 
     def _referenced_first(self) -> list[int]:
-        """The tables that can be concerned: those of the scope and all that refer to them."""
+        """Sort the tables of the scope and all that refer to them, referenced ones first."""
         graph: dict[int, set[int]] = {oid: set() for oid in self._changes}
-        waiting = list(self._going)
+        waiting = list(self._deleted)
         while waiting:
             oid = waiting.pop()
             graph.setdefault(oid, set())
@@ -182,9 +238,9 @@ class _Selector:
         except CycleError as error:
             names = sorted({self._tables[oid].name for oid in error.args[1]})
             raise ApertureDbError(
-                "the tables can't be purged",
-                why=f"foreign keys lead around in a circle: {', '.join(names)}",
-                next_step="drop the foreign key that is not Aperture's, and add it again after",
+                "the tables cannot be purged",
+                why=f"their foreign keys form a cycle: {', '.join(names)}",
+                next_step="drop the foreign key that is not Aperture's, add it again afterwards",
                 code="foreign_key_cycle",
             ) from error
 
@@ -206,12 +262,12 @@ def _refers_to(key: ForeignKey, parent: TableEffect) -> sql.Composable:
     columns = [sql.Identifier(name) for name in key.columns]
     if parent.is_whole:
         return _all_of([sql.SQL("{} IS NOT NULL").format(column) for column in columns])
-    assert parent.going is not None
+    assert parent.deleted is not None
     return sql.SQL("({}) IN (SELECT {} FROM {} WHERE {})").format(
         sql.SQL(", ").join(columns),
         sql.SQL(", ").join(map(sql.Identifier, key.referenced_columns)),
         parent.table.identifier,
-        parent.going,
+        parent.deleted,
     )
 
 
@@ -224,11 +280,11 @@ def _differs(columns: Mapping[str, str]) -> sql.Composable:
     )
 
 
-def _without(condition: sql.Composable, going: sql.Composable | None) -> sql.Composable:
-    """`condition`, but not for rows that go anyway."""
-    if going is None:
+def _without(condition: sql.Composable, deleted: sql.Composable | None) -> sql.Composable:
+    """`condition`, but not for rows that are deleted anyway."""
+    if deleted is None:
         return condition
-    return _all_of([condition, sql.SQL("({}) IS NOT TRUE").format(going)])
+    return _all_of([condition, sql.SQL("({}) IS NOT TRUE").format(deleted)])
 
 
 def _all_of(conditions: Sequence[sql.Composable]) -> sql.Composable:

@@ -1,4 +1,4 @@
-"""The views of `purge`: the plan, and what came of it."""
+"""The views of `purge`: the plan and the outcome."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from aperture_db.format import (
     format_seconds,
     plural,
 )
-from aperture_db.purge.report import Deletion, Job, PurgeOutcome, PurgePlan, PurgeReport, Way
+from aperture_db.purge.report import (
+    Deletion,
+    JobToRun,
+    PurgeOutcome,
+    PurgePlan,
+    PurgeReport,
+    Strategy,
+)
 from aperture_db.render.table import Item, make_table
 
-NOTHING = "Nothing to purge: no row would go, and none would be changed."
-NO_TABLES = "Nothing to purge: this database has none of the tables of Aperture that this is about."
+NOTHING = "Nothing to purge: no rows to delete or update."
+NO_TABLES = "Nothing to purge: this database has none of the Aperture tables concerned."
 
 
 def render_purge(report: PurgeReport) -> RenderableType:
@@ -28,7 +35,7 @@ def render_purge(report: PurgeReport) -> RenderableType:
 
 
 def render_plan(plan: PurgePlan) -> RenderableType:
-    """Everything that is going to happen, the most important last."""
+    """The whole plan, the steps to take last."""
     return Group(*_plan_parts(plan), "")
 
 
@@ -39,29 +46,29 @@ def _dry_run_parts(report: PurgeReport) -> Iterator[RenderableType]:
         return
     yield from _plan_parts(plan)
     yield ""
-    yield Text("Nothing was changed. To purge exactly this:")
+    yield Text("Nothing was changed. To carry out exactly this plan:")
     yield _pasteable(report.command)
 
 
 def _plan_parts(plan: PurgePlan) -> Iterator[RenderableType]:
-    yield Text(f"What goes ({plan.what})", style="heading")
+    yield Text(f"Will be deleted ({plan.what})", style="heading")
     yield _deletion_table(plan)
     idle = sum(not deletion.rows for deletion in plan.deletions)
     if idle:
-        yield Text(f"{plural(idle, 'table')} more without a row to lose.", style="muted")
+        yield Text(f"{plural(idle, 'more table')} without rows to delete.", style="muted")
     updates = [update for update in plan.updates if update.rows]
     if updates:
-        yield from _section("What is changed")
+        yield from _section("Will be updated")
         table = make_table("table", "rows", "how", right=("rows",))
         for update in updates:
             how = f"{', '.join(update.columns)} = {update.value}: {update.effect}"
             table.add_row(update.table, format_count(update.rows), how)
         yield table
-    yield from _bullets("What stays", plan.kept)
+    yield from _bullets("Will be kept", plan.kept)
     yield from _losses(plan)
-    yield from _bullets("Beware", [hazard.text for hazard in plan.warnings], style="warning")
-    yield from _bullets("Not allowed yet", _grants(plan), style="critical")
-    yield from _bullets("Before", plan.first)
+    yield from _bullets("Warnings", [warning.text for warning in plan.warnings], style="warning")
+    yield from _bullets("Missing privileges", _grants(plan), style="critical")
+    yield from _bullets("Before the purge", plan.first)
     yield from _jobs(plan)
 
 
@@ -73,7 +80,7 @@ def _deletion_table(plan: PurgePlan) -> RenderableType:
         size_bytes += share_bytes
         if not deletion.rows:
             continue
-        exact = deletion.way is not Way.DELETE
+        exact = deletion.way is not Strategy.DELETE
         is_exact &= exact
         table.add_row(
             deletion.table,
@@ -82,18 +89,18 @@ def _deletion_table(plan: PurgePlan) -> RenderableType:
             _marked(share_bytes, is_exact=exact),
         )
     total = _marked(size_bytes, is_exact=is_exact)
-    table.add_row("in all", format_count(plan.rows), "", total, style="heading")
+    table.add_row("total", format_count(plan.rows), "", total, style="heading")
     return table
 
 
 def _size_of(deletion: Deletion) -> int:
-    """The disk space that goes; of a shared table by the share of its rows."""
+    """The disk space to free; of a shared table by the share of its rows."""
     match deletion.way:
-        case Way.TRUNCATE | Way.REBUILD:
+        case Strategy.TRUNCATE | Strategy.REBUILD:
             return deletion.size_bytes
-        case Way.DELETE:
+        case Strategy.DELETE:
             return deletion.size_bytes * deletion.rows // deletion.rows_before
-        case Way.SKIP:
+        case Strategy.SKIP:
             return 0
 
 
@@ -104,7 +111,7 @@ def _marked(size_bytes: int, *, is_exact: bool) -> str:
 def _losses(plan: PurgePlan) -> Iterator[RenderableType]:
     if not plan.losses:
         return
-    yield from _section("What can't come back", "critical")
+    yield from _section("Cannot be recovered", "critical")
     table = make_table("rows", "what", "why", right=("rows",))
     for loss in plan.losses:
         table.add_row(format_count(loss.rows), loss.what, loss.why)
@@ -125,7 +132,7 @@ def _jobs(plan: PurgePlan) -> Iterator[RenderableType]:
         yield Item(f"{number}. ".rjust(width), step)
 
 
-def _job_text(job: Job) -> Text:
+def _job_text(job: JobToRun) -> Text:
     text = Text(job.name, style="muted" if job.is_optional else "")
     remarks = [*(["optional"] if job.is_optional else []), *([job.note] if job.note else [])]
     if remarks:
@@ -134,7 +141,7 @@ def _job_text(job: Job) -> Text:
 
 
 def _pasteable(command: str) -> Text:
-    """A command on a line of its own, which only the terminal itself may wrap."""
+    """A command on a line of its own, which only the terminal may wrap."""
     return Text(f"  {command}", no_wrap=True, overflow="ignore")
 
 
@@ -165,7 +172,7 @@ def _outcome_parts(report: PurgeReport, outcome: PurgeOutcome) -> Iterator[Rende
     if outcome.shrink_command:
         yield Text(
             f"The space of {plural(len(outcome.not_shrunk), 'table')} is free for new rows, but "
-            "not given back. As the owner run:",
+            "was not returned to the system. As the owner run:",
             style="warning",
         )
         yield _pasteable(outcome.shrink_command)
@@ -173,19 +180,19 @@ def _outcome_parts(report: PurgeReport, outcome: PurgeOutcome) -> Iterator[Rende
     yield ""
     if report.undo_command:
         if any(table.rows > table.planned_rows for table in outcome.deleted):
-            yield Text("Rows that came after the backup are not in it.", style="warning")
+            yield Text("Rows that were added after the backup are not in it.", style="warning")
         yield Text("To undo this:")
         yield _pasteable(report.undo_command)
     else:
-        yield Text("This can't be undone: no backup was made.")
+        yield Text("This cannot be undone: no backup was made.")
 
 
 def _summary(outcome: PurgeOutcome) -> str:
     seconds = format_seconds(outcome.duration_seconds)
-    changed = f" and changed {outcome.updated_rows:,}" if outcome.updated_rows else ""
-    text = f"Deleted {plural(outcome.rows, 'row')}{changed} in {seconds}."
+    updated = f" and updated {outcome.updated_rows:,}" if outcome.updated_rows else ""
+    text = f"Deleted {plural(outcome.rows, 'row')}{updated} in {seconds}."
     before, after = outcome.size_before_bytes, outcome.size_after_bytes
     if before is not None and after is not None and before > after:
         freed = format_bytes(before - after)
-        text += f" {freed} given back: {format_bytes(before)} before, {format_bytes(after)} now."
+        text += f" {freed} freed: {format_bytes(before)} before, {format_bytes(after)} now."
     return text

@@ -1,0 +1,165 @@
+"""Locks and write counters, which keep a purge from doing anything but what was planned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from aperture_db import sql as queries
+from aperture_db.errors import ApertureDbError, BusyError
+from aperture_db.postgres.activity import find_lock_holders
+from aperture_db.postgres.catalog import Table
+from aperture_db.postgres.connection import Connection, timeout_parameter
+from aperture_db.postgres.locks import LockMode
+from aperture_db.purge.report import TableLock
+from aperture_db.purge.selection import PurgeSelection
+
+# A deadlock ends the wait, too: the other session took the same locks in another order.
+BUSY_ERRORS = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+
+
+class LockRefusedError(Exception):
+    """A lock was not obtained in time; the transaction is over."""
+
+    def __init__(self, lock: TableLock) -> None:
+        super().__init__(lock.table.name)
+        self.lock = lock
+
+
+@dataclass(frozen=True)
+class WriteCounters:
+    """Rows that this session wrote to one table, by kind, and the file that holds the table."""
+
+    oid: int
+    name: str
+    inserted: int
+    updated: int
+    deleted: int
+    file: int
+
+
+def locks_for(selection: PurgeSelection) -> tuple[TableLock, ...]:
+    """ACCESS EXCLUSIVE on every table that loses rows or, for a moment, a foreign key, and SHARE
+    ROW EXCLUSIVE, which readers do not notice, on those of which rows are only updated."""
+    exclusive = {effect.table.oid for effect in selection.effects if effect.deleted is not None}
+    exclusive |= {
+        key.table_oid
+        for oid in exclusive
+        for key in selection.inbound_keys.get(oid, ())
+        if selection.tables[key.table_oid].is_owner
+    }
+    concerned = {effect.table.oid for effect in selection.effects} | exclusive
+    return tuple(
+        TableLock(
+            table,
+            LockMode.ACCESS_EXCLUSIVE if oid in exclusive else LockMode.SHARE_ROW_EXCLUSIVE,
+        )
+        for oid, table in selection.tables.items()
+        if oid in concerned
+    )
+
+
+def take_locks(conn: Connection, locks: Sequence[TableLock], timeout_seconds: float) -> None:
+    """Lock every table within `timeout_seconds` altogether. Raises LockRefusedError.
+
+    Needs DELETE, UPDATE or TRUNCATE on each table.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    for lock in locks:
+        statement = sql.SQL("SET LOCAL lock_timeout = {}; LOCK TABLE {} IN {} MODE").format(
+            timeout_parameter(deadline - time.monotonic()),
+            lock.table.identifier,
+            sql.SQL(lock.mode),
+        )
+        try:
+            conn.execute(statement)
+        except BUSY_ERRORS as error:
+            raise LockRefusedError(lock) from error
+
+
+def require_locked(needed: Sequence[TableLock], taken: Sequence[TableLock]) -> None:
+    """Raise ApertureDbError when the catalog calls for a lock that the plan did not know of."""
+    locked = {(lock.table.oid, lock.mode) for lock in taken}
+    if added := [lock.table for lock in needed if (lock.table.oid, lock.mode) not in locked]:
+        raise changed_meanwhile([table.name for table in added])
+
+
+def changed_meanwhile(names: Sequence[str]) -> ApertureDbError:
+    """Make the error for tables that the plan did not show."""
+    return ApertureDbError(
+        "the tables have changed since the plan was made, nothing was changed",
+        why=f"meanwhile added or altered: {', '.join(sorted(names))}",
+        next_step="look at the plan again, with --dry-run",
+        code="changed_meanwhile",
+    )
+
+
+def describe_refusal(
+    conn: Connection, tables: Sequence[Table], modes: Sequence[str], timeout_seconds: float
+) -> BusyError:
+    """Make the error that names who holds `modes` on one of the tables. Needs no transaction."""
+    holders = find_lock_holders(conn, [table.oid for table in tables], modes)
+    place = tables[0].name if len(tables) == 1 else "a table"
+    what = f"timed out waiting {timeout_seconds:g} s for a lock on {place}, nothing was changed"
+    if not holders:
+        return BusyError(
+            what,
+            why="its holder is unknown: it has released the lock, or seeing it needs pg_monitor",
+            next_step="stop Aperture, then run the command again",
+        )
+    return BusyError(
+        what,
+        why=f"held by {holders[0]}",
+        next_step=f"stop Aperture, or end that session: SELECT pg_terminate_backend("
+        f"{holders[0].pid}); then run the command again",
+        details=tuple(f"held by {holder}" for holder in holders[1:]),
+    )
+
+
+def read_write_counters(conn: Connection) -> dict[int, WriteCounters]:
+    """Of every table of the database, by its oid. Triggers and cascades count, too."""
+    with conn.cursor(row_factory=class_row(WriteCounters)) as cursor:
+        return {each.oid: each for each in cursor.execute(queries.load("purge/write_counters"))}
+
+
+def require_untouched(
+    before: Mapping[int, WriteCounters],
+    after: Mapping[int, WriteCounters],
+    concerned: Iterable[int],
+) -> None:
+    """Raise when a table that is not concerned was written to, emptied or rewritten. Others may
+    add and drop tables meanwhile."""
+    for oid in (before.keys() & after.keys()) - set(concerned):
+        if before[oid] != after[oid]:
+            raise not_as_planned(f"{after[oid].name} is out of scope and was changed")
+
+
+def require_writes(before: WriteCounters, after: WriteCounters, deleted: int, updated: int) -> None:
+    """Raise when other numbers of rows were written to a table."""
+    written = (
+        after.inserted - before.inserted,
+        after.updated - before.updated,
+        after.deleted - before.deleted,
+    )
+    if written != (0, updated, deleted):
+        inserted, changed, removed = written
+        raise not_as_planned(
+            f"planned for {after.name}: {deleted:,} rows deleted, {updated:,} updated; "
+            f"done: {removed:,} deleted, {changed:,} updated, {inserted:,} inserted"
+        )
+
+
+def not_as_planned(why: str) -> ApertureDbError:
+    """Make the error for an effect that was not planned; raised inside the transaction."""
+    return ApertureDbError(
+        "the purge did not match its plan and was rolled back, nothing was changed",
+        why=f"{why}; a trigger, a rule or row security of your own may be the cause",
+        next_step="look for it with: SELECT tgrelid::regclass, tgname FROM pg_trigger "
+        "WHERE NOT tgisinternal;",
+        code="not_as_planned",
+    )
