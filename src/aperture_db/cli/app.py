@@ -65,6 +65,11 @@ COMMANDS = {
     "backup": CommandEntry(
         "aperture_db.cli.backup", "Protect", "Back the database up, and read the backup back."
     ),
+    "relink": CommandEntry(
+        "aperture_db.cli.relink",
+        "Protect",
+        "Put back what users made, after a purge and the next sync.",
+    ),
     "restore": CommandEntry(
         "aperture_db.cli.restore", "Danger", "Replace what the database holds by a dump."
     ),

@@ -7,7 +7,7 @@ nothing, and the next one goes on from there.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -50,7 +50,7 @@ class _Tally:
 
 def apply(
     conn: Connection, links: Links, options: RelinkOptions
-) -> Iterator[Phase | Progress | RelinkDone]:
+) -> Generator[Phase | Progress | RelinkDone, None, None]:
     """Put back everything that is ready; the last event is RelinkDone.
 
     Takes row locks only: titles and users that rows are put back for cannot be deleted during a

@@ -9,7 +9,7 @@ from aperture_db import sql as queries
 from aperture_db.errors import UsageError
 from aperture_db.postgres.connection import Connection
 from aperture_db.relink.identity import TitleIdentity
-from aperture_db.relink.kept import has_kept_tables, read_kept, read_present_titles
+from aperture_db.relink.kept import read_kept, read_present_titles, require_kept_tables
 from aperture_db.relink.library import read_library
 
 
@@ -39,6 +39,7 @@ def choose_match(conn: Connection, old_id: UUID, new_id: UUID) -> Decision:
     Needs UPDATE on aperture_db.kept_titles. Raises UsageError where one of them is not there, or
     where they are of different kinds.
     """
+    require_kept_tables(conn)
     old = next((t for t in read_kept(conn).titles.values() if t.id == old_id), None)
     if old is None:
         raise _unusable(f"{old_id} is not the id of a kept title")
@@ -50,10 +51,9 @@ def choose_match(conn: Connection, old_id: UUID, new_id: UUID) -> Decision:
     return Decision(old_id, str(old), new_id, str(new))
 
 
-def plan_to_forget(conn: Connection) -> ForgetPlan | None:
-    """The counts of what is kept; None where nothing is."""
-    if not has_kept_tables(conn):
-        return None
+def plan_to_forget(conn: Connection) -> ForgetPlan:
+    """The counts of what is kept. Raises ApertureDbError where nothing is."""
+    require_kept_tables(conn)
     row = conn.execute(queries.load("relink/count_kept")).fetchone()
     assert row is not None
     return ForgetPlan(*row)

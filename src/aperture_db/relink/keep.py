@@ -31,7 +31,7 @@ class KeptCounts:
         return sum(self.rows.values())
 
 
-def require_may_keep(conn: Connection, way_out: str) -> None:
+def require_may_keep(conn: Connection, way_out: str = "") -> None:
     """Raise ApertureDbError with the GRANT when the role can't keep anything; `way_out` says how
     to do without."""
     if grant := missing_grant(conn, KEPT_TABLES):

@@ -13,6 +13,7 @@ from psycopg.rows import class_row, dict_row
 
 from aperture_db import sql as queries
 from aperture_db.aperture import MEDIA_TABLES, Media
+from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import Connection
 from aperture_db.postgres.own_schema import own_tables
 from aperture_db.relink.identity import TitleIdentity
@@ -71,6 +72,17 @@ class Kept:
 def has_kept_tables(conn: Connection) -> bool:
     """Whether anything was ever kept in this database."""
     return own_tables(conn) >= set(KEPT_TABLES)
+
+
+def require_kept_tables(conn: Connection) -> None:
+    """Raise ApertureDbError where nothing was ever kept."""
+    if not has_kept_tables(conn):
+        raise ApertureDbError(
+            "nothing is kept in this database",
+            why="no purge has kept user data here, and neither has relink --keep or --import",
+            next_step="aperture-db relink --keep keeps it now",
+            code="nothing_kept",
+        )
 
 
 def read_kept(conn: Connection) -> Kept:

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from aperture_db.aperture import Media
-from aperture_db.errors import ApertureDbError
 from aperture_db.format import plural
 from aperture_db.postgres.catalog import read_database
 from aperture_db.postgres.connection import Connection
 from aperture_db.relink.identity import TitleIdentity
 from aperture_db.relink.kept import (
     Kept,
-    has_kept_tables,
     map_users,
     read_kept,
     read_present_titles,
     read_present_users,
+    require_kept_tables,
 )
 from aperture_db.relink.library import WATCHING, Library, read_library
 from aperture_db.relink.matching import match_titles
@@ -94,13 +93,7 @@ def make_plan(conn: Connection, options: RelinkOptions) -> tuple[RelinkPlan, Lin
 
 def find_links(conn: Connection, options: RelinkOptions) -> Links:
     """Match titles and users, and say of every kept row what would become of it."""
-    if not has_kept_tables(conn):
-        raise ApertureDbError(
-            "nothing is kept in this database",
-            why="no purge has kept user data here, and neither has relink --keep or --import",
-            next_step="aperture-db relink --keep keeps it now",
-            code="nothing_kept",
-        )
+    require_kept_tables(conn)
     library = read_library(conn)
     kept = read_kept(conn)
     kinds = {title.kind for title in kept.titles.values()}

@@ -402,3 +402,100 @@ FROM aperture_db.kept_rows
 SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod)
 FROM pg_attribute AS a
 WHERE a.attrelid = ANY (%(tables)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+
+-- name: export_users
+-- Purpose: the users whose rows wait. Privilege: SELECT on kept_users and kept_rows.
+SELECT to_jsonb(u)
+FROM aperture_db.kept_users AS u
+WHERE u.user_id IN (SELECT user_id FROM aperture_db.kept_rows WHERE done_at IS NULL)
+ORDER BY u.username
+
+-- name: export_titles
+-- Purpose: all kept identities. Privilege: SELECT on kept_titles.
+SELECT to_jsonb(t) - 'linked_id' - 'linked_at' - 'chosen_id'
+FROM aperture_db.kept_titles AS t
+ORDER BY t.id
+
+-- name: export_rows
+-- Purpose: the rows that wait. Privilege: SELECT on kept_rows.
+SELECT to_jsonb(r) - 'id' - 'done_at' - 'outcome' - 'origin'
+FROM aperture_db.kept_rows AS r
+WHERE r.done_at IS NULL
+ORDER BY r.id
+
+-- name: import_users
+-- Purpose: keep users from a file; those that are kept already are left as they are.
+-- Privilege: SELECT and INSERT on kept_users.
+INSERT INTO aperture_db.kept_users (user_id, provider, provider_user_id, username)
+SELECT u.user_id, u.provider, u.provider_user_id, u.username
+FROM jsonb_to_recordset(%(users)s::jsonb)
+    AS u (user_id uuid, provider text, provider_user_id text, username text)
+ON CONFLICT DO NOTHING
+
+-- name: import_titles
+-- Purpose: keep identities from a file that are not kept yet.
+-- Privilege: SELECT and INSERT on kept_titles.
+INSERT INTO aperture_db.kept_titles (
+    old_id, kind, title, year, original_title, imdb_id, tmdb_id, tvdb_id, path, item_id, server,
+    series_id, season, episode, premiere_date, kept_at
+)
+SELECT
+    t.old_id, t.kind, t.title, t.year, t.original_title, t.imdb_id, t.tmdb_id, t.tvdb_id, t.path,
+    t.item_id, t.server, t.series_id, t.season, t.episode, t.premiere_date,
+    coalesce(t.kept_at, now())
+FROM jsonb_to_recordset(%(titles)s::jsonb) AS t (
+    old_id uuid, kind text, title text, year integer, original_title text, imdb_id text,
+    tmdb_id text, tvdb_id text, path text, item_id text, server text, series_id uuid,
+    season integer, episode integer, premiere_date date, kept_at timestamptz
+)
+WHERE NOT EXISTS (
+    SELECT FROM aperture_db.kept_titles AS kept WHERE kept.old_id = t.old_id AND {is_same}
+)
+
+-- name: find_imported
+-- Purpose: the key of each identity of a file, by its key in the file.
+-- Privilege: SELECT on kept_titles.
+SELECT DISTINCT ON (t.id) t.id, kept.id
+FROM jsonb_to_recordset(%(titles)s::jsonb) AS t (
+    id bigint, old_id uuid, kind text, title text, year integer, imdb_id text, tmdb_id text,
+    tvdb_id text, season integer, episode integer
+)
+JOIN aperture_db.kept_titles AS kept ON kept.old_id = t.old_id AND {is_same}
+ORDER BY t.id, kept.kept_at DESC, kept.id DESC
+
+-- name: import_rows
+-- Purpose: keep rows from a file that were never kept here.
+-- Privilege: SELECT and INSERT on kept_rows.
+INSERT INTO aperture_db.kept_rows (
+    source, row_id, user_id, title_id, content, changed_at, origin
+)
+SELECT r.source, r.row_id, r.user_id, r.title_id, r.content, r.changed_at, 'import'
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (
+    source text, row_id uuid, user_id uuid, title_id bigint, content jsonb, changed_at timestamptz
+)
+ON CONFLICT DO NOTHING
+
+-- name: users_by_server
+-- Purpose: all users, with how many rows of other tables are theirs.
+-- Privilege: SELECT on users and the tables that refer to it.
+SELECT
+    u.id AS user_id, u.provider, u.provider_user_id, u.username,
+    {email} AS email, {trakt_username} AS trakt_username, {is_enabled} AS is_enabled,
+    {rows} AS rows
+FROM {users} AS u
+ORDER BY u.username, u.id
+
+-- name: lock_users
+-- Purpose: keep users as they are until the transaction ends. Privilege: SELECT and UPDATE on users.
+SELECT u.id FROM {users} AS u WHERE u.id = ANY (%(ids)s) ORDER BY u.id FOR UPDATE
+
+-- name: delete_user
+-- Purpose: delete the new, still empty account. Privilege: DELETE on users.
+DELETE FROM {users} AS u WHERE u.id = %(id)s
+
+-- name: adopt_user
+-- Purpose: make the old account that of the new media server; its history is fetched in full.
+-- Privilege: UPDATE on users.
+UPDATE {users} AS u
+SET provider = %(provider)s, provider_user_id = %(provider_user_id)s {resets}
+WHERE u.id = %(id)s

@@ -1,0 +1,265 @@
+"""The views of `relink`: the plan, the outcome, and the pages about titles, users and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from aperture_db.format import format_count, format_seconds, plural
+from aperture_db.relink.decide import Decision, ForgetPlan
+from aperture_db.relink.files import Transfer
+from aperture_db.relink.keep import KeptCounts
+from aperture_db.relink.report import (
+    PendingTitle,
+    Reason,
+    RelinkOutcome,
+    RelinkPlan,
+    RelinkReport,
+    RowState,
+)
+from aperture_db.relink.users import Account, UsersPlan
+from aperture_db.render.table import NOTHING, Item, make_table, unbroken
+
+MOST_REMARKS = 10
+STATES = {
+    RowState.READY: "ready",
+    RowState.TITLE_PENDING: "title pending",
+    RowState.USER_MISSING: "user missing",
+    RowState.RETURNS: "waits for a sync",
+    RowState.NOT_REQUESTED: "not requested",
+}
+
+
+def render_relink(report: RelinkReport) -> RenderableType:
+    """The outcome of `--apply`, or the plan."""
+    if report.outcome is None:
+        return Group(*_plan_parts(report.plan))
+    return Group(*_outcome_parts(report.plan, report.outcome))
+
+
+def render_pending(titles: Iterable[PendingTitle]) -> RenderableType:
+    """Every title with the reason, and the command that decides it."""
+    return Group(*_pending_parts(list(titles)))
+
+
+def render_decisions(decisions: Iterable[Decision]) -> RenderableType:
+    lines = [f"{each.old_title} is now {each.new_title}." for each in decisions]
+    return Group(*map(Text, lines), Text("To put back what waits for it:"), _apply_command())
+
+
+def render_forget_plan(plan: ForgetPlan) -> RenderableType:
+    return Text(_forget_text("This drops", plan))
+
+
+def render_forgotten(plan: ForgetPlan) -> RenderableType:
+    return Text(_forget_text("Dropped", plan))
+
+
+def render_kept(counts: KeptCounts) -> RenderableType:
+    """The result of `--keep`."""
+    table = make_table("table", "kept", right=("kept",))
+    for name, count in {**counts.titles, **counts.rows}.items():
+        table.add_row(name, format_count(count))
+    return Group(table, "", Text("Nothing of Aperture's was changed."))
+
+
+def render_transfer(transfer: Transfer) -> RenderableType:
+    """The result of `--export` or `--import`."""
+    held = (
+        f"{plural(transfer.rows, 'row')} of {plural(transfer.users, 'user')} and "
+        f"{plural(transfer.titles, 'title')}"
+    )
+    if transfer.new_rows is None:
+        return Group(Text(f"Exported {held} to"), unbroken(f"  {transfer.file}"))
+    return Group(
+        Text(f"Read {held}; {plural(transfer.new_rows, 'row')} were not kept here before."),
+        Text("To see what can be put back:"),
+        unbroken("  aperture-db relink"),
+    )
+
+
+def render_users(plan: UsersPlan) -> RenderableType:
+    """The pairs of accounts, or what became of them."""
+    return Group(*_users_parts(plan))
+
+
+def _plan_parts(plan: RelinkPlan) -> Iterator[RenderableType]:
+    yield Text("Kept titles", style="heading")
+    yield _titles_table(plan)
+    if plan.rows:
+        yield from _section("Kept rows")
+        yield _rows_table(plan)
+    if plan.references:
+        yield from _section("References to kept titles")
+        yield _references_table(plan)
+    yield from _remarks(plan)
+    yield ""
+    yield Text(_plan_summary(plan))
+    if plan.ready:
+        yield _apply_command()
+    if plan.pending:
+        yield Text("To see the titles that are pending:")
+        yield unbroken("  aperture-db relink --show pending")
+
+
+def _titles_table(plan: RelinkPlan) -> RenderableType:
+    reasons = [str(reason) for reason in Reason]
+    table = make_table(
+        "kind", "kept", "matched", *reasons, "by", right=("kept", "matched", *reasons)
+    )
+    for counts in plan.titles:
+        by = ", ".join(f"{evidence} {count:,}" for evidence, count in counts.matched.items())
+        table.add_row(
+            str(counts.kind),
+            format_count(counts.kept),
+            format_count(counts.matched_count),
+            *(_count(counts.pending.get(reason, 0)) for reason in Reason),
+            by or NOTHING,
+        )
+    return table
+
+
+def _rows_table(plan: RelinkPlan) -> RenderableType:
+    shown = [state for state in STATES if any(state in each.states for each in plan.rows)]
+    names = [STATES[state] for state in shown]
+    table = make_table("user", "table", *names, right=names)
+    for counts in plan.rows:
+        table.add_row(
+            counts.user,
+            counts.table,
+            *(_count(counts.states.get(state, 0)) for state in shown),
+        )
+    return table
+
+
+def _references_table(plan: RelinkPlan) -> RenderableType:
+    columns = ("rows to update", "rows waiting")
+    table = make_table("user", "table", *columns, right=columns)
+    for each in plan.references:
+        table.add_row(each.user or NOTHING, each.table, _count(each.rows), _count(each.waiting))
+    return table
+
+
+def _remarks(plan: RelinkPlan) -> Iterator[RenderableType]:
+    if not plan.remarks:
+        return
+    yield from _section("Remarks", "warning")
+    for remark in plan.remarks[:MOST_REMARKS]:
+        yield Item("- ", Text(remark))
+    if len(plan.remarks) > MOST_REMARKS:
+        yield Text(f"and {len(plan.remarks) - MOST_REMARKS:,} more, with --json", style="muted")
+
+
+def _plan_summary(plan: RelinkPlan) -> str:
+    if not plan.ready and not plan.waiting:
+        return "Nothing waits to be put back."
+    if not plan.ready:
+        return f"{plural(plan.waiting, 'row')} waiting; nothing can be put back yet."
+    waiting = f"; {plan.waiting:,} would still wait" if plan.waiting else ""
+    return f"{plural(plan.ready, 'row')} can be put back{waiting}. To do it:"
+
+
+def _outcome_parts(plan: RelinkPlan, outcome: RelinkOutcome) -> Iterator[RenderableType]:
+    columns = ("put back", "already there", "updated")
+    table = make_table("table", *columns, right=columns)
+    parts = (outcome.put_back, outcome.already_there, outcome.updated)
+    for name in dict.fromkeys(name for part in parts for name in part):
+        table.add_row(name, *(_count(part.get(name, 0)) for part in parts))
+    if table.row_count:
+        yield table
+        yield ""
+    put_back, updated = sum(outcome.put_back.values()), sum(outcome.updated.values())
+    yield Text(
+        f"Put back {plural(put_back, 'row')} and updated {updated:,} in "
+        f"{format_seconds(outcome.duration_seconds)}."
+    )
+    if outcome.aged_profiles:
+        profiles = plural(outcome.aged_profiles, "taste profile")
+        yield Text(f"The next recommendations rebuild {profiles}.")
+    if plan.waiting:
+        yield Text(
+            f"{plural(plan.waiting, 'row')} still waiting: run this again after the next sync.",
+            style="warning",
+        )
+        yield unbroken("  aperture-db relink --show pending")
+
+
+def _pending_parts(titles: list[PendingTitle]) -> Iterator[RenderableType]:
+    if not titles:
+        yield Text("No title is pending that anything waits for.")
+        return
+    for title in titles:
+        waiting = plural(title.waiting_rows, "row")
+        heading = f"{title.title}: {title.kind}, {title.reason}, {waiting} waiting"
+        yield Text(heading, style="heading")
+        yield Item("  ", Text(title.text))
+        for choice in title.candidates:
+            yield Item("  ", Text(f"to choose {choice.title}:"))
+            yield unbroken(f"  aperture-db relink --match {title.old_id}={choice.new_id}")
+        if not title.candidates:
+            yield unbroken(f"  its old id is {title.old_id}", "muted")
+
+
+def _users_parts(plan: UsersPlan) -> Iterator[RenderableType]:
+    if plan.pairs:
+        table = make_table("old account", "of", "rows", "new account", "state", right=("rows",))
+        for pair in plan.pairs:
+            state = "adopted" if plan.is_done else pair.refusal or "ready"
+            table.add_row(
+                _account(pair.old),
+                pair.old.provider,
+                f"{pair.old.rows:,}",
+                pair.new.username,
+                state,
+            )
+        yield table
+    else:
+        yield Text(f"No account of another media server has its pair at {plan.provider}.")
+    for title, accounts in (
+        ("Old accounts without a pair", plan.unpaired_old),
+        (f"Accounts at {plan.provider} without a pair", plan.unpaired_new),
+    ):
+        if accounts and (plan.pairs or plan.unpaired_old):
+            yield from _section(title)
+            for account in accounts:
+                yield unbroken(f"  {account.user_id}  {_account(account)}")
+    if plan.unpaired_old and plan.unpaired_new and not plan.is_done:
+        yield ""
+        yield Text("To pair two of them yourself:")
+        yield unbroken("  aperture-db relink --users --pair OLD=NEW --apply")
+    if plan.is_done:
+        yield ""
+        yield Text("Now run sync-users, and let the users log in again.")
+    elif plan.ready:
+        yield ""
+        yield Text(f"To adopt {plural(len(plan.ready), 'old account')}:")
+        yield unbroken("  aperture-db relink --users --apply")
+
+
+def _account(account: Account) -> str:
+    known = [account.email, account.trakt_username and f"Trakt {account.trakt_username}"]
+    shown = ", ".join(each for each in known if each)
+    return f"{account.username} ({shown})" if shown else account.username
+
+
+def _forget_text(verb: str, plan: ForgetPlan) -> str:
+    identities = plural(plan.titles, "identity of a title", "identities of titles")
+    return (
+        f"{verb} {plural(plan.waiting_rows, 'row')} not put back yet, {plan.done_rows:,} put back, "
+        f"and {identities}."
+    )
+
+
+def _apply_command() -> RenderableType:
+    return unbroken("  aperture-db relink --apply")
+
+
+def _section(title: str, style: str = "heading") -> Iterator[RenderableType]:
+    yield ""
+    yield Text(title, style=style)
+
+
+def _count(count: int) -> str:
+    return format_count(count) if count else NOTHING

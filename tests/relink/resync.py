@@ -1,0 +1,105 @@
+"""A purge and the next sync, as SQL: what Aperture's own jobs leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from aperture_db.aperture import MEDIA_TABLES, Media
+from aperture_db.relink.keep import keep
+from aperture_db.relink.library import read_library
+from aperture_db.relink.report import RowOrigin
+
+Rows = list[dict[str, Any]]
+FILMS_AND_SERIES = (Media.MOVIE, Media.SERIES)
+EVERYTHING = tuple(Media)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The titles of a database, as a media server would hand them out again."""
+
+    rows: dict[Media, Rows]
+
+
+def take_snapshot(conn: psycopg.Connection[Any]) -> Snapshot:
+    rows: dict[Media, Rows] = {}
+    for media, table in MEDIA_TABLES.items():
+        with conn.cursor(row_factory=dict_row) as cursor:
+            query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(table))
+            rows[media] = cursor.execute(query).fetchall()
+    return Snapshot(rows)
+
+
+def keep_and_delete(
+    conn: psycopg.Connection[Any], media: Collection[Media] = EVERYTHING, *, delete: bool = True
+) -> None:
+    """What a purge does to titles and to what users made."""
+    with conn.transaction():
+        keep(conn, read_library(conn), media, RowOrigin.PURGE)
+        for each in media if delete else ():
+            conn.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(MEDIA_TABLES[each])))
+
+
+def resync(
+    conn: psycopg.Connection[Any],
+    snapshot: Snapshot,
+    *,
+    seed: int,
+    media: Collection[Media] = EVERYTHING,
+    lost_ids: float = 0.0,
+) -> dict[UUID, UUID]:
+    """Insert the titles with new ids, in another order, with item ids of another server.
+
+    `lost_ids` is the share of titles that come without ids at other catalogs. Returns the new ids
+    by the old ones.
+    """
+    random = Random(seed)  # noqa: S311
+    new_ids = {row["id"]: uuid4() for each in media for row in snapshot.rows[each]}
+    for each in media:
+        rows = [dict(row) for row in snapshot.rows[each]]
+        random.shuffle(rows)
+        for row in rows:
+            row["id"] = new_ids[row["id"]]
+            row["provider_item_id"] = f"new-{row['id']}"
+            if each is Media.EPISODE:
+                row["series_id"] = new_ids[row["series_id"]]
+            elif random.random() < lost_ids:
+                row["imdb_id"] = row["tmdb_id"] = None
+        insert_titles(conn, each, rows)
+    return new_ids
+
+
+def insert_titles(conn: psycopg.Connection[Any], media: Media, rows: Rows) -> None:
+    """Insert titles with the columns that identify them."""
+    known = (
+        "id", "provider_item_id", "title", "original_title", "year", "imdb_id", "tmdb_id",
+        "tvdb_id", "path", "series_id", "season_number", "episode_number", "premiere_date",
+        "provider_library_id",
+    )  # fmt: skip
+    if not rows:
+        return
+    columns = [name for name in known if name in rows[0]]
+    query = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+        sql.Identifier(MEDIA_TABLES[media]),
+        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sql.SQL(", ").join(map(sql.Placeholder, columns)),
+    )
+    with conn.cursor() as cursor:
+        cursor.executemany(query, [{name: row[name] for name in columns} for row in rows])
+
+
+def add_title(conn: psycopg.Connection[Any], media: Media, **columns: Any) -> UUID:
+    """Insert one title; returns its id."""
+    row = {"id": uuid4()} | columns
+    row.setdefault("provider_item_id", f"item-{row['id']}")
+    insert_titles(conn, media, [row])
+    new_id: UUID = row["id"]
+    return new_id
