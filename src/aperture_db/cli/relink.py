@@ -21,7 +21,7 @@ from aperture_db.format import plural
 with lazy_imports():
     from aperture_db import aperture
     from aperture_db.relink import apply as room
-    from aperture_db.relink import decide, files, keep, library, plan, report, users
+    from aperture_db.relink import files, keep, kept, library, plan, report, users
     from aperture_db.render import relink as view
 
 INSTEAD = "Instead of listing"
@@ -216,14 +216,15 @@ def _show(run: Run, shown: Shown, options: report.RelinkOptions) -> None:
     if shown is Shown.AMBIGUOUS:
         reasons = (report.Reason.AMBIGUOUS, report.Reason.CONTRADICTED)
         titles = tuple(title for title in titles if title.reason in reasons)
-    run.show(titles, view.render_pending, view.render_pending if titles else None)
+    found = report.PendingTitles(titles)
+    run.show(found, view.render_pending, view.render_pending if titles else None)
 
 
 def _match(run: Run, words: list[str]) -> None:
     pairs = [_split(word, "--match") for word in words]
     with run.connect() as conn, conn.transaction():
-        decisions = [decide.choose_match(conn, _id(old), _id(new)) for old, new in pairs]
-    run.show(decisions, view.render_decisions)
+        chosen = tuple(kept.choose_match(conn, _id(old), _id(new)) for old, new in pairs)
+    run.show(kept.Decisions(chosen), view.render_decisions)
 
 
 def _users(run: Run, words: list[str], confirm: str | None, *, is_applied: bool) -> None:
@@ -255,14 +256,14 @@ def _keep(run: Run) -> None:
 
 def _forget(run: Run, confirm: str | None) -> None:
     with run.connect(read_only=True) as conn, conn.transaction():
-        counts = decide.plan_to_forget(conn)
+        counts = kept.plan_to_forget(conn)
     run.data = counts
     if not (run.options.quiet or run.options.json):
         run.err.print_result(view.render_forget_plan(counts))
     rows = plural(counts.waiting_rows, "row")
     require_confirmation(run, confirm, f"{rows} can't be put back after that.")
     with run.connect() as conn, conn.transaction():
-        decide.forget(conn)
+        kept.forget(conn)
     run.show(counts, view.render_forgotten)
 
 

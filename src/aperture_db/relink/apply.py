@@ -20,10 +20,9 @@ from aperture_db.postgres.catalog import Table, readable_tables
 from aperture_db.postgres.connection import Connection, set_local
 from aperture_db.progress import Phase, Progress
 from aperture_db.relink.library import PROFILES, RATINGS, WATCHING, read_column_types
-from aperture_db.relink.plan import Links
+from aperture_db.relink.plan import Assignment, Links
 from aperture_db.relink.references import apply_changes, find_changes, find_references
 from aperture_db.relink.report import Match, RelinkOptions, RelinkOutcome, RowState
-from aperture_db.relink.rules import Assignment
 
 BATCH_ROWS = 500
 PUT_BACK = "put back"

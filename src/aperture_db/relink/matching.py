@@ -13,17 +13,20 @@ from itertools import groupby
 from uuid import UUID
 
 from aperture_db.aperture import Media
-from aperture_db.relink.comparison import (
+from aperture_db.relink.identity import (
+    Keys,
+    TitleIdentity,
     agreeing_ids,
     conflict,
     conflicting_ids,
     described,
     differences,
+    fold,
     is_same_row,
     is_same_title,
+    keys_of,
     years_differ,
 )
-from aperture_db.relink.identity import Keys, TitleIdentity, fold, keys_of
 from aperture_db.relink.report import OF_EXTERNAL_ID, Evidence, Match, Pending, Reason, Result
 
 # What may be true of two different titles at once.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from psycopg import sql
+
+from aperture_db import sql as queries
 from aperture_db.aperture import Media
 from aperture_db.format import plural
 from aperture_db.postgres.catalog import read_database
@@ -14,13 +17,15 @@ from aperture_db.postgres.connection import Connection
 from aperture_db.relink.identity import TitleIdentity
 from aperture_db.relink.kept import (
     Kept,
+    KeptRow,
+    PresentUser,
     map_users,
     read_kept,
     read_present_titles,
     read_present_users,
     require_kept_tables,
 )
-from aperture_db.relink.library import WATCHING, Library, read_library
+from aperture_db.relink.library import PROFILES, WATCH_HISTORY, WATCHING, Library, read_library
 from aperture_db.relink.matching import match_titles
 from aperture_db.relink.references import ReplacedIds, find_changes, find_references
 from aperture_db.relink.report import (
@@ -34,14 +39,29 @@ from aperture_db.relink.report import (
     RelinkPlan,
     Result,
     RowCounts,
+    RowOrigin,
     RowState,
     TitleChoice,
     TitleCounts,
 )
-from aperture_db.relink.rules import Assignment, Rules
 
+FAVORITES_JOB = "sync-watching-favorites"
 NOBODY = "unknown user"
 MOST_CANDIDATES = 5
+WAITING = (RowState.TITLE_PENDING, RowState.USER_MISSING, RowState.RETURNS)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A kept row, with what would become of it now."""
+
+    row: KeptRow
+    state: RowState
+    title: TitleIdentity | None = None
+    """The new one."""
+    user: PresentUser | None = None
+    may_insert: bool = True
+    """False: only a row that is there already is renewed."""
 
 
 @dataclass(frozen=True)
@@ -68,25 +88,24 @@ def make_plan(conn: Connection, options: RelinkOptions) -> tuple[RelinkPlan, Lin
     for assignment in links.assignments:
         if assignment.state is RowState.TITLE_PENDING and assignment.row.title_id is not None:
             needed[links.kept.titles[assignment.row.title_id].id] += 1
-    for _, _, _, named in references:
-        needed.update(named)
+    for _, waited_for in references:
+        needed.update(waited_for)
     pending = [result for result in links.results.values() if isinstance(result, Pending)]
     shown = [
         _pending_title(result, needed[result.old.id]) for result in pending if needed[result.old.id]
     ]
+    rows = tuple(_count_rows(links))
+    named = tuple(sorted((each for each, _ in references), key=lambda r: (r.user or "", r.table)))
     plan = RelinkPlan(
         database=read_database(conn).name,
         titles=tuple(_count_titles(links)),
-        rows=tuple(_count_rows(links)),
-        references=tuple(
-            ReferenceCounts(
-                links.users.get(owner, NOBODY) if owner else None, table, rows[0], rows[1]
-            )
-            for owner, table, rows, _ in references
-        ),
+        rows=rows,
+        references=named,
         pending=tuple(sorted(shown, key=lambda each: (-each.waiting_rows, each.title))),
         unneeded_pending=len(pending) - len(shown),
         remarks=tuple(_remarks(links)),
+        ready_rows=_in_states(rows, RowState.READY) + sum(each.rows for each in named),
+        waiting_rows=_in_states(rows, *WAITING) + sum(each.waiting for each in named),
     )
     return plan, links
 
@@ -101,7 +120,7 @@ def find_links(conn: Connection, options: RelinkOptions) -> Links:
     results = match_titles(kept.titles.values(), present, kept.decisions)
     present_users = read_present_users(conn, library)
     found_users = map_users(kept, present_users)
-    rules = Rules(conn, library, kept, results, found_users, options)
+    rules = _Rules(conn, library, kept, results, found_users, options)
     names = {user_id: user.username for user_id, user in kept.users.items()}
     names |= {user.user_id: user.username for user in present_users}
     assignments = tuple(rules.assign(row) for row in kept.rows)
@@ -123,6 +142,90 @@ def _replaced_ids(results: Mapping[TitleIdentity, Result], there: set[UUID]) -> 
         else:
             pending.add(old.id)
     return ReplacedIds(new_ids, pending - new_ids.keys())
+
+
+class _Rules:
+    """The conditions under which kept rows are put back."""
+
+    def __init__(
+        self,
+        conn: Connection,
+        library: Library,
+        kept: Kept,
+        results: Mapping[TitleIdentity, Result],
+        users: Mapping[tuple[UUID, bool], PresentUser],
+        options: RelinkOptions,
+    ) -> None:
+        self._library = library
+        self._kept = kept
+        self._results = results
+        self._users = users
+        self._options = options
+        self._watching: set[tuple[UUID, UUID]] = set()
+        self._unsynced: set[UUID] = set()
+        self._is_watching_disabled = False
+        if any(row.source == WATCHING for row in kept.rows) and WATCHING in library.tables:
+            self._read_watching(conn)
+
+    def assign(self, row: KeptRow) -> Assignment:
+        user = self._users.get((row.user_id, row.origin == RowOrigin.IMPORT))
+        if row.source == PROFILES:
+            state = RowState.READY if self._options.locked_profiles else RowState.NOT_REQUESTED
+            return Assignment(row, state if user else RowState.USER_MISSING, None, user)
+        old = self._kept.titles.get(row.title_id) if row.title_id is not None else None
+        result = self._results[old] if old is not None else None
+        if not isinstance(result, Match) or row.source not in self._library.tables:
+            return Assignment(row, RowState.TITLE_PENDING, None, user)
+        assert old is not None
+        if row.origin == RowOrigin.KEEP and result.new.id == old.id:
+            return Assignment(row, RowState.IN_PLACE, result.new, user)
+        if user is None:
+            return Assignment(row, RowState.USER_MISSING, result.new)
+        if row.source == WATCH_HISTORY:
+            is_wanted = self._options.watch_history and user.is_unread
+            state = RowState.READY if is_wanted else RowState.NOT_REQUESTED
+            return Assignment(row, state, result.new, user)
+        if row.source == WATCHING:
+            return self._assign_watching(row, old, result.new, user)
+        return Assignment(row, RowState.READY, result.new, user)
+
+    def _assign_watching(
+        self, row: KeptRow, old: TitleIdentity, new: TitleIdentity, user: PresentUser
+    ) -> Assignment:
+        """Aperture makes a favorite of what is only in its table, so rows come back from the
+        media server where they can, and only their time is put back."""
+        if not user.is_enabled or self._is_watching_disabled or self._is_other_server(old):
+            return Assignment(row, RowState.READY, new, user)
+        if (user.user_id, new.id) in self._watching:
+            return Assignment(row, RowState.READY, new, user, may_insert=False)
+        state = RowState.RETURNS if new.id in self._unsynced else RowState.ENDED
+        return Assignment(row, state, new, user, may_insert=False)
+
+    def _is_other_server(self, old: TitleIdentity) -> bool:
+        server = self._library.server
+        return old.server is not None and server is not None and old.server != server
+
+    def _read_watching(self, conn: Connection) -> None:
+        tables = self._library.tables
+        query = sql.SQL(queries.load("relink/present_watching"))
+        self._watching = set(conn.execute(query.format(watching=tables[WATCHING].identifier)))
+        wanted = {row.title_id for row in self._kept.rows if row.source == WATCHING}
+        new = {
+            result.new.id
+            for kept_id, old in self._kept.titles.items()
+            if kept_id in wanted and isinstance(result := self._results[old], Match)
+        }
+        unsynced = sql.SQL(queries.load("relink/series_without_favorites_sync")).format(
+            series=tables["series"].identifier, job_runs=tables["job_runs"].identifier
+        )
+        parameters = {"series": list(new), "job": FAVORITES_JOB}
+        self._unsynced = {row[0] for row in conn.execute(unsynced, parameters)}
+        if self._library.has("system_settings", "key", "value"):
+            setting = sql.SQL(queries.load("relink/setting")).format(
+                settings=tables["system_settings"].identifier
+            )
+            row = conn.execute(setting, {"key": "watching_library_enabled"}).fetchone()
+            self._is_watching_disabled = row == ("false",)
 
 
 def _count_titles(links: Links) -> Iterator[TitleCounts]:
@@ -152,8 +255,8 @@ def _count_rows(links: Links) -> Iterator[RowCounts]:
 
 def _count_references(
     conn: Connection, links: Links, options: RelinkOptions
-) -> Iterator[tuple[UUID | None, str, tuple[int, int], Counter[UUID]]]:
-    """By owner and table: rows that can be changed, rows that wait, and what they wait for."""
+) -> Iterator[tuple[ReferenceCounts, Counter[UUID]]]:
+    """By owner and table, each with the kept titles that it waits for."""
     ready: dict[tuple[UUID | None, str], set[UUID]] = {}
     waiting: dict[tuple[UUID | None, str], set[UUID]] = {}
     named: dict[tuple[UUID | None, str], Counter[UUID]] = {}
@@ -166,9 +269,15 @@ def _count_references(
                 if change.pending:
                     waiting.setdefault(key, set()).add(change.row_id)
                     named.setdefault(key, Counter()).update(change.pending)
-    for key in sorted(ready.keys() | waiting.keys(), key=str):
-        counts = (len(ready.get(key, ())), len(waiting.get(key, ())))
-        yield (*key, counts, named.get(key, Counter()))
+    for key in ready.keys() | waiting.keys():
+        owner, table = key
+        user = links.users.get(owner, NOBODY) if owner else None
+        counts = ReferenceCounts(user, table, len(ready.get(key, ())), len(waiting.get(key, ())))
+        yield counts, named.get(key, Counter())
+
+
+def _in_states(rows: Iterable[RowCounts], *states: RowState) -> int:
+    return sum(each.states.get(state, 0) for each in rows for state in states)
 
 
 def _pending_title(result: Pending, waiting_rows: int) -> PendingTitle:

@@ -15,9 +15,9 @@ class Evidence(StrEnum):
 
     DECIDED = "--match"
     SAME_ID = "same id"
-    IMDB = "IMDb id"
-    TMDB = "TMDb id"
-    TVDB = "TVDB id"
+    IMDB = ExternalId.IMDB.value
+    TMDB = ExternalId.TMDB.value
+    TVDB = ExternalId.TVDB.value
     PATH = "path"
     TITLE = "title and year"
     ITEM = "item id and title"
@@ -54,11 +54,7 @@ class Pending:
 
 Result = Match | Pending
 
-OF_EXTERNAL_ID = {
-    ExternalId.IMDB: Evidence.IMDB,
-    ExternalId.TMDB: Evidence.TMDB,
-    ExternalId.TVDB: Evidence.TVDB,
-}
+OF_EXTERNAL_ID = {each: Evidence(each.value) for each in ExternalId}
 
 
 class RowOrigin(StrEnum):
@@ -165,21 +161,17 @@ class RelinkPlan:
     """Pending titles that nothing of a user waits for."""
     remarks: tuple[str, ...]
     """Matches in spite of a difference, and what follows from putting rows back."""
+    ready_rows: int
+    """Rows that would be put back or updated."""
+    waiting_rows: int
+    """Rows that would still wait afterwards."""
 
-    @property
-    def ready(self) -> int:
-        """Rows that would be put back or updated."""
-        return sum(each.states.get(RowState.READY, 0) for each in self.rows) + sum(
-            each.rows for each in self.references
-        )
 
-    @property
-    def waiting(self) -> int:
-        """Rows that would still wait afterwards."""
-        states = (RowState.TITLE_PENDING, RowState.USER_MISSING, RowState.RETURNS)
-        return sum(
-            count for each in self.rows for state, count in each.states.items() if state in states
-        ) + sum(each.waiting for each in self.references)
+@dataclass(frozen=True)
+class PendingTitles:
+    """The pending titles that something of a user waits for."""
+
+    titles: tuple[PendingTitle, ...]
 
 
 @dataclass(frozen=True)

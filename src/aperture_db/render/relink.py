@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from aperture_db.format import format_count, format_seconds, plural
-from aperture_db.relink.decide import Decision, ForgetPlan
 from aperture_db.relink.files import Transfer
 from aperture_db.relink.keep import KeptCounts
+from aperture_db.relink.kept import Decisions, ForgetPlan
 from aperture_db.relink.report import (
     PendingTitle,
+    PendingTitles,
     Reason,
     RelinkOutcome,
     RelinkPlan,
@@ -39,13 +40,14 @@ def render_relink(report: RelinkReport) -> RenderableType:
     return Group(*_outcome_parts(report.plan, report.outcome))
 
 
-def render_pending(titles: Iterable[PendingTitle]) -> RenderableType:
+def render_pending(pending: PendingTitles) -> RenderableType:
     """Every title with the reason, and the command that decides it."""
-    return Group(*_pending_parts(list(titles)))
+    return Group(*_pending_parts(pending.titles))
 
 
-def render_decisions(decisions: Iterable[Decision]) -> RenderableType:
-    lines = [f"{each.old_title} is now {each.new_title}." for each in decisions]
+def render_decisions(made: Decisions) -> RenderableType:
+    """The result of `--match`."""
+    lines = [f"{each.old_title} is now {each.new_title}." for each in made.decisions]
     return Group(*map(Text, lines), Text("To put back what waits for it:"), _apply_command())
 
 
@@ -97,7 +99,7 @@ def _plan_parts(plan: RelinkPlan) -> Iterator[RenderableType]:
     yield from _remarks(plan)
     yield ""
     yield Text(_plan_summary(plan))
-    if plan.ready:
+    if plan.ready_rows:
         yield _apply_command()
     if plan.pending:
         yield Text("To see the titles that are pending:")
@@ -153,12 +155,12 @@ def _remarks(plan: RelinkPlan) -> Iterator[RenderableType]:
 
 
 def _plan_summary(plan: RelinkPlan) -> str:
-    if not plan.ready and not plan.waiting:
+    if not plan.ready_rows and not plan.waiting_rows:
         return "Nothing waits to be put back."
-    if not plan.ready:
-        return f"{plural(plan.waiting, 'row')} waiting; nothing can be put back yet."
-    waiting = f"; {plan.waiting:,} would still wait" if plan.waiting else ""
-    return f"{plural(plan.ready, 'row')} can be put back{waiting}. To do it:"
+    if not plan.ready_rows:
+        return f"{plural(plan.waiting_rows, 'row')} waiting; nothing can be put back yet."
+    waiting = f"; {plan.waiting_rows:,} would still wait" if plan.waiting_rows else ""
+    return f"{plural(plan.ready_rows, 'row')} can be put back{waiting}. To do it:"
 
 
 def _outcome_parts(plan: RelinkPlan, outcome: RelinkOutcome) -> Iterator[RenderableType]:
@@ -178,15 +180,15 @@ def _outcome_parts(plan: RelinkPlan, outcome: RelinkOutcome) -> Iterator[Rendera
     if outcome.aged_profiles:
         profiles = plural(outcome.aged_profiles, "taste profile")
         yield Text(f"The next recommendations rebuild {profiles}.")
-    if plan.waiting:
+    if plan.waiting_rows:
         yield Text(
-            f"{plural(plan.waiting, 'row')} still waiting: run this again after the next sync.",
+            f"{plural(plan.waiting_rows, 'row')} still waiting; run it again after a sync.",
             style="warning",
         )
         yield unbroken("  aperture-db relink --show pending")
 
 
-def _pending_parts(titles: list[PendingTitle]) -> Iterator[RenderableType]:
+def _pending_parts(titles: Sequence[PendingTitle]) -> Iterator[RenderableType]:
     if not titles:
         yield Text("No title is pending that anything waits for.")
         return
