@@ -13,17 +13,15 @@ import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TypeAlias
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from aperture_db.errors import ConnectError, UsageError
+from aperture_db.postgres import Connection as Connection
 from aperture_db.postgres.driver_errors import translate_connect_error, translate_query_error
 from aperture_db.postgres.target import Target
-
-Connection: TypeAlias = psycopg.Connection[TupleRow]
 
 APPLICATION_NAME = "aperture-db"
 CONNECT_TIMEOUT_SECONDS = 5
