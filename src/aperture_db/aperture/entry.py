@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,6 +16,10 @@ class Media(StrEnum):
 
 
 MEDIA_TABLES = {Media.MOVIE: "movies", Media.SERIES: "series", Media.EPISODE: "episodes"}
+EMBEDDING_TABLE = re.compile(
+    r"(?P<media>series_|episode_)?embeddings(?:_(?P<dimension>\d+)|(?P<legacy>_legacy))?"
+)
+"""The names of the tables of embeddings."""
 COLLECTION_TYPES = {Media.MOVIE: "movies", Media.SERIES: "tvshows"}
 """As `library_config.collection_type` names what a library holds."""
 

@@ -6,11 +6,17 @@ embeddings are told by their names (`EMBEDDING_TABLE`) and share one entry.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from aperture_db.aperture.entry import ApertureTable, Group, LooseReference, LostData, Maker
+from aperture_db.aperture.entry import (
+    EMBEDDING_TABLE,
+    ApertureTable,
+    Group,
+    LooseReference,
+    LostData,
+    Maker,
+)
 from aperture_db.aperture.jobs import (
     ENRICH_METADATA,
     GENERATE_DISCOVERIES,
@@ -24,9 +30,6 @@ from aperture_db.aperture.jobs import (
 )
 
 MIGRATIONS_TABLE = "aperture_migrations"
-EMBEDDING_TABLE = re.compile(
-    r"(?P<media>series_|episode_)?embeddings(?:_(?P<dimension>\d+)|(?P<legacy>_legacy))?"
-)
 # Every function of every version, by its bare name.
 FUNCTIONS = frozenset(
     {
