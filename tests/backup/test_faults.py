@@ -54,10 +54,10 @@ def require_only_the_old_one(directory: Path) -> None:
         ('echo "pg_dump: error: out of luck" >&2; exit 1', "out of luck"),
         ('"$REAL" "$@"; echo "pg_dump: error: at the end" >&2; exit 3', "at the end"),
         ('"$REAL" "$@"; kill -9 $$', "killed by signal 9"),
-        ("exit 0", "does not begin as the scripts of pg_dump do"),
+        ("exit 0", "does not begin like a script of pg_dump"),
         ('"$REAL" "$@" --exclude-table-data=aperture_migrations', "aperture_migrations has"),
-        ('"$REAL" "$@" && truncate -s -200 "$FILE"', "pg_restore can't read it"),
-        ('"$REAL" "$@" --schema-only', "rows and the dump holds"),
+        ('"$REAL" "$@" && truncate -s -200 "$FILE"', "pg_restore cannot read it"),
+        ('"$REAL" "$@" --schema-only', "rows and the dump has"),
     ],
     ids=["fails", "fails late", "killed", "empty", "a table less", "cut", "no rows"],
 )
@@ -83,7 +83,7 @@ def test_signals(number: signal.Signals, conninfo: str, directory: Path, tmp_pat
     outcome = finish(process)
 
     assert outcome.code == 128 + number
-    assert "no backup was made; earlier ones are untouched" in outcome.err
+    assert "no backup was made; earlier ones were not changed" in outcome.err
     assert not Path(f"/proc/{child}").exists()
     require_only_the_old_one(directory)
 
@@ -248,7 +248,7 @@ def test_a_disk_that_fails_at_the_last_bytes(
     def fail(_path: Path) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("aperture_db.dumps.seal.write_seal", fail)
+    monkeypatch.setattr("aperture_db.dumps.checksum.write_checksum", fail)
     outcome = run_inside("backup", "--dir", str(directory), "--keep", "1", database=conninfo)
     assert outcome.code == 1
     assert reason in outcome.err

@@ -11,15 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from aperture_db.backup import listing, make
-from aperture_db.backup.create import Backup
-from aperture_db.backup.directory import BackupDirectory
-from aperture_db.dumps import contents, files, seal
-from aperture_db.dumps.files import Format, Purpose
+from aperture_db.backup.directory import list_backups
+from aperture_db.backup.results import (
+    Backup,
+    BackupDirectory,
+    BackupList,
+    BackupReport,
+    ListedBackup,
+)
+from aperture_db.dumps import checksum, contents, files
+from aperture_db.dumps.files import DumpFormat, Purpose
 from aperture_db.dumps.programs import how_to_get, how_to_install, installed_programs
 from aperture_db.postgres.embedded import server_programs
 from aperture_db.render.backup import render_backup, render_contents, render_list
-from aperture_db.restore import plan, report, server, sessions
+from aperture_db.restore import plan, results, server, sessions
 from tests.conftest import MIGRATION_NAMES
 from tests.described import undescribed
 from tests.dump_files import make_dump, run_pg_dump
@@ -36,7 +41,7 @@ def test_every_kind_of_file_in_a_directory(tmp_path: Path, snapshot: Snapshot) -
     whole = b"PGDMP" + b"x" * 5_000
     sealed = tmp_path / "aperture_backup_2026-03-09_02-00-00.dump"
     sealed.write_bytes(whole)
-    seal.write_seal(sealed)
+    checksum.write_checksum(sealed)
     for name, content in {
         "aperture_backup_2026-03-08_02-00-00.dump": whole,
         "aperture_backup_2026-03-07_02-00-00.dump": b"",
@@ -51,7 +56,7 @@ def test_every_kind_of_file_in_a_directory(tmp_path: Path, snapshot: Snapshot) -
     }.items():
         (tmp_path / name).write_bytes(content)
 
-    backups = listing.list_backups(BackupDirectory(tmp_path, "--dir", is_chosen=True))
+    backups = list_backups(BackupDirectory(tmp_path, "--dir", is_chosen=True))
 
     shown = replace(backups, directory=Path("/backups"))
     snapshot("backup/list", rendered(render_list(shown, NOW)))
@@ -90,7 +95,7 @@ def test_list_of_a_missing_directory(tmp_path: Path) -> None:
 def test_verify_says_what_is_in_it(sample_database: NewDatabase, tmp_path: Path) -> None:
     made = make_dump(sample_database(), tmp_path)
     data = run_inside("backup", "--verify", str(made.path), "--json").envelope["data"]
-    assert (data["format"], data["is_sealed"]) == ("custom", True)
+    assert (data["format"], data["has_checksum"]) == ("custom", True)
     assert len(data["tables"]) == made.table_count
     assert sum(table["row_count"] for table in data["tables"]) == made.row_count
     assert len(data["migrations"]) == len(MIGRATION_NAMES)
@@ -105,7 +110,7 @@ def test_verify_dumps_of_others(form: str, aperture_database: NewDatabase, tmp_p
         file.write_bytes(gzip.compress(file.read_bytes()))
     outcome = run_inside("backup", "--verify", str(file))
     assert outcome.code == 0, outcome.err
-    assert f"({form}), no checksum of aperture-db in it; 80 tables with 151 rows" in outcome.out
+    assert f"({form}), no checksum of aperture-db; 80 tables with 151 rows" in outcome.out
 
 
 def test_verify_a_broken_one(aperture_database: NewDatabase, tmp_path: Path) -> None:
@@ -212,13 +217,13 @@ def test_views(snapshot: Snapshot) -> None:
         duration_seconds=12.3,
     )
     pruned = (Path("/backups/aperture_backup_2026-03-03_02-00-00.dump"),)
-    report = make.BackupReport(backup, keep=7, pruned=pruned, is_recorded=True)
+    report = BackupReport(backup, keep=7, pruned=pruned, is_recorded=True)
     snapshot("backup/made", rendered(render_backup(report)))
     held = contents.DumpContents(
         path=backup.path,
         size_bytes=backup.size_bytes,
-        format=Format.CUSTOM,
-        is_sealed=True,
+        format=DumpFormat.CUSTOM,
+        has_checksum=True,
         made_at=NOW,
         dumped_from="16.4 (Debian 16.4-1.pgdg120+1)",
         dumped_by="16.4 (Debian 16.4-1.pgdg120+1)",
@@ -233,14 +238,18 @@ def test_views(snapshot: Snapshot) -> None:
 def test_the_json_is_described() -> None:
     assert not undescribed(
         "backup",
-        make.BackupReport,
+        BackupReport,
         Backup,
-        listing.BackupList,
-        listing.ListedBackup,
+        BackupList,
+        ListedBackup,
         contents.DumpContents,
         contents.DumpedTable,
         contents.DumpedExtension,
     )
     assert not undescribed(
-        "restore", report.RestoreReport, plan.RestorePlan, server.Server, sessions.OtherSession
+        "restore",
+        results.RestoreReport,
+        plan.RestorePlan,
+        server.TargetServer,
+        sessions.OtherSession,
     )

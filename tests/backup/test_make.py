@@ -15,8 +15,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aperture_db.backup.listing import ListedBackup, State
-from aperture_db.backup.retention import choose_expired
+from aperture_db.backup.directory import choose_expired
+from aperture_db.backup.results import BackupState, ListedBackup
 from aperture_db.dumps.files import Purpose, make_name
 from aperture_db.dumps.programs import newest_programs
 from tests.cli import Outcome, finish
@@ -253,14 +253,16 @@ def test_a_directory_without_hard_links(
 
 
 def test_choose_expired_counts_only_whole_ones_of_ours() -> None:
-    def listed(day: int, state: State = State.COMPLETE, *, own: bool = True) -> ListedBackup:
+    def listed(
+        day: int, state: BackupState = BackupState.COMPLETE, *, own: bool = True
+    ) -> ListedBackup:
         made_at = datetime(2024, 1, day, tzinfo=UTC)
         return ListedBackup(Path(f"/{day}"), Purpose.BACKUP, made_at, 1, state, has_own_name=own)
 
     backups = [
         listed(1),
         listed(2),
-        listed(3, State.DAMAGED),
+        listed(3, BackupState.DAMAGED),
         listed(4, own=False),
         listed(5),
         listed(6),

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aperture_db.dumps.script import CopyData, NotADumpError, ScriptError, ScriptReader, Statement
+from aperture_db.dumps.script import (
+    CopyData,
+    DumpScriptError,
+    DumpStatement,
+    NotADumpError,
+    ScriptReader,
+)
 
 HEAD = b"--\n-- PostgreSQL database dump\n--\n\n"
 TAIL = b"--\n-- PostgreSQL database dump complete\n--\n\n"
@@ -96,7 +102,7 @@ def test_rows_arrive_whole_however_the_blocks_fall(rows: list[str], block_bytes:
 @pytest.mark.parametrize("length", [1, 60, 100, 125, 140, 160])
 def test_a_script_that_breaks_off_is_told(length: int) -> None:
     script = HEAD + b"COPY public.t (a) FROM stdin;\n1\n2\n\\.\n\nSELECT 'x\ny';\n" + TAIL
-    with pytest.raises(ScriptError):
+    with pytest.raises(DumpScriptError):
         read(script[: min(length, len(script) - 20)])
 
 
@@ -104,7 +110,7 @@ def test_a_script_that_breaks_off_is_told(length: int) -> None:
     "command", [b"\\! touch /tmp/x", b"\\copy t from 'x'", b"\\i other.sql", b"\\set x 1"]
 )
 def test_commands_of_psql_are_refused(command: bytes) -> None:
-    with pytest.raises(ScriptError, match="command of psql"):
+    with pytest.raises(DumpScriptError, match="command of psql"):
         statements(command + b"\n")
 
 
@@ -131,5 +137,5 @@ def test_other_texts_are_no_dumps(script: bytes) -> None:
 def test_the_first_words_of_a_statement_are_known() -> None:
     stream = io.BytesIO(HEAD + b"create  table t (a int);\n" + TAIL)
     (part,) = ScriptReader(stream.read).parts()
-    assert isinstance(part, Statement)
+    assert isinstance(part, DumpStatement)
     assert part.head == (b"CREATE", b"TABLE", b"T", b"A", b"INT")

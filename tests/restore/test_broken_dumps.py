@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from aperture_db.backup.create import Backup
-from aperture_db.dumps import seal
+from aperture_db.backup.results import Backup
+from aperture_db.dumps import checksum
 from aperture_db.dumps.contents import read_contents
-from aperture_db.dumps.failures import BrokenDumpError
+from aperture_db.dumps.files import BrokenDumpError
 from aperture_db.errors import UsageError
 from tests.cli import Outcome
 from tests.dump_files import PHRASE, execute, make_dump, read_rows, run_pg_dump
@@ -41,7 +41,7 @@ def test_cut_at_ten_places(conninfo: str, backup: Backup, tmp_path: Path) -> Non
     before = read_rows(conninfo)
     whole = backup.path.read_bytes()
     places = [len(whole) * tenth // 10 for tenth in range(10)]
-    seal_start = len(whole) - seal.LENGTH
+    seal_start = len(whole) - checksum.LENGTH
     for place in [*places, seal_start + 5, seal_start + 60, len(whole) - 1]:
         file = tmp_path / "cut.dump"
         file.write_bytes(whole[:place])
@@ -160,7 +160,7 @@ def make_directory(file: Path, _conninfo: str) -> None:
     ("make", "reason"),
     [
         (make_empty, "it is empty"),
-        (make_text, "does not begin as the scripts of pg_dump do"),
+        (make_text, "does not begin like a script of pg_dump"),
         (make_tar, "tar archive"),
         (make_schema_only, "--schema-only"),
         (make_data_only, "--data-only"),
@@ -197,5 +197,5 @@ def test_a_dump_that_the_server_refuses(conninfo: str, tmp_path: Path) -> None:
 
     assert outcome.code == 1
     assert "no_such_method" in outcome.err
-    assert "the database is as it was" in outcome.err
+    assert "the database is unchanged" in outcome.err
     assert read_rows(conninfo) == before

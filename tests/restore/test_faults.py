@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import Connection
 from aperture_db.postgres.target import Target
-from aperture_db.restore.outcome import transaction
+from aperture_db.restore.apply import transaction
 from tests.cli import finish
 from tests.dump_files import (
     PHRASE,
@@ -162,7 +162,7 @@ def test_signals(start_halfway: Callable[[str], Halfway], number: signal.Signals
     outcome = finish(halfway.process)
 
     assert outcome.code == 128 + number
-    assert outcome.err.rstrip().endswith("nothing was restored, the database is as it was")
+    assert outcome.err.rstrip().endswith("nothing was restored, the database is unchanged")
     assert "Traceback" not in outcome.err
     assert not any(Path(f"/proc/{child}").exists() for child in children)
     halfway.require_nothing_changed()

@@ -11,7 +11,7 @@ import pytest
 
 from aperture_db.render import progress
 from aperture_db.render.restore import render_report
-from aperture_db.restore.report import RestoreReport
+from aperture_db.restore.results import RestoreReport
 from tests.backup.stand_ins import stand_in
 from tests.dump_files import PHRASE, PLACES, make_dump
 from tests.program import run_inside
@@ -19,7 +19,7 @@ from tests.snapshot import rendered
 from tests.terminal import run_at_terminal
 
 NewDatabase = Callable[[], str]
-PHASES = ["Counting rows", "Backing up to", "Reading the backup back", "What is replaced is in"]
+PHASES = ["Counting rows", "Backing up to", "Verifying the backup", "Safety backup: "]
 
 
 def test_a_line_for_each_phase_off_a_terminal(

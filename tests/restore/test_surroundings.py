@@ -532,5 +532,5 @@ def test_the_json_object_of_a_plan(conninfo: str, dump: Path) -> None:
     data = outcome.envelope["data"]
     assert data["replaced_row_count"] == 151
     assert len(data["replaced_tables"]) == 80
-    assert data["contents"]["is_sealed"] is True
+    assert data["contents"]["has_checksum"] is True
     assert data["sessions"] == []

@@ -1,1 +1,1 @@
-"""Backups: made by pg_dump, read back before they count, listed beside Aperture's own."""
+"""Backups: made by pg_dump, verified, and listed together with Aperture's own."""

@@ -1,57 +1,91 @@
-"""Makes one dump that is known to be complete when it gets its name."""
+"""Makes backups with pg_dump: verified, recorded for Aperture, older ones pruned."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
-from aperture_db.backup.directory import PartialFile, now, partial_file
-from aperture_db.backup.failures import describe_dump_failure, incomplete
+import psycopg
+
+from aperture_db.backup.directory import (
+    PartialFile,
+    choose_expired,
+    disk_full,
+    list_backups,
+    now,
+    partial_file,
+    require_directory,
+)
+from aperture_db.backup.results import (
+    Backup,
+    BackupDirectory,
+    BackupFinished,
+    BackupMade,
+    BackupReport,
+)
+from aperture_db.backup.settings import record_backup
 from aperture_db.backup.snapshot import Snapshot, open_snapshot
-from aperture_db.dumps import seal
-from aperture_db.dumps.children import running
+from aperture_db.dumps import checksum
+from aperture_db.dumps.children import Child, connection_arguments, libpq_environment, running
 from aperture_db.dumps.contents import ContentsRead, DumpContents, read_contents
-from aperture_db.dumps.environment import connection_arguments, libpq_environment
-from aperture_db.dumps.failures import BrokenDumpError
-from aperture_db.dumps.files import Purpose
+from aperture_db.dumps.files import BrokenDumpError, Purpose
 from aperture_db.dumps.programs import ClientPrograms, programs_for_server
-from aperture_db.errors import UsageError
+from aperture_db.errors import ApertureDbError, BusyError, UsageError
 from aperture_db.postgres.connection import Connection, require_session
+from aperture_db.postgres.driver_errors import grant_for, translate_query_error
 from aperture_db.postgres.target import Target
-from aperture_db.progress import Event, Phase, Progress
+from aperture_db.progress import Event, Phase, Progress, Warned
 
 LOCK_TIMEOUT_SECONDS = 60.0
-# pg_dump --verbose names each table as it comes to its rows.
+# pg_dump --verbose names each table before it dumps the rows.
 TABLE_LINE = re.compile(r'pg_dump: dumping contents of table "(?:.*\.)?(.+)"')
 NARRATION = re.compile(
     r"pg_dump: (?!error|detail|hint|warning|fatal)|pg_dump: warning: there are circular"
 )
+SERVER_REASON = re.compile(r"Error message from server: (?:ERROR:|FATAL:)?\s*(.+)")
+QUERY_REASON = re.compile(r"(?:query failed|failed): (?:ERROR:|FATAL:)\s*(.+)")
 
 
-@dataclass(frozen=True)
-class Backup:
-    """A dump that has been read back and found whole."""
+def make_backup(
+    target: Target,
+    conn: Connection,
+    directory: BackupDirectory,
+    *,
+    keep: int,
+    lock_timeout_seconds: float,
+) -> Generator[Event | BackupMade | BackupFinished, None, None]:
+    """Make a backup, record it, and prune the backups beyond `keep`; the last event is
+    BackupFinished.
 
-    path: Path
-    made_at: datetime
-    size_bytes: int
-    table_count: int
-    row_count: int
-    last_migration: str | None
-    server_version: str
-    pg_dump_version: str
-    duration_seconds: float
-
-
-@dataclass(frozen=True)
-class BackupMade:
-    """The dump has its name."""
-
-    backup: Backup
+    Raises as `create` does. Once the dump is made, a failure to record or prune is a warning.
+    """
+    require_directory(directory)
+    backup: Backup | None = None
+    for event in create(target, conn, directory.path, lock_timeout_seconds=lock_timeout_seconds):
+        if isinstance(event, BackupMade):
+            backup = event.backup
+        yield event
+    assert backup is not None
+    is_recorded = False
+    try:
+        is_recorded = record_backup(conn, backup.path.name, backup.size_bytes, backup.made_at)
+    except psycopg.Error as error:
+        reason = translate_query_error(error, target, writes=True).why
+        yield Warned(
+            f"backup_config was not updated, so Aperture's page shows the previous date: {reason}"
+        )
+    pruned = []
+    listed = list_backups(directory)
+    for expired in choose_expired(listed.backups, keep, backup.path):
+        try:
+            expired.path.unlink()
+        except OSError as error:
+            yield Warned(f"could not delete the old backup {expired.path}: {error.strerror}")
+        else:
+            pruned.append(expired.path)
+    yield BackupFinished(BackupReport(backup, keep, tuple(pruned), is_recorded))
 
 
 def create(
@@ -64,10 +98,10 @@ def create(
 ) -> Generator[Event | BackupMade, None, None]:
     """Dump the database of `conn` into `directory`; the last event is BackupMade.
 
-    `conn` must be idle; it holds the snapshot that pg_dump reads, so that the rows of the dump
-    can be compared with the database's. Needs SELECT on every table and takes ACCESS SHARE
-    locks. A failure leaves nothing under the final name: ClientProgramError without a fitting
-    pg_dump, BusyError where a lock is not obtained, else ApertureDbError.
+    `conn` must be idle; it holds the snapshot that pg_dump reads, and in which the rows are
+    counted. Needs SELECT on every table and takes ACCESS SHARE locks. Raises ClientProgramError
+    without a suitable pg_dump, BusyError when a lock times out, else ApertureDbError; after a
+    failure there is no file.
     """
     started = time.monotonic()
     require_session(conn, target, "a backup")
@@ -78,9 +112,9 @@ def create(
         with open_snapshot(conn, target, lock_timeout_seconds) as snapshot:
             yield Phase(f"backing up to {directory}")
             yield from _dump(target, conn, programs, partial, snapshot, lock_timeout_seconds)
-        yield Phase("reading the backup back")
-        seal.write_seal(partial.path)
-        contents = yield from _read_back(partial.path, snapshot.row_counts)
+        yield Phase("verifying the backup")
+        checksum.write_checksum(partial.path)
+        contents = yield from _verify(partial.path, snapshot.row_counts)
         size_bytes = partial.path.stat().st_size
         path = partial.publish(purpose, made_at)
     assert contents.row_count is not None
@@ -135,10 +169,10 @@ def _dump(
             raise describe_dump_failure(child, target, partial.path.parent)
 
 
-def _read_back(
+def _verify(
     path: Path, row_counts: Mapping[tuple[str, str], int]
 ) -> Generator[Event, None, DumpContents]:
-    """Read the dump whole and compare its rows with those of the database."""
+    """Read the dump to its end and compare its row counts with the database's."""
     contents = None
     try:
         for event in read_contents(path):
@@ -154,6 +188,47 @@ def _read_back(
         if dumped.get(key) != row_count:
             name = ".".join(key)
             raise incomplete(
-                f"{name} has {row_count:,} rows and the dump holds {dumped.get(key) or 0:,}"
+                f"{name} has {row_count:,} rows and the dump has {dumped.get(key) or 0:,}"
             )
     return contents
+
+
+def describe_dump_failure(child: Child, target: Target, directory: Path) -> ApertureDbError:
+    """The error for a pg_dump that failed. Its file is deleted by the caller."""
+    said = "\n".join(child.details)
+    found = SERVER_REASON.search(said) or QUERY_REASON.search(said)
+    reason = target.redact(found[1] if found else child.complaint)
+    if "No space left on device" in said or "Disk quota exceeded" in said:
+        return disk_full(directory)
+    if "permission denied" in reason:
+        return ApertureDbError(
+            "permission denied for a part of the database, so a backup would be incomplete",
+            why=reason,
+            next_step=grant_for(reason, target.user),
+            code="no_privilege",
+        )
+    if "lock timeout" in reason or "LOCK TABLE" in said:
+        return BusyError(
+            "timed out waiting for a lock, so no backup was made",
+            why=f"pg_dump: {reason}",
+            next_step="wait until the session that holds the lock ends (aperture-db health names "
+            "it), then run again",
+        )
+    return ApertureDbError(
+        "pg_dump failed, so no backup was made",
+        why=reason,
+        next_step="fix the cause and run again (-vv shows all messages of pg_dump); earlier "
+        "backups were not changed",
+        code="pg_dump_failed",
+        details=tuple(target.redact(line) for line in child.details if reason not in line),
+    )
+
+
+def incomplete(why: str) -> ApertureDbError:
+    """The error for an incomplete dump after pg_dump reported success."""
+    return ApertureDbError(
+        "the new backup is incomplete and was deleted",
+        why=why,
+        next_step="check the disk (dmesg, df -h) and run again; earlier backups were not changed",
+        code="backup_incomplete",
+    )

@@ -1,4 +1,4 @@
-"""What Aperture's own settings say about backups, and what they are told of a new one."""
+"""Aperture's table backup_config: its settings for backups, and the last backup."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ from psycopg.rows import class_row
 
 from aperture_db import sql
 from aperture_db.postgres.connection import Connection
-
-# Aperture's own defaults, for a database from before these settings.
-DEFAULT_PATH = "/backups"
-DEFAULT_KEEP = 7
 
 
 @dataclass(frozen=True)
@@ -28,7 +24,7 @@ class BackupSettings:
 
 
 def read_settings(conn: Connection) -> BackupSettings | None:
-    """None where the table or its row is not there, or may not be read."""
+    """None without the table, its row, or SELECT on it."""
     readable = conn.execute(
         "SELECT has_table_privilege(to_regclass('backup_config'), 'SELECT')"
     ).fetchone()
@@ -39,7 +35,7 @@ def read_settings(conn: Connection) -> BackupSettings | None:
 
 
 def record_backup(conn: Connection, name: str, size_bytes: int, made_at: datetime) -> bool:
-    """Put a backup into backup_config, as Aperture does; False where there is no such row."""
+    """Record a backup as Aperture does; False without the row. Needs UPDATE on backup_config."""
     if read_settings(conn) is None:
         return False
     values = {"name": name, "size_bytes": size_bytes, "made_at": made_at}

@@ -1,4 +1,4 @@
-"""One view of the database for pg_dump and for the rows to compare its dump with."""
+"""The snapshot that pg_dump reads, and the row counts in it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from psycopg.rows import args_row
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.postgres.activity import BlockerWatch, Session
-from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
+from aperture_db.postgres.connection import (
+    Connection,
+    allow_long_transaction,
+    set_local,
+    timeout_parameter,
+)
 from aperture_db.postgres.driver_errors import grant_for
 from aperture_db.postgres.target import Target
-
-TRANSACTION_TIMEOUT_SINCE = 170000
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A view that stays as it is, whatever others commit."""
+    """An exported snapshot; commits of other sessions do not change what it shows."""
 
     id: str
     row_counts: dict[tuple[str, str], int]
@@ -41,11 +44,11 @@ class _Relation(NamedTuple):
 def open_snapshot(
     conn: Connection, target: Target, lock_timeout_seconds: float
 ) -> Iterator[Snapshot]:
-    """Hold a read-only transaction for the block, its snapshot exported for pg_dump.
+    """Hold a read-only transaction for the block and export its snapshot for pg_dump.
 
-    Its locks are given back after the counting: a session that waits for one of the tables would
-    otherwise keep pg_dump waiting for us. Raises ApertureDbError for a table that may not be
-    read, BusyError for one that is locked.
+    Its locks are released after the counting: a session that queues for one of the tables would
+    otherwise block pg_dump behind us. Raises ApertureDbError for a table without SELECT,
+    BusyError for a locked one.
     """
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -62,14 +65,6 @@ def open_snapshot(
         yield Snapshot(row[0], counts)
 
 
-def allow_long_transaction(conn: Connection) -> None:
-    """Lift the limits that the role or the server sets, for the open transaction."""
-    settings = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
-    if conn.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
-        settings["transaction_timeout"] = "0"
-    set_local(conn, **settings)
-
-
 def _count_rows(
     conn: Connection, target: Target, watch: BlockerWatch
 ) -> dict[tuple[str, str], int]:
@@ -80,7 +75,7 @@ def _count_rows(
     tables = [relation for relation in relations if not relation.is_sequence]
     if not tables:
         return {}
-    # Without ONLY the rows of a table's children would count twice.
+    # Without ONLY the rows of inheritance children would be counted twice.
     counts = identifiers.SQL(" UNION ALL ").join(
         identifiers.SQL("SELECT {}::text, {}::text, count(*) FROM ONLY {}").format(
             table.schema, table.name, identifiers.Identifier(table.schema, table.name)
@@ -95,14 +90,14 @@ def _count_rows(
 
 
 def _unreadable(relations: list[_Relation], target: Target) -> ApertureDbError:
-    """pg_dump 18 writes a wrong value for a sequence it may not read, and calls it a success."""
+    """pg_dump 18 writes a wrong value for a sequence without SELECT, and reports success."""
     messages = {
         relation.is_sequence: f"permission denied for "
         f"{'sequence' if relation.is_sequence else 'table'} {relation.name}"
         for relation in reversed(relations)
     }
     return ApertureDbError(
-        "not everything may be read, so a backup would not be whole",
+        "permission denied for a part of the database, so a backup would be incomplete",
         why=messages.get(False) or messages[True],
         next_step="\n".join(grant_for(message, target.user) for message in messages.values()),
         code="no_privilege",
@@ -110,12 +105,12 @@ def _unreadable(relations: list[_Relation], target: Target) -> ApertureDbError:
 
 
 def locked(error: psycopg.Error, holders: tuple[Session, ...]) -> BusyError:
-    """For a table that another session keeps from being read."""
+    """The error for a table that another session has locked."""
     held = f"held by {holders[0]}" if holders else "its holder could not be seen"
     end_it = f"SELECT pg_terminate_backend({holders[0].pid});" if holders else "stop Aperture"
     return BusyError(
-        "a table is locked, so it can't be backed up now",
+        "timed out waiting for a lock, so no backup was made",
         why=f"{error.diag.message_primary}; {held}",
-        next_step=f"wait until that session is done, or end it: {end_it}",
+        next_step=f"wait until that session ends, or terminate it: {end_it}",
         details=tuple(f"held by {holder}" for holder in holders[1:]),
     )

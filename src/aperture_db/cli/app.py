@@ -63,7 +63,7 @@ COMMANDS = {
         "List data that can be deleted safely, and delete it.",
     ),
     "backup": CommandEntry(
-        "aperture_db.cli.backup", "Protect", "Back the database up, and read the backup back."
+        "aperture_db.cli.backup", "Protect", "Back up the database and verify the backup."
     ),
     "relink": CommandEntry(
         "aperture_db.cli.relink",
@@ -71,7 +71,7 @@ COMMANDS = {
         "Put back what users made, after a purge and the next sync.",
     ),
     "restore": CommandEntry(
-        "aperture_db.cli.restore", "Danger", "Replace what the database holds by a dump."
+        "aperture_db.cli.restore", "Danger", "Replace the database's contents with a dump."
     ),
     "purge": CommandEntry(
         "aperture_db.cli.purge", "Danger", "Delete a part of Aperture's data, or all of it."

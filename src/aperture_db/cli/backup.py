@@ -4,30 +4,41 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from aperture_db.cli.command import command
+from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.options import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.errors import UsageError
 
-if TYPE_CHECKING:
-    from aperture_db.dumps.contents import DumpContents
+with lazy_imports():
+    from aperture_db import aperture
+    from aperture_db.backup import create, directory, results, settings
+    from aperture_db.dumps import contents
+    from aperture_db.render import backup as view
 
-INSTEAD = "Instead of making one"
-
+INSTEAD = "Instead of making a backup"
 
 app = typer.Typer(add_completion=False)
 
 
-@command(app, "backup")
+@command(
+    app,
+    "backup",
+    examples=[
+        "aperture-db backup --keep 14",
+        "aperture-db backup --list",
+        "aperture-db backup --verify aperture_backup_2026-01-31_03-30-00.dump",
+    ],
+)
 def backup(
     run: Run,
     list_: Annotated[
         bool,
-        typer.Option("--list", rich_help_panel=INSTEAD, help="List the backups there are."),
+        typer.Option("--list", rich_help_panel=INSTEAD, help="List the backups."),
     ] = False,
     verify: Annotated[
         Path | None,
@@ -35,15 +46,16 @@ def backup(
             "--verify",
             metavar="FILE",
             rich_help_panel=INSTEAD,
-            help="Read a dump to its end and say whether it is whole. Needs no database.",
+            help="Verify that a dump is complete. Needs no database.",
         ),
     ] = None,
-    directory: Annotated[
+    directory_option: Annotated[
         Path | None,
         typer.Option(
             "--dir",
             metavar="DIR",
-            help="Where backups are; else what Aperture is set to, else /backups.",
+            help="Directory for backups (default: the directory in Aperture's settings, else "
+            "/backups).",
         ),
     ] = None,
     keep: Annotated[
@@ -51,7 +63,8 @@ def backup(
         typer.Option(
             min=1,
             metavar="N",
-            help="Keep the newest N backups of this tool; else as many as Aperture is set to.",
+            help="Keep the newest N backups of this tool (default: the number in Aperture's "
+            "settings).",
         ),
     ] = None,
     lock_timeout: Annotated[
@@ -61,80 +74,67 @@ def backup(
         ),
     ] = "60s",  # type: ignore[assignment]
 ) -> None:
-    """Back the database up, and read the backup back.
+    """Back up the database and verify the backup.
 
-    The file gets its name only when it is known to be whole; only then do older ones go.
-    Aperture's own page lists it. It holds all of Aperture's keys: keep it as safe as those.
+    The backup is verified before it is named; older ones are pruned after that. Aperture's own
+    page lists it. It contains all of Aperture's keys: keep it as safe as those.
     """
     if list_ and verify:
         raise UsageError(
-            "--list and --verify can't be combined",
-            why="each of them says what to do instead of making a backup",
+            "--list and --verify cannot be combined",
+            why="each of them replaces making a backup",
             next_step="choose one of them",
         )
     if verify:
-        _verify(run, verify, directory)
+        _verify(run, verify, directory_option)
     elif list_:
-        _list(run, directory)
+        _list(run, directory_option)
     else:
-        _make(run, directory, keep, lock_timeout)
+        _make(run, directory_option, keep, lock_timeout)
 
 
 def _make(run: Run, option: Path | None, keep: int | None, lock_timeout_seconds: float) -> None:
-    from aperture_db.backup.create import BackupMade
-    from aperture_db.backup.directory import choose_directory
-    from aperture_db.backup.make import Finished, make_backup
-    from aperture_db.backup.settings import DEFAULT_KEEP, read_settings
-    from aperture_db.render.backup import render_backup
-
-    run.interrupted_note = "no backup was made; earlier ones are untouched"
+    run.interrupted_note = "no backup was made; earlier ones were not changed"
     with run.connect() as conn:
-        settings = read_settings(conn)
-        directory = choose_directory(option, settings)
-        keep = keep or (settings.retention_count if settings else DEFAULT_KEEP)
-        events = make_backup(
-            run.target, conn, directory, keep=keep, lock_timeout_seconds=lock_timeout_seconds
+        configured = settings.read_settings(conn)
+        retention = configured.retention_count if configured else aperture.DEFAULT_BACKUP_RETENTION
+        events = create.make_backup(
+            run.target,
+            conn,
+            directory.choose_directory(option, configured),
+            keep=keep or retention,
+            lock_timeout_seconds=lock_timeout_seconds,
         )
         with run.reporter() as reporter, closing(events):
             for event in reporter.report(events):
                 match event:
-                    case BackupMade(backup):
-                        run.interrupted_note = f"{backup.path} was made and is complete"
-                    case Finished(result):
+                    case results.BackupMade(made):
+                        run.interrupted_note = f"{made.path} was made and is complete"
+                    case results.BackupFinished(result):
                         report = result
-    run.show(report, render_backup)
+    run.show(report, view.render_backup)
 
 
 def _list(run: Run, option: Path | None) -> None:
-    from aperture_db.backup.directory import choose_directory
-    from aperture_db.backup.listing import list_backups
-    from aperture_db.backup.settings import read_settings
-    from aperture_db.render.backup import render_list
-
-    settings = None
+    configured = None
     if option is None:
         with run.connect(read_only=True) as conn:
-            settings = read_settings(conn)
-    directory = choose_directory(option, settings)
-    run.show(list_backups(directory), render_list)
+            configured = settings.read_settings(conn)
+    chosen = directory.choose_directory(option, configured)
+    run.show(directory.list_backups(chosen), view.render_list)
 
 
-def _verify(run: Run, path: Path, directory: Path | None) -> None:
-    from aperture_db.backup.directory import choose_directory, locate
-    from aperture_db.dumps.fitness import require_restorable
-    from aperture_db.render.backup import render_contents
-
-    contents = read_dump(run, locate(path, choose_directory(directory, None)))
-    require_restorable(contents)
-    run.show(contents, render_contents)
+def _verify(run: Run, path: Path, option: Path | None) -> None:
+    found = directory.locate(path, directory.choose_directory(option, None))
+    run.show(read_restorable_dump(run, found), view.render_contents)
 
 
-def read_dump(run: Run, path: Path) -> DumpContents:
-    """Read a dump to its end, with progress. Raises as `read_contents` does."""
-    from aperture_db.dumps.contents import read_contents
-
+def read_restorable_dump(run: Run, path: Path) -> contents.DumpContents:
+    """Read a dump to its end, with progress. Raises as `read_contents` and `require_restorable`
+    do."""
     with run.reporter() as reporter:
         reporter.step(f"reading {path.name}")
-        for event in reporter.report(read_contents(path.absolute())):
-            result = event
-    return result.contents
+        for event in reporter.report(contents.read_contents(path.absolute())):
+            dump = event.contents
+    contents.require_restorable(dump)
+    return dump

@@ -4,62 +4,70 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from aperture_db.cli.backup import read_dump
+from aperture_db.cli.backup import read_restorable_dump
 from aperture_db.cli.command import command
+from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.options import ConfirmOption, parse_duration, require_confirmation
 from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError
 from aperture_db.format import plural
-from aperture_db.restore.others import Others
+from aperture_db.restore import OtherTables
 
-if TYPE_CHECKING:
-    from aperture_db.backup.settings import BackupSettings
-    from aperture_db.postgres.connection import Connection
-    from aperture_db.restore.plan import RestorePlan
-    from aperture_db.restore.report import Options
-
+with lazy_imports():
+    from aperture_db import progress
+    from aperture_db.backup import directory as backups
+    from aperture_db.backup import settings
+    from aperture_db.postgres import connection
+    from aperture_db.render import restore as view
+    from aperture_db.restore import apply, plan, results, sessions
 
 app = typer.Typer(add_completion=False)
 
 
-@command(app, "restore")
+@command(
+    app,
+    "restore",
+    examples=[
+        "aperture-db restore aperture_backup_2026-01-31_03-30-00.dump --dry-run",
+        "aperture-db restore aperture_backup_2026-01-31_03-30-00.dump",
+        "aperture-db backup --list",
+    ],
+)
 def restore(
     run: Run,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A dump: .dump, .sql or .sql.gz.")],
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Read the dump, say what would happen, and stop."),
+        typer.Option("--dry-run", help="Verify the dump and show the plan only."),
     ] = False,
     confirm: ConfirmOption = None,
     terminate: Annotated[
         bool,
-        typer.Option("--terminate-sessions", help="End the other sessions of the database."),
+        typer.Option("--terminate-sessions", help="Terminate other sessions of the database."),
     ] = False,
     directory: Annotated[
         Path | None,
         typer.Option(
             "--dir",
             metavar="DIR",
-            help="Where the backup of what is replaced goes; else where backups are, "
-            "else beside FILE.",
+            help="Directory for the safety backup (default: the backup directory, else next to "
+            "FILE).",
         ),
     ] = None,
     unsaved: Annotated[
         bool,
         typer.Option(
             "--no-safety-backup",
-            help="Do not back up what is replaced. Then nothing can undo the restore.",
+            help="Make no safety backup. The restore cannot be undone then.",
         ),
     ] = False,
     others: Annotated[
-        Others | None,
-        typer.Option(
-            help="What to do with tables that may be a newer Aperture's.",
-        ),
+        OtherTables | None,
+        typer.Option(help="Keep or drop tables that a newer Aperture may have created."),
     ] = None,
     lock_timeout: Annotated[
         float,
@@ -68,57 +76,42 @@ def restore(
         ),
     ] = "10s",  # type: ignore[assignment]
 ) -> None:
-    """Replace what the database holds by a dump.
+    """Replace the database's contents with a dump.
 
-    The dump is read to its end first, and what is replaced is backed up. Everything happens
-    in one transaction and is compared with the dump: a failure leaves the database as it was.
+    The dump is verified and a safety backup is made first. The restore is one transaction and
+    is compared with the dump; if anything fails, the database is unchanged.
     """
-    from aperture_db.dumps.fitness import require_restorable
-    from aperture_db.render.restore import render_plan
-    from aperture_db.restore.plan import plan
-    from aperture_db.restore.report import Options
-
-    settings = _read_settings(run)
-    contents = read_dump(run, _locate(file, directory, settings))
-    require_restorable(contents)
+    configured = _read_settings(run)
+    path = backups.locate(file, backups.choose_directory(directory, configured))
+    dump = read_restorable_dump(run, path)
     with run.connect() as conn:
-        planned = plan(conn, contents, others=others, lock_timeout_seconds=lock_timeout)
+        planned = plan.plan(conn, dump, others=others, lock_timeout_seconds=lock_timeout)
         run.data = planned
         for warning in planned.warnings:
             run.warn(warning)
         if dry_run:
-            run.show(planned, render_plan)
+            run.show(planned, view.render_plan)
             return
         if not run.options.quiet:
-            run.err.print_result(render_plan(planned))
-        save_to = None if unsaved else _safety_directory(planned, directory, settings)
+            run.err.print_result(view.render_plan(planned))
+        save_to = None if unsaved else _safety_directory(planned, directory, configured)
         _require_consent(run, planned, confirm, save_to, terminate=terminate)
-        _apply(run, conn, planned, Options(lock_timeout, save_to, terminate))
+        _apply(run, conn, planned, results.RestoreOptions(lock_timeout, save_to, terminate))
 
 
-def _read_settings(run: Run) -> BackupSettings | None:
-    """Aperture's settings for backups. Reading a large dump takes a while, so that a database
-    that can't be reached is better known before."""
-    from aperture_db.backup.settings import read_settings
-
+def _read_settings(run: Run) -> settings.BackupSettings | None:
+    """Aperture's settings for backups. Read before the dump, so that a database that cannot be
+    reached is reported before a long read."""
     with run.connect(read_only=True) as conn:
-        return read_settings(conn)
-
-
-def _locate(file: Path, directory: Path | None, settings: BackupSettings | None) -> Path:
-    from aperture_db.backup.directory import choose_directory, locate
-
-    return locate(file, choose_directory(directory, settings))
+        return settings.read_settings(conn)
 
 
 def _safety_directory(
-    planned: RestorePlan, option: Path | None, settings: BackupSettings | None
+    planned: plan.RestorePlan, option: Path | None, configured: settings.BackupSettings | None
 ) -> Path | None:
-    """None where there is nothing to save and no place for it either."""
-    from aperture_db.restore.directory import safety_directory
-
+    """None for an empty database without a directory to back it up to."""
     try:
-        return safety_directory(settings, option, planned.contents.path)
+        return plan.safety_directory(configured, option, planned.contents.path)
     except ApertureDbError:
         if planned.is_database_empty:
             return None
@@ -126,45 +119,45 @@ def _safety_directory(
 
 
 def _require_consent(
-    run: Run, planned: RestorePlan, given: str | None, save_to: Path | None, *, terminate: bool
+    run: Run, planned: plan.RestorePlan, given: str | None, save_to: Path | None, *, terminate: bool
 ) -> None:
-    """Raise BusyError for sessions that may not be ended, NotConfirmedError without the phrase."""
-    from aperture_db.restore.sessions import describe_refusal
-
+    """Raise BusyError for sessions without --terminate-sessions, NotConfirmedError without the
+    phrase."""
     if planned.sessions and not terminate:
-        raise describe_refusal(planned.sessions)
+        raise sessions.describe_refusal(planned.sessions)
     tables = plural(len(planned.replaced_tables), "table")
     rows = plural(planned.replaced_row_count, "row")
     question = f"This replaces {tables} with {rows} in {run.target}."
     if planned.sessions:
-        question += f"\nIt ends {plural(len(planned.sessions), 'session')} first."
+        question += f"\nIt terminates {plural(len(planned.sessions), 'session')} first."
     question += (
-        f"\nWhat is replaced is backed up to {save_to}."
+        f"\nA safety backup is made in {save_to}."
         if save_to
-        else "\nThere will be no backup of it: this cannot be undone."
+        else "\nNo safety backup is made: this cannot be undone."
     )
     require_confirmation(run, given, question)
 
 
-def _apply(run: Run, conn: Connection, planned: RestorePlan, options: Options) -> None:
-    from aperture_db.render.restore import render_report
-    from aperture_db.restore.apply import apply
-    from aperture_db.restore.report import Committed, Committing, Restored, SafetyBackupMade
-
-    run.interrupted_note = "nothing was restored, the database is as it was"
-    events = apply(run.target, conn, planned, options)
+def _apply(
+    run: Run,
+    conn: connection.Connection,
+    planned: plan.RestorePlan,
+    options: results.RestoreOptions,
+) -> None:
+    run.interrupted_note = "nothing was restored, the database is unchanged"
+    events = apply.apply(run.target, conn, planned, options)
     with run.reporter() as reporter, closing(events):
         for event in reporter.report(events):
             match event:
-                case SafetyBackupMade(backup):
-                    reporter.line(f"What is replaced is in {backup.path}")
-                case Committing():
+                case results.SafetyBackupMade(backup):
+                    reporter.line(f"Safety backup: {backup.path}")
+                case progress.Committing():
                     run.interrupted_note = (
-                        "the restore was about to be committed: aperture-db stats tells which "
-                        "migration the database is at"
+                        "the restore was being committed: aperture-db stats shows the "
+                        "migration of the database"
                     )
-                case Committed():
+                case progress.Committed():
                     run.interrupted_note = "the dump was restored; only statistics are missing"
-                case Restored(result):
+                case results.Restored(result):
                     report = result
-    run.show(report, render_report)
+    run.show(report, view.render_report)

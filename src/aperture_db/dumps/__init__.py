@@ -1,4 +1,4 @@
-"""Dump files of PostgreSQL: the client programs that write and read them, and what is inside.
+"""Dump files of PostgreSQL: their contents, and the client programs that write and read them.
 
-Knows of Aperture only how it names its files. `backup` makes dumps, `restore` applies them.
+`backup` makes dumps, `restore` applies them.
 """

@@ -1,4 +1,4 @@
-"""What is in a dump, known from reading all of it."""
+"""Reads a dump to its end and validates it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from aperture_db.aperture import is_aperture
-from aperture_db.dumps import seal
-from aperture_db.dumps.failures import broken, not_usable
-from aperture_db.dumps.files import Format, detect_format, open_script, read_name
+from aperture_db.aperture import MIGRATIONS_TABLE, is_aperture
+from aperture_db.dumps import checksum
+from aperture_db.dumps.checksum import ChecksumState
+from aperture_db.dumps.files import (
+    DumpFormat,
+    broken,
+    detect_format,
+    not_usable,
+    open_script,
+    read_name,
+)
 from aperture_db.dumps.script import (
     CopyData,
-    Entry,
+    DumpEntry,
+    DumpScriptError,
+    DumpStatement,
     NotADumpError,
     Part,
-    ScriptError,
     ScriptReader,
-    Statement,
 )
-from aperture_db.dumps.seal import Seal
 from aperture_db.progress import Event, Progress
 
-MIGRATIONS_TABLE = "aperture_migrations"
 INSERTED_NAME = re.compile(rb"'([^']+\.sql)'")
 DATA = "TABLE DATA"
 EXTENSION_STATEMENT = re.compile(
@@ -44,17 +49,16 @@ class DumpedTable:
     schema: str
     name: str
     has_data: bool
-    """False where the dump was made without this table's rows."""
+    """False where the dump was made without the rows of this table."""
     row_count: int | None
-    """None where they are missing, or written as INSERT statements, which only the server can
-    count."""
+    """None without rows, and for INSERT statements, whose rows only the server can count."""
 
     def __str__(self) -> str:
         return self.name if self.schema == "public" else f"{self.schema}.{self.name}"
 
 
 def count_rows(tables: Iterable[DumpedTable]) -> int | None:
-    """The rows in the dump; None where the dump doesn't tell how many there are."""
+    """The number of rows in the dump; None where it is unknown."""
     counts = [table.row_count for table in tables if table.has_data]
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
@@ -68,13 +72,13 @@ class DumpedExtension:
 
 @dataclass(frozen=True)
 class DumpContents:
-    """A dump that was read whole and found intact."""
+    """A dump that was read to its end and is undamaged."""
 
     path: Path
     size_bytes: int
-    format: Format
-    is_sealed: bool
-    """It carries our checksum, and the checksum is right."""
+    format: DumpFormat
+    has_checksum: bool
+    """It ends with the checksum of this tool, and the checksum is OK."""
     made_at: datetime | None
     """From its name."""
     dumped_from: str
@@ -83,9 +87,9 @@ class DumpContents:
     """Version of pg_dump."""
     tables: tuple[DumpedTable, ...]
     migrations: tuple[str, ...]
-    """What aperture_migrations records, in order of the names."""
+    """The names that aperture_migrations records, sorted."""
     extensions: tuple[DumpedExtension, ...]
-    entries: tuple[Entry, ...] = field(repr=False, metadata={"json": False})
+    entries: tuple[DumpEntry, ...] = field(repr=False, metadata={"json": False})
 
     @property
     def row_count(self) -> int | None:
@@ -97,8 +101,8 @@ class DumpContents:
 
     @property
     def aperture_schemas(self) -> frozenset[str]:
-        """The schemas that hold Aperture's tables. One name proves nothing: many a database of
-        somebody else's has a table `users`."""
+        """The schemas that hold Aperture's tables. One name is not enough: many other databases
+        have a table `users`."""
         return frozenset(
             schema
             for schema in {table.schema for table in self.tables}
@@ -118,19 +122,19 @@ class DumpContents:
 
 @dataclass(frozen=True)
 class ContentsRead:
-    """The reading is over, and nothing is wrong with the dump."""
+    """The dump was read to its end without an error."""
 
     contents: DumpContents
 
 
 def read_contents(path: Path) -> Iterator[Event | ContentsRead]:
-    """Read a dump to its end; the last event is the result.
+    """Read a dump to its end; the last event is ContentsRead.
 
-    Raises BrokenDumpError for a damaged or incomplete file, UsageError for one that is no dump,
-    ClientProgramError where no pg_restore is there to read it.
+    Raises BrokenDumpError for a damaged or incomplete file, UsageError for a file that is not a
+    dump, ClientProgramError without a pg_restore that can read it.
     """
     format_ = detect_format(path)
-    is_sealed = yield from _check_seal(path)
+    has_checksum = yield from _check_checksum(path)
     survey = _Survey()
     try:
         with open_script(path, format_) as read:
@@ -139,24 +143,24 @@ def read_contents(path: Path) -> Iterator[Event | ContentsRead]:
                 yield from survey.take(part)
     except NotADumpError as error:
         raise not_usable(path, str(error)) from error
-    except ScriptError as error:
+    except DumpScriptError as error:
         raise broken(path, str(error)) from error
-    yield ContentsRead(survey.contents(path, format_, reader, is_sealed=is_sealed))
+    yield ContentsRead(survey.contents(path, format_, reader, has_checksum=has_checksum))
 
 
-def _check_seal(path: Path) -> Generator[Event, None, bool]:
-    """Returns whether the dump is sealed; raises BrokenDumpError where the seal is broken."""
-    state, digest = seal.read_seal(path)
-    if state is Seal.NONE:
+def _check_checksum(path: Path) -> Generator[Event, None, bool]:
+    """Returns whether the dump has a checksum; raises BrokenDumpError for a wrong one."""
+    state, digest = checksum.read_checksum(path)
+    if state is ChecksumState.NONE:
         return False
-    yield Progress("comparing the checksum", 0, None)
-    if state is Seal.BROKEN or not seal.matches(path, digest):
-        raise broken(path, "its content does not match the checksum that it was made with")
+    yield Progress("verifying the checksum", 0, None)
+    if state is ChecksumState.BROKEN or not checksum.matches(path, digest):
+        raise broken(path, "its content does not match its checksum")
     return True
 
 
 class _Survey:
-    """Collects what the parts of a script tell."""
+    """Collects the contents from the parts of a script."""
 
     def __init__(self) -> None:
         self._row_counts: dict[tuple[str, str], int | None] = {}
@@ -169,12 +173,14 @@ class _Survey:
             case CopyData():
                 yield Progress(f"reading {entry.name}", len(self._row_counts), None)
                 self._count_rows(part)
-            case Statement(head=head) if head[0] in TRANSACTION_WORDS:
-                raise ScriptError(f"it has a statement that no dump has: {head[0].decode()}")
-            case Statement(text=text) if entry.kind == "EXTENSION":
+            case DumpStatement(head=head) if head[0] in TRANSACTION_WORDS:
+                raise DumpScriptError(
+                    f"it contains a statement that pg_dump never writes: {head[0].decode()}"
+                )
+            case DumpStatement(text=text) if entry.kind == "EXTENSION":
                 if found := EXTENSION_STATEMENT.search(text.decode(errors="replace")):
                     self._extensions.append(DumpedExtension(found["name"], found["schema"]))
-            case Statement(text=text, head=head) if entry.kind == DATA and head[0] == b"INSERT":
+            case DumpStatement(text=text, head=head) if entry.kind == DATA and head[0] == b"INSERT":
                 self._row_counts[entry.schema, entry.name] = None
                 if entry.name == MIGRATIONS_TABLE:
                     self._migrations |= {name.decode() for name in INSERTED_NAME.findall(text)}
@@ -191,7 +197,7 @@ class _Survey:
         self._migrations |= set(_column(data.text, bytes(rows), "name"))
 
     def contents(
-        self, path: Path, format_: Format, reader: ScriptReader, *, is_sealed: bool
+        self, path: Path, format_: DumpFormat, reader: ScriptReader, *, has_checksum: bool
     ) -> DumpContents:
         name = read_name(path.name)
         tables = [entry for entry in reader.entries if entry.kind == "TABLE"]
@@ -199,7 +205,7 @@ class _Survey:
             path=path,
             size_bytes=path.stat().st_size,
             format=format_,
-            is_sealed=is_sealed,
+            has_checksum=has_checksum,
             made_at=name.made_at if name else None,
             dumped_from=reader.dumped_from,
             dumped_by=reader.dumped_by,
@@ -209,9 +215,9 @@ class _Survey:
             entries=tuple(reader.entries),
         )
 
-    def _table(self, entry: Entry, reader: ScriptReader) -> DumpedTable:
+    def _table(self, entry: DumpEntry, reader: ScriptReader) -> DumpedTable:
         key = (entry.schema, entry.name)
-        has_data = Entry(entry.name, DATA, entry.schema) in reader.entries
+        has_data = DumpEntry(entry.name, DATA, entry.schema) in reader.entries
         # An empty table has a COPY without rows, or no INSERT.
         row_count = self._row_counts.get(key, 0) if has_data else None
         return DumpedTable(*key, has_data, row_count)
@@ -225,3 +231,26 @@ def _column(copy_statement: bytes, rows: bytes, name: str) -> Iterator[str]:
         index = names.index(name)
         for row in rows.decode(errors="replace").splitlines():
             yield row.split("\t")[index]
+
+
+def require_restorable(contents: DumpContents) -> None:
+    """Raise UsageError for a part of a dump, or for a dump of another application.
+
+    A dump of a database without tables is accepted where it has our checksum: it undoes the
+    first restore into an empty database.
+    """
+    if reason := _unrestorable_reason(contents):
+        raise not_usable(contents.path, reason)
+
+
+def _unrestorable_reason(contents: DumpContents) -> str | None:
+    has_rows = any(entry.kind == "TABLE DATA" for entry in contents.entries)
+    if not contents.tables:
+        if has_rows:
+            return "it contains rows but no tables (pg_dump --data-only)"
+        return None if contents.has_checksum else "it contains no tables"
+    if not has_rows:
+        return "it contains tables but no rows (pg_dump --schema-only)"
+    if not contents.aperture_schemas:
+        return "its tables are not Aperture's"
+    return None

@@ -1,9 +1,10 @@
-"""Dump files on disk: their names, their kinds, and their SQL as a stream."""
+"""Dump files on disk: their names, their formats, their errors, and their SQL as a stream."""
 
 from __future__ import annotations
 
 import gzip
 import re
+import shlex
 import subprocess
 import zlib
 from collections.abc import Iterator
@@ -14,10 +15,40 @@ from enum import StrEnum
 from pathlib import Path
 
 from aperture_db.dumps.children import Child, running
-from aperture_db.dumps.failures import broken, not_usable
 from aperture_db.dumps.programs import base_environment, newest_programs, too_old_to_read
-from aperture_db.dumps.script import Read, ScriptError
-from aperture_db.errors import UsageError
+from aperture_db.dumps.script import DumpScriptError, Read
+from aperture_db.errors import ApertureDbError, UsageError
+
+
+class BrokenDumpError(ApertureDbError):
+    """A dump is cut short or damaged."""
+
+    default_code = "broken_dump"
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def broken(path: Path, why: str) -> BrokenDumpError:
+    """The error for a damaged or incomplete file."""
+    return BrokenDumpError(
+        f"{path} is damaged or incomplete",
+        why=why,
+        next_step=f"choose another dump: aperture-db backup --list --dir {_quoted(path.parent)}",
+    )
+
+
+def not_usable(path: Path, why: str, *, code: str = "not_a_dump") -> UsageError:
+    """The error for a file that cannot be restored although it may be undamaged."""
+    return UsageError(
+        f"{path} is not a dump that can be restored",
+        why=why,
+        next_step="choose a dump made by aperture-db backup or by Aperture: "
+        f"aperture-db backup --list --dir {_quoted(path.parent)}",
+        code=code,
+    )
+
 
 TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
 # Aperture's page lists files with the first prefix and these endings, and prunes them.
@@ -29,29 +60,29 @@ NAME_TIME = re.compile(r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}")
 
 
 class Purpose(StrEnum):
-    """What a dump was made for; the first part of its name."""
+    """The purpose of a dump; the first part of its name."""
 
     BACKUP = "backup"
     BEFORE_RESTORE = "before_restore"
-    """What `restore` replaced. Neither Aperture's page nor a retention sees these."""
+    """The safety backup of `restore`. Aperture's page does not list it; it is never pruned."""
     BEFORE_PURGE = "before_purge"
-    """What `purge` deleted from."""
+    """The backup that `purge` makes first. The same holds for it."""
     UPLOADED = "uploaded"
-    """Brought in through Aperture's page."""
+    """Uploaded through Aperture's page."""
 
 
-class Format(StrEnum):
-    """How a dump is written; the words are shown to the user."""
+class DumpFormat(StrEnum):
+    """The format of a dump; the values are shown to the user."""
 
     CUSTOM = "custom"
-    """pg_dump's archive, which only pg_restore reads."""
+    """pg_dump's custom format, which pg_restore reads."""
     GZIP = "sql.gz"
     PLAIN = "sql"
 
 
 @dataclass(frozen=True)
 class FileName:
-    """What the name of a dump tells."""
+    """The parts of a dump's name."""
 
     purpose: Purpose
     made_at: datetime | None
@@ -63,7 +94,7 @@ def make_name(purpose: Purpose, made_at: datetime) -> str:
 
 
 def read_name(name: str) -> FileName | None:
-    """None for a file that has no name of Aperture's or ours."""
+    """None for a file that neither Aperture nor this tool named."""
     match = NAME.fullmatch(name)
     if not match:
         return None
@@ -76,20 +107,20 @@ def read_name(name: str) -> FileName | None:
     return FileName(Purpose(match["purpose"]), made_at)
 
 
-# First bytes of what people mistake for a dump of ours, and what it is.
+# First bytes of files that people mistake for a dump, and what they are.
 OTHER_KINDS = (
     (b"PK\x03\x04", "it is a zip archive"),
-    (b"\xfd7zXZ", "it is compressed with xz; unpack it first"),
-    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd; unpack it first"),
-    (b"BZh", "it is compressed with bzip2; unpack it first"),
+    (b"\xfd7zXZ", "it is compressed with xz; decompress it first"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd; decompress it first"),
+    (b"BZh", "it is compressed with bzip2; decompress it first"),
     (b"SQLite format 3", "it is a SQLite database"),
     (b"\xff\xfe", "it is UTF-16 text (PowerShell writes `>` so); make the dump with -f instead"),
     (b"\xfe\xff", "it is UTF-16 text"),
 )
 
 
-def detect_format(path: Path) -> Format:
-    """Tell by the first bytes, whatever the name says. Raises UsageError or BrokenDumpError."""
+def detect_format(path: Path) -> DumpFormat:
+    """Read the format from the first bytes. Raises UsageError or BrokenDumpError."""
     if path.is_dir():
         has_toc = (path / "toc.dat").exists()
         raise not_usable(path, "it is a directory" + (" in pg_dump's format" if has_toc else ""))
@@ -100,42 +131,42 @@ def detect_format(path: Path) -> Format:
             head = file.read(512)
     except OSError as error:
         raise UsageError(
-            f"{path} can't be read",
+            f"cannot read {path}",
             why=str(error.strerror),
-            next_step=f"check its rights: ls -l {path}",
+            next_step=f"check its permissions: ls -l {_quoted(path)}",
             code="unreadable_file",
         ) from error
     if not head:
         raise broken(path, "it is empty")
     if head.startswith(b"PGDMP"):
-        return Format.CUSTOM
+        return DumpFormat.CUSTOM
     if head.startswith(b"\x1f\x8b"):
-        return Format.GZIP
+        return DumpFormat.GZIP
     if head[257:262] == b"ustar":
-        raise not_usable(path, "it is a tar archive (pg_dump -F t is not read)")
+        raise not_usable(path, "it is a tar archive (pg_dump -F t is not supported)")
     for magic, kind in OTHER_KINDS:
         if head.startswith(magic):
             raise not_usable(path, kind)
-    return Format.PLAIN
+    return DumpFormat.PLAIN
 
 
 def _missing(path: Path) -> UsageError:
     return UsageError(
         f"{path} does not exist",
         why="there is no such file",
-        next_step=f"see what is there: aperture-db backup --list --dir {path.parent}",
+        next_step=f"list the backups: aperture-db backup --list --dir {_quoted(path.parent)}",
         code="no_such_file",
     )
 
 
 @contextmanager
-def open_script(path: Path, format_: Format) -> Iterator[Read]:
-    """The SQL of a dump as a stream. The end of the block, once the stream is read to its end,
-    raises BrokenDumpError where the file turns out damaged: trust nothing before."""
-    if format_ is Format.CUSTOM:
+def open_script(path: Path, format_: DumpFormat) -> Iterator[Read]:
+    """The SQL of a dump as a stream. Damage may show at the end only: the end of the block raises
+    BrokenDumpError for it."""
+    if format_ is DumpFormat.CUSTOM:
         with _open_archive(path) as read:
             yield read
-    elif format_ is Format.GZIP:
+    elif format_ is DumpFormat.GZIP:
         with gzip.open(path, "rb") as stream:
             yield lambda size: _inflate(path, stream, size)
     else:
@@ -147,7 +178,7 @@ def _inflate(path: Path, stream: gzip.GzipFile, size: int) -> bytes:
     try:
         return stream.read1(size)
     except (OSError, EOFError, zlib.error) as error:
-        raise broken(path, f"it can't be unpacked: {error}") from error
+        raise broken(path, f"gzip cannot decompress it: {error}") from error
 
 
 @contextmanager
@@ -164,13 +195,13 @@ def _open_archive(path: Path) -> Iterator[Read]:
         child.listen()
         try:
             yield child.stdout.read1
-        except ScriptError:
-            # A script that breaks off is the effect; what pg_restore says about it is the cause.
+        except DumpScriptError:
+            # A script that breaks off is the effect; the message of pg_restore names the cause.
             if not child.stdout.read1(1):
                 _require_success(path, child)
             raise
         while child.stdout.read1(1 << 20):
-            # What is left unread would keep the program from ending.
+            # Output left unread would keep the program from exiting.
             pass
         _require_success(path, child)
 
@@ -180,7 +211,7 @@ def _require_success(path: Path, child: Child) -> None:
         return
     if "unsupported version" in child.complaint:
         raise too_old_to_read(path, read_maker(path))
-    raise broken(path, f"pg_restore can't read it: {child.complaint}")
+    raise broken(path, f"pg_restore cannot read it: {child.complaint}")
 
 
 def read_maker(path: Path) -> str:

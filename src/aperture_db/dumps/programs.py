@@ -1,7 +1,7 @@
-"""Finds pg_dump and pg_restore of a fitting version.
+"""Finds pg_dump and pg_restore of the right version.
 
-pg_dump refuses a server of a newer major version than its own; pg_restore reads the archives of
-every older pg_dump and of none that is newer.
+pg_dump refuses a server of a newer major version than its own; pg_restore reads archives of older
+versions of pg_dump, but not of newer ones.
 """
 
 from __future__ import annotations

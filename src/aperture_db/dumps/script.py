@@ -1,8 +1,7 @@
-"""Reads the SQL of a dump as pg_dump and pg_restore write it, in one pass and in bounded memory.
+"""Reads the SQL that pg_dump and pg_restore write, in one pass and in bounded memory.
 
-Every entry of the dump is announced by a comment with its name, type and schema; rows follow a
-COPY statement. Commands of psql are not obeyed: one of them (backslash, exclamation mark) would
-run a program.
+A comment with name, type and schema precedes every entry of the dump; rows follow a COPY
+statement. psql's meta-commands are never run, because one of them (\\!) starts a program.
 """
 
 from __future__ import annotations
@@ -26,57 +25,57 @@ DUMPED_FROM = b"-- Dumped from database version "
 DUMPED_BY = b"-- Dumped by pg_dump version "
 HEAD_LINES = 50
 LONGEST_HEAD_BYTES = 1 << 20
-NOT_A_DUMP = "it does not begin as the scripts of pg_dump do"
+NOT_A_DUMP = "it does not begin like a script of pg_dump"
 
 ENTRY = re.compile(
     rb"-- (?:Data for |Statistics for )?Name: (?P<name>.*); Type: (?P<kind>[A-Z ]+); "
     rb"Schema: (?P<schema>.*?); Owner: "
 )
 COPY = re.compile(rb"COPY .* FROM stdin;\s*$", re.IGNORECASE)
-# What newer versions of pg_dump put around a script to keep psql from obeying commands in it,
-# and what --create puts at its head.
+# Newer versions of pg_dump put the first two around a script, so that psql runs no meta-commands
+# in it; --create puts the third at its head.
 IGNORED_COMMANDS = (b"\\restrict ", b"\\unrestrict ", b"\\connect ")
 
 
-class ScriptError(Exception):
-    """The script breaks off, or has what no dump has."""
+class DumpScriptError(Exception):
+    """The script is incomplete, or contains something that pg_dump never writes."""
 
 
-class NotADumpError(ScriptError):
-    """The script is not one of pg_dump."""
+class NotADumpError(DumpScriptError):
+    """The script was not written by pg_dump."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class DumpEntry:
     """One object of the dump, as the comment before it names it."""
 
     name: str
     kind: str
     """TABLE, TABLE DATA, INDEX, FK CONSTRAINT, …; empty before the first entry."""
     schema: str
-    """Empty for what belongs to no schema."""
+    """Empty for an entry outside of schemas."""
 
 
 @dataclass(frozen=True)
-class Statement:
-    """One statement with its semicolon; `head` are its first words, upper case."""
+class DumpStatement:
+    """One statement with its semicolon; `head` holds its first words in upper case."""
 
-    entry: Entry
+    entry: DumpEntry
     text: bytes
     head: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
 class CopyData:
-    """A COPY … FROM stdin and its rows, a line each. Blocks not read by the next part are lost."""
+    """A COPY … FROM stdin and its rows, one per line. Read the blocks before the next part."""
 
-    entry: Entry
+    entry: DumpEntry
     text: bytes
     blocks: Iterator[bytes]
 
 
-Part = Statement | CopyData
-PREAMBLE = Entry("", "", "")
+Part = DumpStatement | CopyData
+PREAMBLE = DumpEntry("", "", "")
 END_MARK = b"\\.\n"
 
 
@@ -92,16 +91,16 @@ class ScriptReader:
         self._entry = PREAMBLE
         self._line_number = 0
         self._is_dump = False
-        self.entries: dict[Entry, None] = {}
-        """Every entry that is announced, in order, also those of tables without a row."""
+        self.entries: dict[DumpEntry, None] = {}
+        """Every entry in order, including those of tables without rows."""
         self.is_complete = False
-        """The script's own last comment was reached."""
+        """The last comment that pg_dump writes was reached."""
         self.dumped_from = ""
-        """Version of the server that was dumped, as the script says: `16.4 (Debian …)`."""
+        """Version of the dumped server, as the script names it: `16.4 (Debian …)`."""
         self.dumped_by = ""
 
     def parts(self) -> Iterator[Part]:
-        """The statements and the rows, in order. Raises ScriptError."""
+        """The statements and the rows, in order. Raises DumpScriptError."""
         while line := self._next_line():
             self._line_number += 1
             if not self._is_dump and self._line_number > HEAD_LINES:
@@ -121,12 +120,12 @@ class ScriptReader:
         if not self._is_dump:
             raise NotADumpError(NOT_A_DUMP)
         if not self.is_complete or not self._scanner.is_between_statements:
-            raise ScriptError("it breaks off before its end")
+            raise DumpScriptError("it ends before the dump is complete")
 
     def _note(self, comment: bytes) -> None:
         if match := ENTRY.match(comment):
             name, kind, schema = (part.decode(errors="replace") for part in match.groups())
-            self._entry = Entry(name, kind, "" if schema == "-" else schema)
+            self._entry = DumpEntry(name, kind, "" if schema == "-" else schema)
             self.entries[self._entry] = None
         elif comment.startswith(LAST_LINE):
             self.is_complete = True
@@ -142,27 +141,27 @@ class ScriptReader:
     def _ignore_command(self, line: bytes) -> None:
         if not line.startswith(IGNORED_COMMANDS):
             shown = line.decode(errors="replace").strip()[:40]
-            raise ScriptError(f"line {self._line_number} is a command of psql: {shown}")
+            raise DumpScriptError(f"line {self._line_number} is a psql meta-command: {shown}")
 
-    def _statements(self, line: bytes) -> Iterator[Statement]:
+    def _statements(self, line: bytes) -> Iterator[DumpStatement]:
         start = 0
         text = line.decode("latin-1")
         while (end := self._scanner.find_end(text, start)) is not None:
             self._pending += line[start:end]
             if self._scanner.head:
                 head = tuple(word.encode("latin-1") for word in self._scanner.head)
-                yield Statement(self._entry, bytes(self._pending), head)
+                yield DumpStatement(self._entry, bytes(self._pending), head)
             self._pending.clear()
             start = end
         self._pending += line[start:]
         if len(self._pending) > LONGEST_STATEMENT_BYTES:
-            raise ScriptError(f"the statement that ends at line {self._line_number} has no end")
+            raise DumpScriptError(f"the statement that ends at line {self._line_number} has no end")
 
     def _copy(self, line: bytes) -> Iterator[CopyData]:
         blocks = self._copy_blocks()
         yield CopyData(self._entry, line.rstrip(), blocks)
         for _ in blocks:
-            # Rows that nobody wanted are no statements either.
+            # Skip the rows that the caller did not read.
             continue
 
     def _copy_blocks(self) -> Iterator[bytes]:
@@ -173,13 +172,13 @@ class ScriptReader:
             if end >= 0:
                 yield self._take(end + 1)
                 break
-            # Whatever could be the beginning of the end mark stays for the next look.
+            # The last bytes may be the beginning of the end mark: keep them for the next search.
             safe_end = max(self._position, len(self._buffer) - len(END_MARK))
             if safe_end > self._position:
                 is_line_start = self._buffer[safe_end - 1 : safe_end] == b"\n"
                 yield self._take(safe_end)
             if not self._refill():
-                raise ScriptError(f"it breaks off inside the rows of {self._entry.name}")
+                raise DumpScriptError(f"it ends inside the rows of {self._entry.name}")
         self._position += len(END_MARK)
         self._line_number += 1
 
@@ -200,7 +199,7 @@ class ScriptReader:
             if not self._is_dump and len(self._buffer) > LONGEST_HEAD_BYTES:
                 raise NotADumpError(NOT_A_DUMP)
             if len(self._buffer) > LONGEST_STATEMENT_BYTES:
-                raise ScriptError(f"line {self._line_number} has no end")
+                raise DumpScriptError(f"line {self._line_number} has no end")
         line = self._buffer[self._position : end + 1]
         self._position = end + 1
         return line

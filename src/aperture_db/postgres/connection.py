@@ -31,6 +31,7 @@ CANCEL_TIMEOUT_SECONDS = 5
 # A pooler may hand out its processes in turn, and others may take one in between.
 POOLER_PROBES = 3
 CONNECTION_CHECK_INTERVAL = "1s"
+TRANSACTION_TIMEOUT_SINCE = 170000
 # With these OpenSSL finds the certificate authorities that it trusts.
 CA_BUNDLE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -211,6 +212,14 @@ def set_local(conn: Connection, **parameters: str) -> None:
         "FROM unnest(%s::text[], %s::text[]) AS t (name, value)",
         [list(parameters), list(parameters.values())],
     )
+
+
+def allow_long_transaction(conn: Connection) -> None:
+    """Turn off the timeouts that the role or the server sets, for the open transaction."""
+    parameters = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+    if conn.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
+        parameters["transaction_timeout"] = "0"
+    set_local(conn, **parameters)
 
 
 def timeout_parameter(seconds: float) -> str:

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from aperture_db.backup.listing import BackupList, State
-from aperture_db.backup.make import BackupReport
+from aperture_db.backup.results import BackupList, BackupReport, BackupState
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.dumps.files import Purpose
 from aperture_db.format import (
@@ -21,16 +20,16 @@ from aperture_db.format import (
 from aperture_db.render.table import make_table, unbroken
 
 STATE_STYLES = {
-    State.COMPLETE: "ok",
-    State.UNCHECKED: "muted",
-    State.EMPTY: "critical",
-    State.DAMAGED: "critical",
-    State.UNREADABLE: "warning",
+    BackupState.COMPLETE: "ok",
+    BackupState.UNCHECKED: "muted",
+    BackupState.EMPTY: "critical",
+    BackupState.DAMAGED: "critical",
+    BackupState.UNREADABLE: "warning",
 }
 
 
 def render_backup(report: BackupReport) -> RenderableType:
-    """Where the backup is, what is in it, and what went."""
+    """The path and contents of the backup, and the pruned ones."""
     return Group(*_report_lines(report))
 
 
@@ -40,12 +39,12 @@ def _report_lines(report: BackupReport) -> Iterator[Text]:
     yield unbroken(f"Backed up to {backup.path}")
     yield Text(
         f"{format_bytes(backup.size_bytes)} with {tables} and {plural(backup.row_count, 'row')}"
-        f"{_at(backup.last_migration)}; read back, complete, "
-        f"in {format_seconds(backup.duration_seconds)}."
+        f"{_at(backup.last_migration)}; verified; "
+        f"took {format_seconds(backup.duration_seconds)}."
     )
     if report.pruned:
         names = ", ".join(path.name for path in report.pruned)
-        yield Text(f"Kept the newest {report.keep}, removed {names}.")
+        yield Text(f"Kept the newest {report.keep}, deleted {names}.")
 
 
 def _at(migration: str | None) -> str:
@@ -53,12 +52,12 @@ def _at(migration: str | None) -> str:
 
 
 def format_migration(name: str | None) -> str:
-    """0114 for 0114_name.sql, which is as exact and fits a line."""
+    """The number of a migration: 0114 for 0114_name.sql."""
     return name.partition("_")[0] if name else "none"
 
 
 def render_list(backups: BackupList, now: datetime | None = None) -> RenderableType:
-    """A line for each file, the newest first."""
+    """A line per file, newest first."""
     if not backups.backups:
         return Text(f"There are no backups in {backups.directory}.")
     table = make_table("backup", "age", "size", "state", right=("age", "size"))
@@ -79,19 +78,19 @@ def _list_notes(backups: BackupList) -> Iterator[str]:
     yield f"{count}, {format_bytes(backups.total_bytes)} in {backups.directory}. Names are in UTC."
     safety = {Purpose.BEFORE_RESTORE, Purpose.BEFORE_PURGE}
     if any(backup.purpose in safety for backup in backups.backups):
-        yield "What restore and purge saved (aperture_before_…) is never removed automatically."
-    if any(backup.state is State.UNCHECKED for backup in backups.backups):
-        yield "A file that is not checked is read in full by: aperture-db backup --verify FILE"
+        yield "Safety backups of restore and purge (aperture_before_…) are never pruned."
+    if any(backup.state is BackupState.UNCHECKED for backup in backups.backups):
+        yield "To check one that is not checked: aperture-db backup --verify FILE"
 
 
 def render_contents(contents: DumpContents) -> RenderableType:
-    """What a dump that was read whole holds."""
-    checksum = "checksum right" if contents.is_sealed else "no checksum of aperture-db in it"
+    """The contents of a verified dump."""
+    checksum = "checksum OK" if contents.has_checksum else "no checksum of aperture-db"
     made_by = f", by pg_dump {contents.dumped_by}" if contents.dumped_by else ""
     count = contents.row_count
     rows = "rows as INSERT statements" if count is None else f"{format_count(count)} rows"
     return Group(
-        unbroken(f"{contents.path} is whole", style="ok"),
+        unbroken(f"{contents.path} is complete", style="ok"),
         Text(
             f"{format_bytes(contents.size_bytes)} ({contents.format.value}), {checksum}; "
             f"{plural(len(contents.tables), 'table')} with {rows}"

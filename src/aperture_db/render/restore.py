@@ -1,4 +1,4 @@
-"""The views of `restore`: what it would do, and what it did."""
+"""The views of `restore`: the plan and the report."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from aperture_db.format import format_bytes, format_seconds, format_time, plural
 from aperture_db.render.backup import format_migration
 from aperture_db.render.table import make_table, unbroken
 from aperture_db.restore.plan import RestorePlan
-from aperture_db.restore.report import RestoreReport
+from aperture_db.restore.results import RestoreReport
 
 # More tables than one version of Aperture ever added.
 NAMED = 40
 
 
 def render_plan(plan: RestorePlan) -> RenderableType:
-    """The dump beside the database, then what stays, what is left out and who is connected."""
+    """The dump compared with the database, then exceptions and connected sessions."""
     contents = plan.contents
     table = make_table("", "now", "after the restore")
     table.add_row("tables", f"{len(plan.replaced_tables):,}", f"{len(plan.tables):,}")
-    rows = "as many as the dump inserts" if plan.row_count is None else f"{plan.row_count:,}"
+    rows = "unknown (INSERT statements)" if plan.row_count is None else f"{plan.row_count:,}"
     table.add_row("rows", f"{plan.replaced_row_count:,}", rows)
     table.add_row(
         "migration",
@@ -42,36 +42,36 @@ def render_plan(plan: RestorePlan) -> RenderableType:
 
 def _about(contents: DumpContents) -> str:
     made = f"made {format_time(contents.made_at)}, " if contents.made_at else ""
-    checksum = "checksum right" if contents.is_sealed else "without a checksum"
-    return f"{made}{format_bytes(contents.size_bytes)}, read to its end, {checksum}"
+    checksum = "checksum OK" if contents.has_checksum else "no checksum"
+    return f"{made}{format_bytes(contents.size_bytes)}, complete, {checksum}"
 
 
 def _remarks(plan: RestorePlan) -> Iterator[str]:
-    if not plan.contents.is_sealed:
+    if not plan.contents.has_checksum:
         yield (
-            "Its rows were read and are whole; that no bit is flipped in the definitions of its "
-            "tables only a checksum could tell."
+            "All rows were read. Without a checksum, damage in the definitions of tables cannot be "
+            "ruled out."
         )
     if gone := plan.gone_tables:
         more = f" and {len(gone) - NAMED} more" if len(gone) > NAMED else ""
-        yield f"Not in the dump, so gone afterwards: {', '.join(gone[:NAMED])}{more}"
+        yield f"Will be deleted, as they are not in the dump: {', '.join(gone[:NAMED])}{more}"
     if plan.replaced_others:
         others = ", ".join(plan.replaced_others)
-        yield f"Not Aperture's, but in the dump, so they are replaced too: {others}"
+        yield f"Will be replaced, too, as they are in the dump: {others}"
     if plan.dropped:
-        yield f"Dropped, as --others drop says: {', '.join(plan.dropped)}"
+        yield f"Will be dropped (--others drop): {', '.join(plan.dropped)}"
     if plan.kept:
-        yield f"Not Aperture's, so they stay: {', '.join(plan.kept)}"
+        yield f"Will be kept, as they are not Aperture's: {', '.join(plan.kept)}"
     if plan.left_out:
-        yield f"In the dump, but not restored: {', '.join(plan.left_out)}"
+        yield f"Will not be restored from the dump: {', '.join(plan.left_out)}"
     if plan.create_extensions:
-        yield f"Extensions to be installed: {', '.join(plan.create_extensions)}"
+        yield f"Extensions to be created: {', '.join(plan.create_extensions)}"
     for session in plan.sessions:
         yield f"Connected: {session}"
 
 
 def render_report(report: RestoreReport) -> RenderableType:
-    """What is there now, what to run next, and last the command that undoes it."""
+    """The restored contents, the next step, and the command that undoes the restore."""
     return Group(*_report_lines(report))
 
 
@@ -79,19 +79,19 @@ def _report_lines(report: RestoreReport) -> Iterator[Text]:
     yield unbroken(f"Restored {report.path}")
     tables = plural(report.table_count, "table")
     yield Text(
-        f"{tables} with {plural(report.row_count, 'row')}, compared with the dump, "
-        f"in {format_seconds(report.duration_seconds)}."
+        f"{tables} with {plural(report.row_count, 'row')}, compared with the dump; "
+        f"took {format_seconds(report.duration_seconds)}."
     )
     if report.is_behind:
         yield Text(
             f"The database is at migration {format_migration(report.last_migration)} now and was "
-            f"at {format_migration(report.previous_migration)}; before you start Aperture, run: "
+            f"at {format_migration(report.previous_migration)}. Before you start Aperture, run: "
             "aperture-db migrate"
         )
     else:
-        yield Text("Aperture may be started again.")
+        yield Text("You can start Aperture again.")
     if report.undo_command:
         yield Text("To undo this:")
         yield unbroken(report.undo_command)
     else:
-        yield Text("This can't be undone: there is no backup of what was replaced.")
+        yield Text("This cannot be undone: no safety backup was made.")

@@ -1,76 +1,74 @@
-"""Replaces what the database holds by a dump, all of it or nothing."""
+"""Replaces the database's contents with a dump, all of it or nothing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql as identifiers
 
-from aperture_db.backup.create import Backup, BackupMade, create
-from aperture_db.backup.snapshot import allow_long_transaction
-from aperture_db.dumps.contents import DumpedTable
+from aperture_db.aperture import MIGRATIONS_TABLE
+from aperture_db.backup.create import create
+from aperture_db.backup.results import Backup, BackupMade
+from aperture_db.dumps.contents import DumpContents, DumpedTable
 from aperture_db.dumps.files import Purpose
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.format import quote_identifier
 from aperture_db.postgres.activity import BlockerWatch
 from aperture_db.postgres.connection import (
     Connection,
+    allow_long_transaction,
     connect,
     connection_check_interval,
     require_session,
     set_local,
     timeout_parameter,
 )
+from aperture_db.postgres.lost_commits import ABORTED, COMMITTED, ask_for_status
 from aperture_db.postgres.privileges import set_privileges
 from aperture_db.postgres.target import Target
-from aperture_db.progress import Event, Phase, Progress, Warned
-from aperture_db.restore.compare import require_equal
-from aperture_db.restore.extensions import create_extensions
+from aperture_db.progress import Committed, Committing, Event, Phase, Progress, Warned
 from aperture_db.restore.objects import (
     drop_statements,
     find_dependents,
     privileges_on,
     read_objects,
 )
-from aperture_db.restore.outcome import transaction
 from aperture_db.restore.plan import RestorePlan
-from aperture_db.restore.report import (
-    Committed,
-    Committing,
-    Options,
+from aperture_db.restore.results import (
     Restored,
+    RestoreOptions,
     RestoreReport,
     SafetyBackupMade,
 )
-from aperture_db.restore.run import DumpRunner
-from aperture_db.restore.selection import make_selection
+from aperture_db.restore.run import DumpRunner, make_filter
+from aperture_db.restore.server import create_extensions
 from aperture_db.restore.sessions import describe_refusal, read_sessions, terminate_sessions
 
 WITHOUT_SAFETY = (
-    "so nothing was restored; --no-safety-backup restores without that backup, and then nothing "
-    "can undo the restore"
+    "nothing was restored; --no-safety-backup restores without a backup, but then the restore "
+    "cannot be undone"
 )
 
 
 def apply(
-    target: Target, conn: Connection, plan: RestorePlan, options: Options
+    target: Target, conn: Connection, plan: RestorePlan, options: RestoreOptions
 ) -> Generator[Event | SafetyBackupMade | Committing | Committed | Restored, None, None]:
-    """Carry a plan out; the last event is Restored.
+    """Restore a dump as planned; the last event is Restored.
 
-    One transaction: writers are locked out, what is there is backed up, dropped and made anew
-    from the dump, and compared with it; only then does it commit. Whatever fails before, the end
-    of this process included, leaves the database as it was. Other sessions are ended first, or
-    refused with BusyError. Locks: SHARE ROW EXCLUSIVE, then ACCESS EXCLUSIVE on everything that
-    is replaced.
+    In one transaction: lock out writers, make the safety backup, drop the old objects, run the
+    dump, compare the result with the dump, commit. After any failure, kill -9 included, the
+    database is unchanged. Other sessions are terminated first, or refused with BusyError. Locks:
+    SHARE ROW EXCLUSIVE, then ACCESS EXCLUSIVE on all tables that are replaced.
     """
     started = time.monotonic()
     require_session(conn, target, "a restore")
     if sessions := read_sessions(conn):
         if not options.terminate_sessions:
             raise describe_refusal(sessions)
-        yield Phase("ending other sessions")
+        yield Phase("terminating other sessions")
         terminate_sessions(conn, sessions)
     with transaction(target, conn) as outcome:
         _prepare(conn, options)
@@ -99,7 +97,43 @@ def apply(
     )
 
 
-def _prepare(conn: Connection, options: Options) -> None:
+class CommitOutcome:
+    """The id of the transaction, to ask for its status when the connection is lost."""
+
+    transaction_id = ""
+
+    def note_complete(self, conn: Connection) -> None:
+        """Read the id; call it right before the COMMIT."""
+        row = conn.execute("SELECT pg_current_xact_id()::text").fetchone()
+        assert row is not None
+        self.transaction_id = row[0]
+
+
+@contextmanager
+def transaction(target: Target, conn: Connection) -> Iterator[CommitOutcome]:
+    """One transaction. When the connection is lost during its COMMIT, the server is asked for the
+    outcome through another connection."""
+    outcome = CommitOutcome()
+    try:
+        with conn.transaction():
+            yield outcome
+    except psycopg.OperationalError as error:
+        if not outcome.transaction_id:
+            raise
+        status = ask_for_status(target, outcome.transaction_id)
+        outcomes = {
+            COMMITTED: "the server reports that it was committed: the restore is complete",
+            ABORTED: "the server reports that it was rolled back: the database is unchanged",
+        }
+        raise ApertureDbError(
+            "the connection was lost during the commit of the restore",
+            why=outcomes.get(status, "the server could not be asked for the outcome"),
+            next_step="check the contents: aperture-db stats",
+            code="connection_lost",
+        ) from error
+
+
+def _prepare(conn: Connection, options: RestoreOptions) -> None:
     allow_long_transaction(conn)
     set_local(
         conn,
@@ -108,9 +142,11 @@ def _prepare(conn: Connection, options: Options) -> None:
     )
 
 
-def _lock(target: Target, conn: Connection, plan: RestorePlan, mode: str, options: Options) -> None:
-    """Lock all tables that are replaced. Raises BusyError naming who is in the way."""
-    tables = [each.identity for each in plan.division.replaced if each.kind == "TABLE"]
+def _lock(
+    target: Target, conn: Connection, plan: RestorePlan, mode: str, options: RestoreOptions
+) -> None:
+    """Lock all tables that are replaced. Raises BusyError that names the holder of a lock."""
+    tables = [each.identity for each in plan.replacement.replaced if each.kind == "TABLE"]
     if not tables:
         return
     row = conn.execute("SELECT pg_backend_pid()").fetchone()
@@ -123,17 +159,17 @@ def _lock(target: Target, conn: Connection, plan: RestorePlan, mode: str, option
             holders = watch.stop()
             held = f"held by {holders[0]}" if holders else "its holder could not be seen"
             raise BusyError(
-                "a table is in use, so nothing was restored",
+                "timed out waiting for a lock, so nothing was restored",
                 why=f"{error.diag.message_primary}; {held}",
-                next_step="stop Aperture and whatever else works with the database, then run again",
+                next_step="stop Aperture and other clients of the database, then run again",
                 details=tuple(f"held by {holder}" for holder in holders[1:]),
             ) from error
 
 
 def _back_up(
-    target: Target, options: Options
+    target: Target, options: RestoreOptions
 ) -> Generator[Event | SafetyBackupMade, None, Backup | None]:
-    """Save what is there through a connection of its own: no writer can come in between."""
+    """Make the safety backup through another connection, while writers are locked out."""
     if options.safety_directory is None:
         return None
     try:
@@ -152,30 +188,30 @@ def _back_up(
 
 
 def _require_unchanged(conn: Connection, plan: RestorePlan) -> None:
-    """What was shown and confirmed must still be what is there."""
-    planned = {*plan.division.replaced, *plan.division.kept}
-    if set(read_objects(conn)) != planned or find_dependents(conn, plan.division.replaced):
+    """Raise ApertureDbError unless the objects are still those of the confirmed plan."""
+    planned = {*plan.replacement.replaced, *plan.replacement.kept}
+    if set(read_objects(conn)) != planned or find_dependents(conn, plan.replacement.replaced):
         raise ApertureDbError(
             "the database has changed since the restore was planned",
-            why="tables, functions or views have come or gone meanwhile; nothing was restored",
-            next_step="make sure that nobody works with the database, then run again",
+            why="tables, functions or views were created or dropped; nothing was restored",
+            next_step="make sure that nobody uses the database, then run again",
             code="changed_meanwhile",
         )
 
 
 def _replace(conn: Connection, plan: RestorePlan) -> Generator[Event, None, int]:
-    """Drop what gives way, run the dump, compare; returns the rows that went in."""
+    """Drop the old objects, run the dump, and compare; returns the number of rows."""
     contents = plan.contents
-    privileges = privileges_on(conn, plan.division.replaced)
+    privileges = privileges_on(conn, plan.replacement.replaced)
     search_path = _read_search_path(conn)
-    for statement in drop_statements(plan.division.replaced):
+    for statement in drop_statements(plan.replacement.replaced):
         conn.execute(statement.encode())
     _create_schemas(conn, plan)
     for name in create_extensions(conn, contents, plan.create_extensions):
-        yield Warned(f"the extension {name} could not be installed and is left out")
+        yield Warned(f"the extension {name} could not be created and is left out")
     if plan.owner != plan.server.role:
         conn.execute(f"SET LOCAL ROLE {quote_identifier(plan.owner)}".encode())
-    runner = DumpRunner(conn, contents, make_selection(contents, plan.division.left_out_schemas))
+    runner = DumpRunner(conn, contents, make_filter(contents, plan.replacement.left_out_schemas))
     yield from runner.run()
     yield Phase("comparing")
     require_equal(conn, contents, plan.tables, runner.row_counts)
@@ -200,7 +236,7 @@ def _read_search_path(conn: Connection) -> str:
 
 
 def _analyze(conn: Connection, tables: tuple[DumpedTable, ...]) -> Iterator[Event]:
-    """New tables have no statistics, and queries on them are planned badly until they do."""
+    """Gather statistics: without them, queries on the new tables are planned badly."""
     yield Phase("gathering statistics")
     for number, table in enumerate(tables):
         yield Progress(f"analyzing {table}", number, len(tables))
@@ -208,7 +244,56 @@ def _analyze(conn: Connection, tables: tuple[DumpedTable, ...]) -> Iterator[Even
         try:
             conn.execute(identifiers.SQL("ANALYZE {}").format(name))
         except psycopg.Error as error:
-            yield Warned(
-                f"statistics of {table} could not be gathered: {error.diag.message_primary}"
-            )
+            yield Warned(f"could not analyze {table}: {error.diag.message_primary}")
             return
+
+
+def require_equal(
+    conn: Connection,
+    contents: DumpContents,
+    tables: tuple[DumpedTable, ...],
+    run_counts: Mapping[tuple[str, str], int],
+) -> None:
+    """Raise ApertureDbError unless each of `tables` has as many rows as in the dump, and all
+    migrations of the dump are recorded. `run_counts` are the rows inserted, for tables whose
+    number of rows the dump does not tell."""
+    for table, found in _count(conn, tables).items():
+        expected = table.row_count
+        if expected is None:
+            expected = run_counts.get((table.schema, table.name), 0)
+        if found != expected:
+            raise _different(f"{table} has {found:,} rows, the dump has {expected:,}")
+    for table in tables:
+        if table.name == MIGRATIONS_TABLE:
+            _compare_migrations(conn, table, contents.migrations)
+
+
+def _count(conn: Connection, tables: tuple[DumpedTable, ...]) -> dict[DumpedTable, int]:
+    if not tables:
+        return {}
+    counts = identifiers.SQL(" UNION ALL ").join(
+        identifiers.SQL("SELECT {}::int, count(*) FROM ONLY {}").format(
+            number, identifiers.Identifier(table.schema, table.name)
+        )
+        for number, table in enumerate(tables)
+    )
+    return {tables[number]: count for number, count in conn.execute(counts)}
+
+
+def _compare_migrations(conn: Connection, table: DumpedTable, expected: tuple[str, ...]) -> None:
+    query = identifiers.SQL('SELECT name FROM {} ORDER BY name COLLATE "C"').format(
+        identifiers.Identifier(table.schema, table.name)
+    )
+    found = tuple(row[0] for row in conn.execute(query))
+    if set(expected) - set(found):
+        missing = ", ".join(sorted(set(expected) - set(found)))
+        raise _different(f"recorded migrations are missing: {missing}")
+
+
+def _different(why: str) -> ApertureDbError:
+    return ApertureDbError(
+        "the restored contents differ from the dump",
+        why=f"{why}; everything was rolled back, the database is unchanged",
+        next_step="run again; if it fails again, report the output of -vv",
+        code="restore_differs",
+    )

@@ -1,4 +1,4 @@
-"""What is in the database, and what of it gives way to a dump."""
+"""The objects of the database, and those that a dump replaces."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from psycopg.rows import class_row
 
 from aperture_db import aperture, sql
 from aperture_db.dumps.contents import DumpContents
-from aperture_db.dumps.script import Entry
+from aperture_db.dumps.script import DumpEntry
 from aperture_db.postgres.connection import Connection
 from aperture_db.postgres.privileges import Privileges, read_privileges
 
-# The tool's own schema goes with the dump that has it; any other schema than this and those of
-# Aperture's tables is somebody else's.
+# The tool's own schema is restored like those of Aperture's tables. All other schemas belong to
+# other applications.
 TOOL_SCHEMA = "aperture_db"
 RELATION_KINDS = {"TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE", "SEQUENCE"}
 ROUTINE_KINDS = {"FUNCTION", "PROCEDURE", "AGGREGATE"}
 TYPE_KINDS = {"TYPE", "DOMAIN"}
-# Views first, so that no table takes one along unasked; what tables use comes after them.
+# Views before the tables that they use, functions and types after the tables that use them.
 DROP_ORDER = ("VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE", "TABLE", "SEQUENCE", "ROUTINE", "TYPE")
 
 
@@ -35,17 +35,17 @@ class DatabaseObject:
     schema: str
     name: str
     identity: str
-    """Quoted, with its schema and the arguments of a function: ready for a statement."""
+    """Quoted, with its schema and a function's arguments: ready for a statement."""
     owner: str
     may_drop: bool
     is_visible: bool
     """Found by its bare name, as Aperture finds its tables."""
     is_table: bool
-    """It holds rows of its own, or in its partitions."""
+    """It has rows, or partitions with rows."""
 
     @property
     def drop_kind(self) -> str:
-        """The word for DROP."""
+        """The keyword for DROP."""
         return "ROUTINE" if self.kind in ROUTINE_KINDS else self.kind
 
     def __str__(self) -> str:
@@ -54,21 +54,21 @@ class DatabaseObject:
 
 
 @dataclass(frozen=True)
-class Division:
-    """The objects of the database, divided for one dump."""
+class Replacement:
+    """The objects of the database that one dump replaces, and the others."""
 
     replaced: tuple[DatabaseObject, ...]
-    """Aperture's, others that the dump has too, and what is dropped."""
+    """Aperture's, others that are in the dump, and those that are dropped."""
     kept: tuple[DatabaseObject, ...]
-    """Those that are neither."""
+    """All others."""
     left_out_schemas: tuple[str, ...]
-    """Schemas of the dump that are in the database already and not Aperture's."""
+    """Schemas of the dump that exist in the database and are not Aperture's."""
     dropped: tuple[DatabaseObject, ...] = ()
-    """Not in the dump and of unknown origin: they go because the user says so."""
+    """Not in the dump and of unknown origin; dropped by the user's decision."""
 
     @property
     def replaced_others(self) -> tuple[DatabaseObject, ...]:
-        """Not Aperture's, and replaced because the dump has them."""
+        """Not Aperture's, and replaced because they are in the dump."""
         return tuple(
             each
             for each in self.replaced
@@ -81,23 +81,23 @@ class Division:
 
     @property
     def owner(self) -> str | None:
-        """Who owns what is replaced: the owner of the record of migrations, else of the most."""
+        """The owner of aperture_migrations, else of most replaced objects."""
         for each in self.replaced:
-            if each.name == "aperture_migrations":
+            if each.name == aperture.MIGRATIONS_TABLE:
                 return each.owner
         owners = Counter(each.owner for each in self.replaced)
         return owners.most_common(1)[0][0] if owners else None
 
 
 def read_objects(conn: Connection) -> tuple[DatabaseObject, ...]:
-    """Everything in the schemas that are not PostgreSQL's."""
+    """All objects of the schemas that are not PostgreSQL's."""
     with conn.cursor(row_factory=class_row(DatabaseObject)) as cursor:
         return tuple(cursor.execute(sql.load("restore/objects"), {}))
 
 
 def divide(
     objects: Iterable[DatabaseObject], contents: DumpContents, schemas: Iterable[str]
-) -> Division:
+) -> Replacement:
     """Decide about each object; `schemas` are those of the database."""
     own = own_schemas(contents)
     dumped = {_key(entry) for entry in contents.entries if entry.schema in own}
@@ -108,7 +108,7 @@ def divide(
         (replaced if in_dump or _is_aperture(each) else kept).append(each)
     in_dump_schemas = {entry.schema for entry in contents.entries if entry.schema}
     left_out = sorted((in_dump_schemas - own) & set(schemas))
-    return Division(tuple(replaced), tuple(kept), tuple(left_out))
+    return Replacement(tuple(replaced), tuple(kept), tuple(left_out))
 
 
 def own_schemas(contents: DumpContents) -> frozenset[str]:
@@ -124,28 +124,28 @@ def _is_aperture(each: DatabaseObject) -> bool:
     return each.kind in RELATION_KINDS and aperture.group_of(each.name) is not None
 
 
-def _key(entry: Entry) -> tuple[str, str, str]:
-    """A function's name carries its arguments in a dump."""
+def _key(entry: DumpEntry) -> tuple[str, str, str]:
+    """The key of an entry; a dump names functions with their arguments."""
     name = entry.name.partition("(")[0] if entry.kind in ROUTINE_KINDS else entry.name
     return (_family(entry.kind), entry.schema, name)
 
 
 def _family(kind: str) -> str:
-    """Kinds that share one space of names."""
+    """The name space of a kind."""
     if kind in RELATION_KINDS:
         return "relation"
     return "routine" if kind in ROUTINE_KINDS else "type" if kind in TYPE_KINDS else ""
 
 
 def privileges_on(conn: Connection, objects: Iterable[DatabaseObject]) -> Privileges:
-    """What others than the owners may do with these."""
+    """The privileges of roles other than the owners."""
     relations = [each.oid for each in objects if each.kind in RELATION_KINDS]
     routines = [each.oid for each in objects if each.kind in ROUTINE_KINDS]
     return read_privileges(conn, relations, routines)
 
 
 def find_dependents(conn: Connection, objects: Sequence[DatabaseObject]) -> tuple[str, ...]:
-    """What else would go if these were dropped with CASCADE, as the server describes it."""
+    """Other objects that DROP … CASCADE would drop too, as the server describes them."""
     parameters = {
         "class_oids": [each.class_oid for each in objects],
         "oids": [each.oid for each in objects],
@@ -155,8 +155,8 @@ def find_dependents(conn: Connection, objects: Sequence[DatabaseObject]) -> tupl
 
 
 def drop_statements(objects: Sequence[DatabaseObject]) -> tuple[str, ...]:
-    """DROP statements in an order in which each works. CASCADE reaches nothing but these, as
-    `find_dependents` has made sure of."""
+    """DROP statements in a valid order. Call `find_dependents` first: CASCADE is for the
+    dependencies among these objects only."""
     statements = []
     for kind in DROP_ORDER:
         identities = [each.identity for each in objects if each.drop_kind == kind]

@@ -1,27 +1,39 @@
-"""What a restore would do, after everything that can be checked without changing anything."""
+"""Plans a restore: every check that is possible without a change."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from aperture_db.dumps.contents import MIGRATIONS_TABLE, DumpContents, DumpedTable, count_rows
+from psycopg import sql as identifiers
+
+from aperture_db.aperture import MIGRATIONS_TABLE
+from aperture_db.backup.directory import choose_directory, require_writable
+from aperture_db.backup.results import BackupDirectory
+from aperture_db.backup.settings import BackupSettings
+from aperture_db.dumps.contents import DumpContents, DumpedTable, count_rows
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.migrations.directory import bundled_directory
 from aperture_db.postgres import catalog
 from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
-from aperture_db.restore.extensions import check_extensions
+from aperture_db.restore import OtherTables
 from aperture_db.restore.objects import (
     DatabaseObject,
-    Division,
+    Replacement,
     divide,
     find_dependents,
     own_schemas,
     read_objects,
 )
-from aperture_db.restore.others import Others
-from aperture_db.restore.selection import describe_left_out
-from aperture_db.restore.server import Server, read_server, require_ownership, require_schemas
+from aperture_db.restore.run import describe_left_out
+from aperture_db.restore.server import (
+    TargetServer,
+    check_extensions,
+    read_server,
+    require_ownership,
+    require_schemas,
+)
 from aperture_db.restore.sessions import (
     OtherSession,
     read_sessions,
@@ -31,48 +43,48 @@ from aperture_db.restore.sessions import (
 
 @dataclass(frozen=True)
 class RestorePlan:
-    """Everything that is shown before a restore, and what it then works with."""
+    """The plan that is shown before a restore and carried out by it."""
 
     contents: DumpContents
-    server: Server
-    division: Division = field(metadata={"json": False})
+    server: TargetServer
+    replacement: Replacement = field(metadata={"json": False})
     replaced_tables: tuple[str, ...]
     replaced_row_count: int
-    """Exact, at the time of the plan."""
+    """Exact when the plan was made."""
     current_migration: str | None
-    """The newest one that the database records."""
+    """The last one that the database records."""
     replaced_others: tuple[str, ...]
-    """What is replaced although it is not Aperture's: the dump has it."""
+    """Replaced objects that are not Aperture's: they are in the dump, too."""
     dropped: tuple[str, ...]
-    """What goes with --others drop."""
+    """Objects dropped by --others drop."""
     kept: tuple[str, ...]
-    """What stays although it is not in the dump: somebody else's."""
+    """Objects of others that are kept, as they are not in the dump."""
     left_out: tuple[str, ...]
-    """What the dump has and the restore leaves out."""
+    """Parts of the dump that are not restored."""
     create_extensions: tuple[str, ...]
     owner: str
-    """The role that will own what is restored."""
+    """The role that will own the restored objects."""
     sessions: tuple[OtherSession, ...]
     warnings: tuple[str, ...]
 
     @property
     def is_database_empty(self) -> bool:
-        return not self.division.replaced and not self.division.kept
+        return not self.replacement.replaced and not self.replacement.kept
 
     @property
     def tables(self) -> tuple[DumpedTable, ...]:
         """The dump's tables that are restored."""
-        left_out = self.division.left_out_schemas
+        left_out = self.replacement.left_out_schemas
         return tuple(table for table in self.contents.tables if table.schema not in left_out)
 
     @property
     def row_count(self) -> int | None:
-        """The rows of these tables, where the dump tells how many there are."""
+        """The rows of these tables; None where the dump does not tell."""
         return count_rows(self.tables)
 
     @property
     def missing_schemas(self) -> tuple[str, ...]:
-        """Those that have to be made for the dump's tables and extensions."""
+        """Schemas to create for the dump's tables and extensions."""
         wanted = {table.schema for table in self.tables}
         for extension in self.contents.extensions:
             if extension.name in self.create_extensions:
@@ -81,12 +93,12 @@ class RestorePlan:
 
     @property
     def gone_tables(self) -> tuple[str, ...]:
-        """Aperture's tables that the dump does not have."""
+        """Aperture's tables that are not in the dump."""
         dumped = {(table.schema, table.name) for table in self.tables}
         return tuple(
             str(each)
-            for each in self.division.replaced_tables
-            if (each.schema, each.name) not in dumped and each not in self.division.dropped
+            for each in self.replacement.replaced_tables
+            if (each.schema, each.name) not in dumped and each not in self.replacement.dropped
         )
 
 
@@ -94,14 +106,14 @@ def plan(
     conn: Connection,
     contents: DumpContents,
     *,
-    others: Others | None = None,
+    others: OtherTables | None = None,
     lock_timeout_seconds: float,
 ) -> RestorePlan:
-    """Compare the dump with the database. Writes nothing and locks nothing against others.
+    """Compare the dump with the database. Takes ACCESS SHARE locks only.
 
-    Raises what speaks against the restore, whatever the user may confirm: ApertureDbError for
-    missing rights or objects of others that depend on what goes, FindingError for a missing
-    extension, UsageError where `others` has to be decided.
+    Raises ApertureDbError for missing privileges and for objects of others that depend on
+    replaced ones, FindingError for a missing extension, BusyError for prepared transactions,
+    UsageError where the user has to decide about `others`.
     """
     sessions = read_sessions(conn)
     with conn.transaction():
@@ -109,22 +121,23 @@ def plan(
         server = read_server(conn)
         require_no_prepared_transactions(conn)
         migrations = _read_migrations(conn)
-        division = settle(conn, contents, server.schemas, migrations, others)
-        require_ownership(server, division)
+        replacement = settle(conn, contents, server.schemas, migrations, others)
+        require_ownership(server, replacement)
         extensions = check_extensions(conn, contents)
         planned = RestorePlan(
             contents=contents,
             server=server,
-            division=division,
-            replaced_tables=tuple(str(each) for each in division.replaced_tables),
-            replaced_row_count=_count_rows(conn, division.replaced_tables),
+            replacement=replacement,
+            replaced_tables=tuple(str(each) for each in replacement.replaced_tables),
+            replaced_row_count=_count_rows(conn, replacement.replaced_tables),
             current_migration=migrations[-1] if migrations else None,
-            replaced_others=tuple(str(each) for each in division.replaced_others),
-            dropped=tuple(str(each) for each in division.dropped),
-            kept=tuple(str(each) for each in division.kept),
-            left_out=describe_left_out(contents, division.left_out_schemas) + extensions.left_out,
+            replaced_others=tuple(str(each) for each in replacement.replaced_others),
+            dropped=tuple(str(each) for each in replacement.dropped),
+            kept=tuple(str(each) for each in replacement.kept),
+            left_out=describe_left_out(contents, replacement.left_out_schemas)
+            + extensions.left_out,
             create_extensions=extensions.to_create,
-            owner=division.owner or server.role,
+            owner=replacement.owner or server.role,
             sessions=sessions,
             warnings=_warnings(conn, contents, server),
         )
@@ -138,55 +151,61 @@ def settle(
     contents: DumpContents,
     schemas: Sequence[str],
     migrations: Sequence[str],
-    others: Others | None,
-) -> Division:
-    """Divide what is in the database, and refuse where that can't be done safely."""
-    division = divide(read_objects(conn), contents, schemas)
-    division = _decide_about_others(division, contents, migrations, others)
-    if dependents := find_dependents(conn, division.replaced):
+    others: OtherTables | None,
+) -> Replacement:
+    """Decide which objects are replaced. Raises ApertureDbError or UsageError where that is not
+    possible safely."""
+    replacement = divide(read_objects(conn), contents, schemas)
+    replacement = _decide_about_others(replacement, contents, migrations, others)
+    if dependents := find_dependents(conn, replacement.replaced):
         raise ApertureDbError(
-            "objects of somebody else depend on Aperture's tables",
-            why="they would have to be dropped along: " + "; ".join(dependents),
-            next_step="drop them, restore, and make them again afterwards "
-            "(pg_dump --schema-only has their definitions)",
+            "other objects depend on Aperture's tables",
+            why="they would have to be dropped, too: " + "; ".join(dependents),
+            next_step="drop them, restore, and create them again afterwards "
+            "(pg_dump --schema-only writes their definitions)",
             code="dependent_objects",
         )
-    return division
+    return replacement
 
 
 def _decide_about_others(
-    division: Division,
+    replacement: Replacement,
     contents: DumpContents,
     migrations: Sequence[str],
-    others: Others | None,
-) -> Division:
-    """A newer Aperture may have made tables that this tool does not know: then the user decides,
-    because left where they are they keep that Aperture from migrating again."""
-    own = own_schemas(contents) | {each.schema for each in division.replaced}
-    doubtful = tuple(each for each in division.kept if each.schema in own)
-    if others is Others.DROP:
-        kept = tuple(each for each in division.kept if each not in doubtful)
-        replaced = division.replaced + doubtful
-        return Division(replaced, kept, division.left_out_schemas, dropped=doubtful)
+    others: OtherTables | None,
+) -> Replacement:
+    """Let the user decide about tables that this tool does not know: a newer Aperture may have
+    created them, and cannot migrate again while they exist."""
+    own = own_schemas(contents) | {each.schema for each in replacement.replaced}
+    doubtful = tuple(each for each in replacement.kept if each.schema in own)
+    if others is OtherTables.DROP:
+        kept = tuple(each for each in replacement.kept if each not in doubtful)
+        replaced = replacement.replaced + doubtful
+        return Replacement(replaced, kept, replacement.left_out_schemas, dropped=doubtful)
     known = {path.name for path in bundled_directory().glob("*.sql")} | set(contents.migrations)
     unknown = sorted(set(migrations) - known)
     if doubtful and unknown and others is None:
         raise UsageError(
-            "it is not clear whose these tables are: " + ", ".join(map(str, doubtful)),
-            why=f"the database has seen {unknown[-1]}, which this version of aperture-db does not "
-            "know and the dump has not, so they may be a newer Aperture's or somebody else's",
-            next_step="say it with --others drop (a newer Aperture's) or --others keep",
+            "tables of unknown origin: " + ", ".join(map(str, doubtful)),
+            why=f"the database records {unknown[-1]}, which is unknown to this version of "
+            "aperture-db and not in the dump, so a newer Aperture may have created them",
+            next_step="add --others drop (tables of a newer Aperture) or --others keep (tables of "
+            "another application)",
             code="undecided_tables",
         )
-    return division
+    return replacement
 
 
 def _read_migrations(conn: Connection) -> tuple[str, ...]:
-    """The names that the database records, in order; none without the table."""
+    """The recorded names, sorted; none without the table."""
     exists = conn.execute("SELECT to_regclass(%s) IS NOT NULL", [MIGRATIONS_TABLE]).fetchone()
     if exists != (True,):
         return ()
-    names = conn.execute('SELECT name FROM aperture_migrations ORDER BY name COLLATE "C"')
+    names = conn.execute(
+        identifiers.SQL('SELECT name FROM {} ORDER BY name COLLATE "C"').format(
+            identifiers.Identifier(MIGRATIONS_TABLE)
+        )
+    )
     return tuple(row[0] for row in names)
 
 
@@ -196,14 +215,26 @@ def _count_rows(conn: Connection, tables: Sequence[DatabaseObject]) -> int:
     return sum(catalog.count_rows(conn, countable).values())
 
 
-def _warnings(conn: Connection, contents: DumpContents, server: Server) -> tuple[str, ...]:
+def _warnings(conn: Connection, contents: DumpContents, server: TargetServer) -> tuple[str, ...]:
     warnings = []
     server_major = conn.info.server_version // 10_000
     if contents.server_major and contents.server_major > server_major:
         warnings.append(
             f"the dump comes from PostgreSQL {contents.server_major} and the server is "
-            f"{server.version}: if it has what this server does not know, nothing is restored"
+            f"{server.version}: if it uses a newer feature, the restore fails and changes nothing"
         )
     if without := [str(table) for table in contents.tables if not table.has_data]:
         warnings.append("the dump was made without the rows of " + ", ".join(without))
     return tuple(warnings)
+
+
+def safety_directory(settings: BackupSettings | None, option: Path | None, dump: Path) -> Path:
+    """The directory of --dir, else Aperture's where it exists here, else the dump's.
+
+    Raises ApertureDbError when it does not exist or no file can be created in it.
+    """
+    directory = choose_directory(option, settings)
+    if not directory.is_chosen and not directory.path.is_dir():
+        directory = BackupDirectory(dump.absolute().parent, "the dump's directory", is_chosen=True)
+    require_writable(directory)
+    return directory.path

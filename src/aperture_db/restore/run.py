@@ -1,51 +1,142 @@
-"""Runs the selected statements of a dump and counts the rows that go in."""
+"""Runs the statements of a dump that a restore needs, and counts the rows."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import psycopg
 
 from aperture_db.dumps.contents import DumpContents
-from aperture_db.dumps.failures import broken
-from aperture_db.dumps.files import open_script
-from aperture_db.dumps.script import CopyData, Entry, Part, ScriptError, ScriptReader
+from aperture_db.dumps.files import broken, open_script
+from aperture_db.dumps.script import (
+    CopyData,
+    DumpEntry,
+    DumpScriptError,
+    DumpStatement,
+    Part,
+    ScriptReader,
+)
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import Connection
 from aperture_db.progress import Event, Progress
-from aperture_db.restore.selection import Selection
 
-TELL_EVERY_BYTES = 16 << 20
+PROGRESS_EVERY_BYTES = 16 << 20
 SHOWN_CHARACTERS = 200
+# Settings that the restore makes itself, or that older servers do not have.
+SKIPPED_SETTINGS = {
+    b"statement_timeout", b"lock_timeout", b"idle_in_transaction_session_timeout",
+    b"transaction_timeout",
+}  # fmt: skip
+SETTING = re.compile(rb"SET (?P<name>\w+) (?:=|TO) ", re.IGNORECASE)
+SESSION_SETTING = re.compile(
+    rb"(SELECT pg_catalog\.set_config\('\w+', (?:'[^']*'), )false\)", re.IGNORECASE
+)
+OWNER_CHANGE = re.compile(rb"ALTER [^;]* OWNER TO [^;]*;\s*", re.IGNORECASE)
+# Privileges are kept as the database has them; statistics are gathered anew; the rest is not
+# Aperture's.
+SKIPPED_KINDS = {
+    "ACL", "DEFAULT ACL", "SECURITY LABEL", "STATISTICS DATA", "PUBLICATION TABLE",
+    "PUBLICATION TABLES IN SCHEMA",
+}  # fmt: skip
+# Not reported as left out: extensions are created separately, and the rest belongs to them, to
+# the schema public, or to the database as a whole.
+SILENT_KINDS = {
+    "EXTENSION", "COMMENT", "SCHEMA", "DATABASE", "DATABASE PROPERTIES", "ENCODING",
+    "STDSTRINGS", "SEARCHPATH",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StatementFilter:
+    """Selects and rewrites the statements of a dump that are run."""
+
+    left_out_schemas: frozenset[str]
+    created_tables: frozenset[tuple[str, str]]
+
+    def takes(self, entry: DumpEntry) -> bool:
+        """Tell whether the statements of this entry are run."""
+        if not entry.schema or entry.schema in self.left_out_schemas:
+            return False
+        if entry.kind in SKIPPED_KINDS:
+            return False
+        # The settings of an extension are dumped as rows of a table that is not in the dump.
+        is_data = entry.kind == "TABLE DATA"
+        return not is_data or (entry.schema, entry.name) in self.created_tables
+
+    def translate(self, part: Part) -> bytes | None:
+        """The statement as it is run in our transaction; None for one that is not run."""
+        if isinstance(part, CopyData):
+            return part.text if self.takes(part.entry) else None
+        if (setting := _translate_setting(part)) is not None:
+            return setting or None
+        if not self.takes(part.entry) or part.head[0] in (b"DROP", b"GRANT", b"REVOKE"):
+            return None
+        return None if OWNER_CHANGE.fullmatch(part.text) else part.text
+
+
+def _translate_setting(statement: DumpStatement) -> bytes | None:
+    """A setting, made for the transaction only; empty for one that is left out, None for any
+    other statement. A plain SET would outlast the transaction, and reach others in a pooler."""
+    if statement.head[0] == b"SET":
+        match = SETTING.match(statement.text)
+        if not match or match["name"].lower() in SKIPPED_SETTINGS:
+            return b""
+        return b"SET LOCAL " + statement.text[len(b"SET ") :]
+    if SESSION_SETTING.match(statement.text):
+        return SESSION_SETTING.sub(rb"\1true)", statement.text)
+    return None
+
+
+def make_filter(contents: DumpContents, left_out_schemas: tuple[str, ...]) -> StatementFilter:
+    """The filter for one dump."""
+    return StatementFilter(
+        frozenset(left_out_schemas),
+        frozenset((table.schema, table.name) for table in contents.tables),
+    )
+
+
+def describe_left_out(contents: DumpContents, left_out_schemas: tuple[str, ...]) -> tuple[str, ...]:
+    """Parts of the dump that are not restored, in words for the user."""
+    kinds = Counter(
+        entry.kind
+        for entry in contents.entries
+        if not entry.schema and entry.kind not in SILENT_KINDS | SKIPPED_KINDS
+    )
+    schemas = tuple(f"schema {name}" for name in left_out_schemas)
+    return schemas + tuple(f"{kind.lower()} ({count})" for kind, count in sorted(kinds.items()))
 
 
 class DumpRunner:
-    """One pass of a dump into the open transaction of a connection."""
+    """Runs a dump in the open transaction of a connection."""
 
-    def __init__(self, conn: Connection, contents: DumpContents, selection: Selection) -> None:
+    def __init__(
+        self, conn: Connection, contents: DumpContents, statements: StatementFilter
+    ) -> None:
         self._conn = conn
         self._contents = contents
-        self._selection = selection
-        self._entry: Entry | None = None
+        self._filter = statements
+        self._entry: DumpEntry | None = None
         self._entries_done = 0
         self.row_counts: Counter[tuple[str, str]] = Counter()
-        """Rows that went into each table, by schema and name."""
+        """Rows inserted into each table, by schema and name."""
 
     def run(self) -> Iterator[Event]:
-        """Run everything. The caller commits, and only after this has ended without an error:
-        that a file is damaged may show at its very end."""
+        """Run the dump. Damage of the file may show at its end only: commit after this returns
+        without an error."""
         path = self._contents.path
         try:
             with open_script(path, self._contents.format) as read:
                 for part in ScriptReader(read).parts():
-                    yield from self._tell_entry(part.entry)
+                    yield from self._report_entry(part.entry)
                     yield from self._run_part(part)
-        except ScriptError as error:
+        except DumpScriptError as error:
             raise broken(path, str(error)) from error
 
-    def _tell_entry(self, entry: Entry) -> Iterator[Event]:
+    def _report_entry(self, entry: DumpEntry) -> Iterator[Event]:
         if entry == self._entry:
             return
         self._entry = entry
@@ -53,7 +144,7 @@ class DumpRunner:
         yield Progress(_describe(entry), self._entries_done, len(self._contents.entries))
 
     def _run_part(self, part: Part) -> Iterator[Event]:
-        text = self._selection.translate(part)
+        text = self._filter.translate(part)
         if text is None:
             return
         with self._explained(part.entry, text):
@@ -67,24 +158,24 @@ class DumpRunner:
                     self._count(part.entry, cursor.rowcount)
 
     def _copy(self, data: CopyData, text: bytes) -> Iterator[Event]:
-        size_bytes = told_bytes = 0
+        size_bytes = reported_bytes = 0
         with self._conn.cursor() as cursor:
             with cursor.copy(text) as copy:
                 for block in data.blocks:
                     copy.write(block)
                     size_bytes += len(block)
-                    if size_bytes - told_bytes > TELL_EVERY_BYTES:
-                        told_bytes = size_bytes
+                    if size_bytes - reported_bytes > PROGRESS_EVERY_BYTES:
+                        reported_bytes = size_bytes
                         shown = f"{_describe(data.entry)}, {size_bytes >> 20} MB"
                         yield Progress(shown, self._entries_done, len(self._contents.entries))
             self._count(data.entry, cursor.rowcount)
 
-    def _count(self, entry: Entry, row_count: int) -> None:
+    def _count(self, entry: DumpEntry, row_count: int) -> None:
         self.row_counts[entry.schema, entry.name] += max(0, row_count)
 
     def _create_index(self, text: bytes) -> None:
-        """Build an index; where the server's shared memory is too small for doing so in parallel
-        (Docker gives it 64 MB), build it alone."""
+        """Build an index, without parallel workers where the server's shared memory is too small
+        for them (Docker gives it 64 MB)."""
         try:
             with self._conn.transaction():
                 self._conn.execute(text)
@@ -95,8 +186,8 @@ class DumpRunner:
             self._conn.execute(text)
 
     @contextmanager
-    def _explained(self, entry: Entry, text: bytes) -> Iterator[None]:
-        """Say which object of the dump the server refused, and that nothing is lost."""
+    def _explained(self, entry: DumpEntry, text: bytes) -> Iterator[None]:
+        """Turn an error of the server into one that names the object of the dump."""
         try:
             yield
         except psycopg.errors.Error as error:
@@ -104,7 +195,7 @@ class DumpRunner:
                 raise
             raise self._refused(entry, text, error) from error
 
-    def _refused(self, entry: Entry, text: bytes, error: psycopg.Error) -> ApertureDbError:
+    def _refused(self, entry: DumpEntry, text: bytes, error: psycopg.Error) -> ApertureDbError:
         statement = text.decode(errors="replace").strip().splitlines()[0][:SHOWN_CHARACTERS]
         diagnostics = error.diag
         details = [f"statement: {statement}"]
@@ -112,7 +203,7 @@ class DumpRunner:
         return ApertureDbError(
             f"the dump could not be restored: {_describe(entry)} failed",
             why=f"{diagnostics.message_primary} (SQLSTATE {error.sqlstate}); "
-            "everything was rolled back, the database is as it was",
+            "everything was rolled back, the database is unchanged",
             next_step=self._advice(error),
             code="restore_failed",
             details=tuple(details),
@@ -123,18 +214,18 @@ class DumpRunner:
         server_major = self._conn.info.server_version // 10_000
         if dumped_major and dumped_major > server_major:
             return (
-                f"the dump comes from PostgreSQL {dumped_major} and this server is {server_major}: "
-                f"restore into PostgreSQL {dumped_major} or newer"
+                f"restore into PostgreSQL {dumped_major} or newer: the dump comes from "
+                f"{dumped_major} and this server is {server_major}"
             )
         if isinstance(error, psycopg.errors.UndefinedObject) and not self._contents.extensions:
             return (
-                "the dump brings no extensions along (pg_dump -n): aperture-db check-extensions "
-                "--create, then run again"
+                "create the extensions, which the dump does not contain (pg_dump -n), with "
+                "aperture-db check-extensions --create, then run again"
             )
         return "choose another dump: aperture-db backup --list"
 
 
-def _describe(entry: Entry) -> str:
+def _describe(entry: DumpEntry) -> str:
     if entry.kind == "TABLE DATA":
         return f"rows of {entry.name}"
     return f"{entry.kind.lower()} {entry.name}".strip() or "settings"

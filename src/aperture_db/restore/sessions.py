@@ -1,4 +1,4 @@
-"""The other sessions of the database, which must not be there while it is replaced."""
+"""Other sessions of the database; none may be connected during a restore."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class OtherSession:
-    """A client of the same database. Without pg_monitor its state, address and age are unknown."""
+    """A client of the same database. State, address and age need pg_monitor."""
 
     pid: int
     application: str
@@ -40,9 +40,9 @@ class OtherSession:
 
 
 def read_sessions(conn: Connection) -> tuple[OtherSession, ...]:
-    """Every other session of the database that `conn`, which must be idle, is connected to.
+    """All other client sessions of the database; `conn` must be idle.
 
-    Sessions that are just ending get a moment for it: the server takes one.
+    Waits up to a second for them: the server needs a moment to end closed connections.
     """
     deadline = time.monotonic() + GRACE_SECONDS
     while sessions := _read_sessions(conn):
@@ -58,36 +58,40 @@ def _read_sessions(conn: Connection) -> tuple[OtherSession, ...]:
 
 
 def require_no_prepared_transactions(conn: Connection) -> None:
-    """Raise BusyError for transactions that hold locks without a session."""
-    names = [row[0] for row in conn.execute(sql.load("restore/prepared"))]
+    """Raise BusyError for prepared transactions, which hold locks without a session."""
+    names = [
+        row[0]
+        for row in conn.execute(
+            "SELECT gid FROM pg_prepared_xacts WHERE database = current_database() ORDER BY gid"
+        )
+    ]
     if names:
         raise BusyError(
             "the database has prepared transactions, which may hold locks",
-            why="they belong to no session: " + ", ".join(names),
+            why="they are: " + ", ".join(names),
             next_step=f"ROLLBACK PREPARED '{names[0]}'; or COMMIT PREPARED '{names[0]}';",
             code="prepared_transactions",
         )
 
 
 def describe_refusal(sessions: tuple[OtherSession, ...]) -> BusyError:
-    """The error while others are connected and may not be ended."""
+    """The error for connected sessions without --terminate-sessions."""
     count = len(sessions)
     return BusyError(
         f"{count} other {'session is' if count == 1 else 'sessions are'} connected to the database",
-        why="what they write while it is replaced would be lost, and what they read would be "
-        "half old and half new",
-        next_step="stop Aperture (docker stop aperture), or add --terminate-sessions, which ends "
-        "these sessions",
+        why="rows that they write during the restore would be lost",
+        next_step="stop Aperture (docker stop aperture), or add --terminate-sessions to terminate "
+        "them",
         code="sessions_connected",
         details=tuple(map(str, sessions)),
     )
 
 
 def terminate_sessions(conn: Connection, sessions: tuple[OtherSession, ...]) -> None:
-    """End these sessions and wait until they are gone.
+    """Terminate these sessions and wait until they have ended.
 
-    Needs the rights of their roles, or pg_signal_backend. Raises ApertureDbError without, and
-    BusyError for one that stays.
+    Needs membership in their roles, or pg_signal_backend. Raises ApertureDbError without it, and
+    BusyError for a session that does not end.
     """
     pids = [session.pid for session in sessions]
     try:
@@ -95,7 +99,7 @@ def terminate_sessions(conn: Connection, sessions: tuple[OtherSession, ...]) -> 
     except psycopg.errors.InsufficientPrivilege as error:
         role = conn.info.user
         raise ApertureDbError(
-            "the other sessions could not be ended",
+            "could not terminate the other sessions",
             why=str(error.diag.message_primary),
             next_step=f"stop Aperture, or as a superuser run: "
             f"GRANT pg_signal_backend TO {quote_identifier(role)};",
@@ -106,7 +110,7 @@ def terminate_sessions(conn: Connection, sessions: tuple[OtherSession, ...]) -> 
         if time.monotonic() > deadline:
             raise BusyError(
                 "a session did not end",
-                why=f"pid {left[0].pid} is still there after {END_TIMEOUT_SECONDS:g} s",
+                why=f"pid {left[0].pid} is still connected after {END_TIMEOUT_SECONDS:g} s",
                 next_step="stop Aperture, then run again",
                 code="sessions_connected",
             )

@@ -1,5 +1,5 @@
 -- name: dumped_relations
--- What pg_dump will read: every ordinary table and every sequence that belongs to no extension.
+-- The relations that pg_dump reads: tables and sequences that belong to no extension.
 -- Privilege: none.
 SELECT
     n.nspname AS schema,

@@ -1,6 +1,6 @@
 -- name: dependents
--- What would be dropped along with the given objects although it is not a part of any of them:
--- somebody's view on a table, a foreign key from another table. Privilege: none.
+-- Objects that DROP … CASCADE of the given ones would drop, too, and that are not a part of them:
+-- a view on a table, a foreign key of another table. Privilege: none.
 WITH RECURSIVE parts (classid, objid) AS (
     SELECT * FROM unnest(%(class_oids)s::oid[], %(oids)s::oid[])
     UNION
@@ -27,7 +27,7 @@ WHERE d.deptype = 'n'
 ORDER BY dependent
 
 -- name: extensions
--- Where the given extensions are, and whether the server has them to install. Privilege: none.
+-- The schemas of the given extensions, and their availability. Privilege: none.
 SELECT
     wanted.name,
     n.nspname AS schema,
@@ -37,8 +37,8 @@ LEFT JOIN pg_extension AS e ON e.extname = wanted.name
 LEFT JOIN pg_namespace AS n ON n.oid = e.extnamespace
 
 -- name: objects
--- What is in the database's own schemas and belongs to no extension: tables, views, sequences
--- that no table owns, functions and types. Privilege: none.
+-- The objects of the database that belong to no extension: tables, views, sequences that no table
+-- owns, functions and types. Privilege: none.
 WITH objects (classid, objid, namespace, name, owner, is_visible, is_populated_table) AS (
     SELECT
         'pg_class'::regclass, oid, relnamespace, relname, relowner, pg_table_is_visible(oid),
@@ -74,7 +74,7 @@ JOIN pg_namespace AS n ON n.oid = o.namespace
 CROSS JOIN LATERAL pg_identify_object(o.classid, o.objid, 0) AS i
 WHERE n.nspname <> 'information_schema'
     AND n.nspname !~ '^pg_'
-    -- e: an extension's; a, i: goes with another object, as a table's sequence does.
+    -- e: belongs to an extension; a, i: is dropped with another object, as a table's sequence is.
     AND NOT EXISTS (
         SELECT FROM pg_depend AS d
         WHERE d.classid = o.classid
@@ -84,13 +84,8 @@ WHERE n.nspname <> 'information_schema'
     )
 ORDER BY n.nspname, i.identity
 
--- name: prepared
--- Transactions that were prepared for a two-phase commit and keep their locks without a session.
--- Privilege: none.
-SELECT gid FROM pg_prepared_xacts WHERE database = current_database() ORDER BY gid
-
 -- name: server
--- What decides whether this session can restore. Privilege: none.
+-- The state of the server, and this role's privilege to create schemas. Privilege: none.
 SELECT
     current_setting('server_version') AS version,
     current_user AS role,

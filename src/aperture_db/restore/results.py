@@ -1,43 +1,33 @@
-"""How a restore is carried out, what it tells on the way, and what it did."""
+"""The options and results of a restore."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from aperture_db.backup.create import Backup
+from aperture_db.backup.results import Backup
 
 
 @dataclass(frozen=True)
-class Options:
-    """How a restore is carried out."""
+class RestoreOptions:
+    """The user's choices for a restore."""
 
     lock_timeout_seconds: float
     safety_directory: Path | None
-    """Where the backup of what is replaced goes; None for no such backup."""
+    """The directory for the safety backup; None for no safety backup."""
     terminate_sessions: bool
 
 
 @dataclass(frozen=True)
 class SafetyBackupMade:
-    """What will be replaced has been saved."""
+    """The present contents of the database are backed up."""
 
     backup: Backup
 
 
 @dataclass(frozen=True)
-class Committing:
-    """Everything is in place and compared; the next step makes it final."""
-
-
-@dataclass(frozen=True)
-class Committed:
-    """It is final."""
-
-
-@dataclass(frozen=True)
 class RestoreReport:
-    """What a restore did."""
+    """The result of a restore."""
 
     path: Path
     table_count: int
@@ -50,12 +40,12 @@ class RestoreReport:
 
     @property
     def is_behind(self) -> bool:
-        """The database had seen later migrations than it has now."""
+        """The database was at a later migration before the restore."""
         return (self.last_migration or "") < (self.previous_migration or "")
 
 
 @dataclass(frozen=True)
 class Restored:
-    """The dump is in the place of what was there, and compared with it."""
+    """The dump is restored, compared and committed."""
 
     report: RestoreReport

@@ -1,8 +1,8 @@
-"""The checksum that our dumps carry at their end.
+"""The checksum at the end of our dumps.
 
-pg_restore ignores what follows an archive, and an archive protects its rows but not its table of
-contents: a flipped bit in the definition of a table goes unnoticed. A checksum inside the file
-goes wherever the file is copied, and tells our own dumps from others.
+pg_restore ignores bytes after an archive. The archive itself protects its rows but not its table
+of contents, where a flipped bit goes unnoticed. A checksum inside the file is copied with it, and
+identifies our own dumps.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ TRACES = (b"aperture-db seal", b" size 0000")
 BLOCK_BYTES = 1 << 20
 
 
-class Seal(StrEnum):
-    """What the end of a file says about it."""
+class ChecksumState(StrEnum):
+    """State of the checksum at the end of a file."""
 
     NONE = "none"
-    """No seal: not a dump of ours, or cut right before it."""
+    """No checksum: another program's dump, or a file cut right before it."""
     INTACT = "intact"
-    """A seal of the right form for a file of this size; the bytes have not been compared."""
+    """A checksum for a file of this size; the bytes have not been compared."""
     BROKEN = "broken"
-    """Traces of a seal, or one for a file of another size."""
+    """Parts of a checksum, or one for a file of another size."""
 
 
-def read_seal(path: Path) -> tuple[Seal, str]:
-    """What the last bytes of the file say, and the SHA-256 they name (hex)."""
+def read_checksum(path: Path) -> tuple[ChecksumState, str]:
+    """Read the last bytes of the file; returns the state and the SHA-256 that they name (hex)."""
     size_bytes = path.stat().st_size
     with path.open("rb") as file:
         file.seek(max(0, size_bytes - LENGTH))
@@ -42,15 +42,15 @@ def read_seal(path: Path) -> tuple[Seal, str]:
     match = PATTERN.fullmatch(tail)
     if match:
         is_right_size = int(match[2]) == size_bytes - LENGTH
-        return (Seal.INTACT if is_right_size else Seal.BROKEN), match[1].decode()
+        return (ChecksumState.INTACT if is_right_size else ChecksumState.BROKEN), match[1].decode()
     is_cut = any(tail.endswith(START[:length]) for length in range(4, len(START)))
     if is_cut or any(trace in tail for trace in TRACES):
-        return Seal.BROKEN, ""
-    return Seal.NONE, ""
+        return ChecksumState.BROKEN, ""
+    return ChecksumState.NONE, ""
 
 
-def write_seal(path: Path) -> None:
-    """Append the checksum of the file to it and have the disk keep both."""
+def write_checksum(path: Path) -> None:
+    """Append the checksum to the file and sync the file to disk."""
     size_bytes = path.stat().st_size
     digest = _digest(path, size_bytes)
     with path.open("ab") as file:
@@ -60,7 +60,7 @@ def write_seal(path: Path) -> None:
 
 
 def matches(path: Path, digest: str) -> bool:
-    """Whether the sealed file's bytes have that SHA-256; reads all of it."""
+    """Compare the SHA-256 with the file, which is read to its end."""
     return _digest(path, path.stat().st_size - LENGTH) == digest
 
 
