@@ -317,8 +317,8 @@ def test_pg_dump_too_old(
     outcome = run_inside("backup", "--dir", str(backups), database=aperture_database())
 
     assert outcome.code == 7
-    assert "there is no pg_dump for PostgreSQL 18 on this machine" in outcome.err
-    assert f"the newest here is 13.9 in {programs}" in outcome.err
+    assert "no pg_dump for PostgreSQL 18 is installed" in outcome.err
+    assert f"the newest one installed is 13.9 in {programs}" in outcome.err
     assert "18" in outcome.err.split("next:")[1]
     assert not list(backups.iterdir())
 

@@ -93,7 +93,7 @@ def test_tables_of_others_stay(conninfo: str, dump: Path) -> None:
     )
     outcome = restore(dump, conninfo)
     assert outcome.code == 0, outcome.err
-    assert "so they stay: notes, view reports.numbers" in outcome.err
+    assert "Will be kept (not Aperture's): notes, view reports.numbers" in outcome.err
     assert fetch_one(conninfo, "SELECT text FROM notes") == "keep me"
     assert fetch_one(conninfo, "SELECT n FROM reports.numbers") == 1
 
@@ -157,8 +157,8 @@ def test_what_is_in_the_dump_comes_back_with_it(conninfo: str, tmp_path: Path) -
     outcome = restore(dump, conninfo)
 
     assert outcome.code == 0, outcome.err
-    (shown,) = (line for line in outcome.err.splitlines() if line.startswith("Not Aperture's"))
-    assert "so they are replaced too: " in shown
+    (shown,) = (line for line in outcome.err.splitlines() if line.startswith("Will be replaced"))
+    assert "(not Aperture's, but in the dump): " in shown
     assert {"notes", "view titles", "type mood"} <= set(shown.partition(": ")[2].split(", "))
     assert read_state(conninfo) == before
     assert fetch_one(conninfo, "SELECT nextval('numbers')") == 7
@@ -178,7 +178,7 @@ def test_names_that_need_quotes(conninfo: str, tmp_path: Path) -> None:
     outcome = restore(dump, conninfo)
 
     assert outcome.code == 0, outcome.err
-    assert 'replaced too: function F x, My "Notes"' in outcome.err
+    assert 'in the dump): function F x, My "Notes"' in outcome.err
     assert read_rows(conninfo) == before
     holds = "SELECT has_column_privilege('pg_monitor', oid, 'Text', 'SELECT') FROM pg_class "
     assert fetch_one(conninfo, holds + "WHERE relname = 'My \"Notes\"'")
@@ -196,7 +196,7 @@ def test_schemas_of_others_in_the_dump(
     kept, made = restore(dump, conninfo), restore(dump, empty)
 
     assert (kept.code, made.code) == (0, 0), kept.err + made.err
-    assert "not restored: schema other" in kept.err
+    assert "not be restored: schema other" in kept.err
     assert fetch_one(conninfo, "SELECT text FROM other.t") == "now"
     assert fetch_one(empty, "SELECT text FROM other.t") == "then"
 
@@ -209,7 +209,7 @@ def test_a_schema_of_others_with_a_table_named_like_apertures(
     execute(conninfo, "UPDATE shop.users SET name = 'now'")
     outcome = restore(dump, conninfo)
     assert outcome.code == 0, outcome.err
-    assert "not restored: schema shop" in outcome.err
+    assert "not be restored: schema shop" in outcome.err
     assert fetch_one(conninfo, "SELECT name FROM shop.users") == "now"
 
 
@@ -421,7 +421,7 @@ def test_tables_of_a_newer_aperture_as_decided(
     outcome = restore(dump, conninfo, "--others", others)
     assert outcome.code == 0, outcome.err
     assert ("public.holograms" in read_rows(conninfo)) is is_there
-    fate = "so they stay" if is_there else "as --others drop says"
+    fate = "Will be kept (not Aperture's)" if is_there else "Will be dropped (--others drop)"
     assert f"{fate}: holograms" in outcome.err
 
 

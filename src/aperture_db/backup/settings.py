@@ -18,9 +18,6 @@ class BackupSettings:
     backup_path: str
     """As seen from inside Aperture's container."""
     retention_count: int
-    last_backup_at: datetime | None
-    last_backup_filename: str | None
-    last_backup_size_bytes: int | None
 
 
 def read_settings(conn: Connection) -> BackupSettings | None:
@@ -31,7 +28,9 @@ def read_settings(conn: Connection) -> BackupSettings | None:
     if readable != (True,):
         return None
     with conn.cursor(row_factory=class_row(BackupSettings)) as cursor:
-        return cursor.execute(sql.load("backup/settings")).fetchone()
+        return cursor.execute(
+            "SELECT backup_path, retention_count FROM backup_config WHERE id = 1"
+        ).fetchone()
 
 
 def record_backup(conn: Connection, name: str, size_bytes: int, made_at: datetime) -> bool:

@@ -151,29 +151,30 @@ def _read_version(directory: Path) -> tuple[int, int] | None:
 
 def _missing(major: int | None, found: Sequence[ClientPrograms]) -> ClientProgramError:
     wanted = f"PostgreSQL {major}" if major else "PostgreSQL"
-    why = "pg_dump and pg_restore are not installed here"
+    why = "pg_dump and pg_restore are not installed"
     if found:
-        why = f"pg_dump can't read a server newer than itself, and the newest here is {found[-1]}"
+        why = f"pg_dump cannot dump a newer server, and the newest one installed is {found[-1]}"
     return ClientProgramError(
-        f"there is no pg_dump for {wanted} on this machine",
+        f"no pg_dump for {wanted} is installed",
         why=why,
         next_step=how_to_get(major or 16),
     )
 
 
 def too_old_to_read(path: Path, made_by: str) -> ClientProgramError:
-    """For an archive that says it was made by a newer pg_dump than every installed one."""
+    """The error for an archive of a newer pg_dump than the installed ones."""
     major = int(made_by.partition(".")[0]) if made_by[:1].isdigit() else None
     return ClientProgramError(
-        f"{path} was made by a newer pg_dump ({made_by}) than the ones on this machine",
-        why=f"pg_restore reads no newer archives, and the newest here is {newest_programs()}",
+        f"{path} was made by a newer pg_dump ({made_by}) than those installed",
+        why=f"pg_restore cannot read newer archives, and the newest one installed is "
+        f"{newest_programs()}",
         next_step=how_to_get(major or 18),
     )
 
 
 def how_to_get(major: int, image_mark: Path = IMAGE_MARK) -> str:
-    """What brings the client programs of a major version here: into the image where there is
-    one, because what is installed into a container is gone with it."""
+    """How to install the client programs of a major version. An image has to be built again:
+    packages installed into a container are lost with it."""
     if not image_mark.exists():
         return f"install it: {how_to_install(major)}"
     present = {each.major for each in installed_programs(os.environ.get("PATH", os.defpath))}
@@ -182,7 +183,7 @@ def how_to_get(major: int, image_mark: Path = IMAGE_MARK) -> str:
 
 
 def how_to_install(major: int, os_release: Path = Path("/etc/os-release")) -> str:
-    """The command that brings the client programs of a major version onto this machine."""
+    """The command that installs the client programs of a major version on this machine."""
     try:
         text = os_release.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -199,7 +200,7 @@ def how_to_install(major: int, os_release: Path = Path("/etc/os-release")) -> st
     if {"fedora", "rhel", "centos"} & set(names):
         return f"dnf install -y postgresql{major} (from yum.postgresql.org)"
     if {"arch", "suse", "opensuse"} & set(names):
-        return f"the package with pg_dump {major} of this distribution"
+        return f"the package of this distribution with pg_dump {major}"
     if not text:
         return f"brew install libpq (or postgresql@{major})"
     return f"the PostgreSQL {major} client programs, https://www.postgresql.org/download/"

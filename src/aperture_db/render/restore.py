@@ -54,18 +54,18 @@ def _remarks(plan: RestorePlan) -> Iterator[str]:
         )
     if gone := plan.gone_tables:
         more = f" and {len(gone) - NAMED} more" if len(gone) > NAMED else ""
-        yield f"Will be deleted, as they are not in the dump: {', '.join(gone[:NAMED])}{more}"
+        yield f"Will be deleted (not in the dump): {', '.join(gone[:NAMED])}{more}"
     if plan.replaced_others:
         others = ", ".join(plan.replaced_others)
-        yield f"Will be replaced, too, as they are in the dump: {others}"
+        yield f"Will be replaced (not Aperture's, but in the dump): {others}"
     if plan.dropped:
         yield f"Will be dropped (--others drop): {', '.join(plan.dropped)}"
     if plan.kept:
-        yield f"Will be kept, as they are not Aperture's: {', '.join(plan.kept)}"
+        yield f"Will be kept (not Aperture's): {', '.join(plan.kept)}"
     if plan.left_out:
-        yield f"Will not be restored from the dump: {', '.join(plan.left_out)}"
+        yield f"In the dump, but will not be restored: {', '.join(plan.left_out)}"
     if plan.create_extensions:
-        yield f"Extensions to be created: {', '.join(plan.create_extensions)}"
+        yield f"Will be created: extensions {', '.join(plan.create_extensions)}"
     for session in plan.sessions:
         yield f"Connected: {session}"
 

@@ -26,21 +26,9 @@ WHERE c.relkind IN ('r', 'S')
 ORDER BY n.nspname, c.relname
 
 -- name: record
--- Tell Aperture's page of a new backup. Privilege: UPDATE on backup_config.
+-- Record the last backup, which Aperture's page shows. Privilege: UPDATE on backup_config.
 UPDATE backup_config
 SET last_backup_at = %(made_at)s,
     last_backup_filename = %(name)s,
     last_backup_size_bytes = %(size_bytes)s
-WHERE id = 1
-
--- name: settings
--- Where Aperture keeps its backups, how many it keeps, and what it knows of the last one.
--- Privilege: SELECT on backup_config.
-SELECT
-    backup_path,
-    retention_count,
-    last_backup_at,
-    last_backup_filename,
-    last_backup_size_bytes
-FROM backup_config
 WHERE id = 1
