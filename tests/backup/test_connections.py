@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aperture_db.dumps.children import connection_arguments, libpq_environment
+from aperture_db.dumps.programs import connection_arguments, libpq_environment
 from aperture_db.errors import UsageError
 from aperture_db.postgres.connection import require_session
 from aperture_db.postgres.embedded import server_programs

@@ -475,7 +475,7 @@ class TestSafetyBackup:
         outcome = restore(dump, conninfo, "--no-safety-backup")
         assert outcome.code == 0, outcome.err
         assert list(dump.parent.iterdir()) == [dump]
-        assert outcome.out.rstrip().endswith("there is no backup of what was replaced.")
+        assert outcome.out.rstrip().endswith("no safety backup was made.")
 
     def test_without_a_place_for_it_nothing_is_restored(self, conninfo: str, dump: Path) -> None:
         before = read_state(conninfo)

@@ -28,10 +28,15 @@ from aperture_db.backup.results import (
 from aperture_db.backup.settings import record_backup
 from aperture_db.backup.snapshot import Snapshot, open_snapshot
 from aperture_db.dumps import checksum
-from aperture_db.dumps.children import Child, connection_arguments, libpq_environment, running
+from aperture_db.dumps.children import Child, running
 from aperture_db.dumps.contents import ContentsRead, DumpContents, read_contents
 from aperture_db.dumps.files import BrokenDumpError, Purpose
-from aperture_db.dumps.programs import ClientPrograms, programs_for_server
+from aperture_db.dumps.programs import (
+    ClientPrograms,
+    connection_arguments,
+    libpq_environment,
+    programs_for_server,
+)
 from aperture_db.errors import ApertureDbError, BusyError, UsageError
 from aperture_db.postgres.connection import Connection, require_session
 from aperture_db.postgres.driver_errors import grant_for, translate_query_error

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from aperture_db.aperture import MIGRATIONS_TABLE, is_aperture
+from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
 from aperture_db.dumps import checksum
 from aperture_db.dumps.checksum import ChecksumState
 from aperture_db.dumps.files import (

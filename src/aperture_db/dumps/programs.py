@@ -1,4 +1,4 @@
-"""Finds pg_dump and pg_restore of the right version.
+"""Finds pg_dump and pg_restore of the right version, and gives them our connection.
 
 pg_dump refuses a server of a newer major version than its own; pg_restore reads archives of older
 versions of pg_dump, but not of newer ones.
@@ -10,13 +10,15 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from aperture_db.errors import ClientProgramError, UsageError
+from aperture_db.postgres.connection import APPLICATION_NAME, KEEPALIVES, Connection
 from aperture_db.postgres.embedded import unpacked_programs
 
 # Where packages put the programs of one major version, so that several can be installed.
@@ -42,6 +44,12 @@ PASSED_VARIABLES = (
     "PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE",
     "SSL_CERT_DIR", "OPENSSL_CONF", "KRB5CCNAME", "KRB5_CONFIG",
 )  # fmt: skip
+# Keywords whose value must not come from our own connection: pg_dump has its own encoding and
+# name, and a password file is not needed once the password is known.
+LEFT_OUT = {"passfile", "client_encoding", "application_name", "service", "password"}
+# Secrets for which libpq reads no variable. They go through a service file that only we can read.
+SERVICE_FILE_KEYWORDS = ("sslpassword", "scram_client_key", "scram_server_key")
+SERVICE = "aperture_db"
 
 
 @dataclass(frozen=True)
@@ -204,3 +212,56 @@ def how_to_install(major: int, os_release: Path = Path("/etc/os-release")) -> st
     if not text:
         return f"brew install libpq (or postgresql@{major})"
     return f"the PostgreSQL {major} client programs, https://www.postgresql.org/download/"
+
+
+@contextmanager
+def libpq_environment(conn: Connection) -> Iterator[dict[str, str]]:
+    """Environment variables that connect libpq to where `conn` is connected, with its TLS settings.
+
+    Built from the live connection: the sources of its parameters (URL, service file, password
+    file) are resolved already, and of several hosts the child takes the one that answered.
+    Secrets are in no argument.
+    """
+    options = {
+        option.keyword.decode(): (option.envvar, option.val.decode())
+        for option in conn.pgconn.info
+        if option.val
+    }
+    environment = base_environment()
+    for keyword, (variable, value) in options.items():
+        if variable and keyword not in LEFT_OUT:
+            environment[variable.decode()] = value
+    environment |= _address(conn)
+    environment["PGAPPNAME"] = APPLICATION_NAME
+    if conn.info.password:
+        environment["PGPASSWORD"] = conn.info.password
+    secrets = {name: options[name][1] for name in SERVICE_FILE_KEYWORDS if name in options}
+    if not secrets:
+        yield environment
+        return
+    with tempfile.TemporaryDirectory(prefix="aperture-db-") as directory:
+        yield environment | _write_service(Path(directory), secrets)
+
+
+def connection_arguments(conn: Connection) -> list[str]:
+    """Parameters without an environment variable. Without keepalives a firewall may cut a long
+    dump."""
+    options = {option.keyword.decode(): option.val for option in conn.pgconn.info}
+    values = {name: options.get(name) for name in (*KEEPALIVES, "tcp_user_timeout")}
+    pairs = " ".join(f"{name}={value.decode()}" for name, value in values.items() if value)
+    return [f"--dbname={pairs}", "--no-password"]
+
+
+def _address(conn: Connection) -> dict[str, str]:
+    address = {"PGHOST": conn.info.host, "PGPORT": str(conn.info.port)}
+    if conn.info.hostaddr and not conn.info.host.startswith("/"):
+        address["PGHOSTADDR"] = conn.info.hostaddr
+    return address
+
+
+def _write_service(directory: Path, secrets: dict[str, str]) -> dict[str, str]:
+    path = directory / "service.conf"
+    lines = [f"[{SERVICE}]", *(f"{name}={value}" for name, value in secrets.items()), ""]
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write("\n".join(lines))
+    return {"PGSERVICEFILE": str(path), "PGSERVICE": SERVICE}

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from aperture_db.dumps.contents import DumpContents
-from aperture_db.format import format_bytes, format_seconds, format_time, plural
+from aperture_db.format import format_bytes, format_seconds, format_time, list_some, plural
 from aperture_db.render.backup import format_migration
 from aperture_db.render.table import make_table, unbroken
 from aperture_db.restore.plan import RestorePlan
@@ -53,8 +53,7 @@ def _remarks(plan: RestorePlan) -> Iterator[str]:
             "ruled out."
         )
     if gone := plan.gone_tables:
-        more = f" and {len(gone) - NAMED} more" if len(gone) > NAMED else ""
-        yield f"Will be deleted (not in the dump): {', '.join(gone[:NAMED])}{more}"
+        yield f"Will be deleted (not in the dump): {list_some(gone, NAMED)}"
     if plan.replaced_others:
         others = ", ".join(plan.replaced_others)
         yield f"Will be replaced (not Aperture's, but in the dump): {others}"

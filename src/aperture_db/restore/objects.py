@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 from aperture_db import aperture, sql
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.dumps.script import DumpEntry
+from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import Connection
 from aperture_db.postgres.privileges import Privileges, read_privileges
 
@@ -152,6 +153,18 @@ def find_dependents(conn: Connection, objects: Sequence[DatabaseObject]) -> tupl
     }
     rows = conn.execute(sql.load("restore/dependents"), parameters)
     return tuple(row[0] for row in rows)
+
+
+def require_ownership(replacement: Replacement, role: str) -> None:
+    """Raise ApertureDbError for an object that the role may not drop."""
+    for each in replacement.replaced:
+        if not each.may_drop:
+            raise ApertureDbError(
+                f"user {role} may not replace {each}",
+                why=f"it belongs to {each.owner}",
+                next_step=f"connect as {each.owner} or as a superuser",
+                code="no_privilege",
+            )
 
 
 def drop_statements(objects: Sequence[DatabaseObject]) -> tuple[str, ...]:

@@ -25,13 +25,13 @@ from aperture_db.restore.objects import (
     find_dependents,
     own_schemas,
     read_objects,
+    require_ownership,
 )
 from aperture_db.restore.run import describe_left_out
 from aperture_db.restore.server import (
     TargetServer,
     check_extensions,
     read_server,
-    require_ownership,
     require_schemas,
 )
 from aperture_db.restore.sessions import (
@@ -122,7 +122,7 @@ def plan(
         require_no_prepared_transactions(conn)
         migrations = _read_migrations(conn)
         replacement = settle(conn, contents, server.schemas, migrations, others)
-        require_ownership(server, replacement)
+        require_ownership(replacement, server.role)
         extensions = check_extensions(conn, contents)
         planned = RestorePlan(
             contents=contents,

@@ -15,7 +15,6 @@ from aperture_db.errors import ApertureDbError, FindingError
 from aperture_db.extensions import REQUIREMENTS
 from aperture_db.format import quote_identifier
 from aperture_db.postgres.connection import Connection
-from aperture_db.restore.objects import Replacement
 
 # Part of every database.
 BUILT_IN = {"plpgsql"}
@@ -47,18 +46,6 @@ def read_server(conn: Connection) -> TargetServer:
             code="read_only",
         )
     return server
-
-
-def require_ownership(server: TargetServer, replacement: Replacement) -> None:
-    """Raise ApertureDbError for an object that the role may not drop."""
-    for each in replacement.replaced:
-        if not each.may_drop:
-            raise ApertureDbError(
-                f"user {server.role} may not replace {each}",
-                why=f"it belongs to {each.owner}",
-                next_step=f"connect as {each.owner} or as a superuser",
-                code="no_privilege",
-            )
 
 
 def require_schemas(
