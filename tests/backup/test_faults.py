@@ -215,7 +215,7 @@ def test_a_full_disk(kilobytes: int, sample_database: NewDatabase, tmp_path: Pat
     outcome = in_mount_namespace(script, ["backup", "--dir", str(disk)], conninfo)
 
     assert outcome.code == 1, outcome.err
-    assert f"there is not enough space in {disk}" in outcome.err
+    assert f"not enough space in {disk}" in outcome.err
     assert outcome.out.split() == [OLD]
 
 
@@ -225,15 +225,15 @@ def test_a_device_without_space(conninfo: str, directory: Path, tmp_path: Path) 
     script += 'set -- "$@" "$word"; done; "$REAL" "$@"'
     outcome = finish(start(conninfo, directory, stand_in(tmp_path / "bin", script)))
     assert outcome.code == 1, outcome.err
-    assert f"there is not enough space in {directory}" in outcome.err
+    assert f"not enough space in {directory}" in outcome.err
     require_only_the_old_one(directory)
 
 
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
-        (errno.ENOSPC, "there is not enough space in"),
-        (errno.EDQUOT, "there is not enough space in"),
+        (errno.ENOSPC, "not enough space in"),
+        (errno.EDQUOT, "not enough space in"),
         (errno.EROFS, "its file system is mounted read-only"),
     ],
     ids=["full", "quota", "read-only"],
