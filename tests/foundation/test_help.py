@@ -43,7 +43,7 @@ def test_help_is_as_reviewed(words: tuple[str, ...], snapshot: Callable[[str, st
 
 
 # Commands that still need examples; nothing may be added.
-WITHOUT_EXAMPLES_NOW = {"backup", "clean", "health", "purge", "restore", "stats"}
+WITHOUT_EXAMPLES_NOW = {"clean", "health", "purge", "stats"}
 
 
 @pytest.mark.parametrize("words", FUNCTIONS, ids=" ".join)
