@@ -12,7 +12,7 @@ class DefaultRows:
 
     table: str
     without: str
-    """What happens without them."""
+    """The consequence when they are missing."""
     values: Mapping[str, str]
     """Literals by column; columns that a version lacks are left out."""
     is_vital: bool = False

@@ -70,13 +70,13 @@ class ActiveModel:
         return f"{self.provider}:{self.model}" if self.provider else self.model
 
     def is_kept_in(self, table: EmbeddingTable) -> bool:
-        """Whether Aperture reads this model's embeddings from `table`."""
+        """Aperture reads this model's embeddings from `table`."""
         if table.is_legacy:
             return False
         return table.is_undivided or self.dimension in (None, table.dimension)
 
     def names_in(self, table: EmbeddingTable) -> tuple[str, ...]:
-        """What `model` can be in its rows there; until 0077 names had no provider."""
+        """The values of `model` in its rows there; until 0077 names had no provider."""
         return (self.id, self.model) if table.is_undivided else (self.id,)
 
 
@@ -108,7 +108,7 @@ def _embedding_table(oid: int, schema: str, name: str, vector_type: str) -> Embe
 def read_active_model(
     conn: Connection, embedding_tables: Iterable[EmbeddingTable], readable: Mapping[str, Table]
 ) -> ActiveModel | None:
-    """The configured model; None when none is configured or no setting tells.
+    """The configured model; None when none is configured or known.
 
     `readable`: tables with SELECT on them, by name. Settings are in system_settings, the
     dimensions of models of one's own, from migration 0091 on, in custom_ai_models.

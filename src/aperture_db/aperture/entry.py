@@ -92,7 +92,7 @@ class LooseReference:
     targets: tuple[str, ...]
     """`table.column` that it can refer to."""
     type_column: str | None = None
-    """The column that tells which of the targets: movie or series."""
+    """The column that says which of the targets: movie or series."""
     is_array: bool = False
     is_embedded: bool = False
     """The ids are somewhere inside a text or JSON value."""
@@ -121,5 +121,5 @@ class ApertureTable:
 
     @property
     def holds_user_data(self) -> bool:
-        """Whether users or administrators made some of its rows."""
+        """Users or administrators made some of its rows."""
         return Maker.USERS in self.makers or Maker.ADMINISTRATOR in self.makers

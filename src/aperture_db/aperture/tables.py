@@ -1,7 +1,7 @@
 """Every table of every version of Aperture: the registry that all commands read.
 
 A migration that adds a table needs its entry here, and nothing else by hand. The tables of
-embeddings are told by their names (`EMBEDDING_TABLE`) and share one entry.
+embeddings are recognized by their names (`EMBEDDING_TABLE`) and share one entry.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ _USER_DATA = (
     ApertureTable(
         "graph_playlists", Group.USER_DATA, (USERS,),
         (
-            LostData("graph playlists", "they stay on the media server, unknown to Aperture"),
+            LostData("graph playlists", "kept on the media server, unknown to Aperture"),
             LostData(
                 "graph playlists' sources", "titles get new ids with the next sync",
                 columns=("source_item_id",),
@@ -237,7 +237,7 @@ _USER_DATA = (
     ),
     ApertureTable(
         "media_images", Group.USER_DATA, (USERS, ADMIN),
-        (LostData("uploaded pictures", "the files stay on disk, unknown to Aperture"),),
+        (LostData("uploaded pictures", "their files are kept on disk, unknown to Aperture"),),
         references=(
             LooseReference(
                 "entity_id",
@@ -276,7 +276,7 @@ _CONFIGURATION = (
     ),
     ApertureTable(
         "playlists", Group.CONFIGURATION, (USERS, COMPUTED),
-        (LostData("playlists", "they stay on the media server, unknown to Aperture"),),
+        (LostData("playlists", "kept on the media server, unknown to Aperture"),),
     ),
     ApertureTable(
         "strm_libraries", Group.CONFIGURATION, (COMPUTED,),
@@ -357,7 +357,7 @@ def group_of(name: str) -> Group | None:
 
 
 def is_aperture(visible_names: Iterable[str]) -> bool:
-    """Whether these tables, found through the search_path, are a database of Aperture.
+    """True when these tables, found through the search_path, are a database of Aperture.
 
     The record of migrations is there from 0001 on; a database without it, but with the tables,
     is one of a previous installation.

@@ -22,7 +22,7 @@ class PurgeTarget(StrEnum):
 
 @dataclass(frozen=True)
 class PurgeOptions:
-    """What an administrator can decide about a purge besides its target."""
+    """Decisions about a purge besides its target."""
 
     include_locked: bool = False
     """Also reset taste profiles that users have locked."""

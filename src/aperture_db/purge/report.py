@@ -14,7 +14,7 @@ from aperture_db.purge import PurgeOptions, PurgeTarget
 
 
 class Strategy(StrEnum):
-    """How rows are removed from a table."""
+    """The way in which rows are removed from a table."""
 
     TRUNCATE = "truncate"
     DELETE = "delete"

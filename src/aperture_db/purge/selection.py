@@ -70,7 +70,7 @@ class EffectCounts:
 
     @property
     def is_all(self) -> bool:
-        """Whether rows are deleted and none is left."""
+        """Rows are deleted and none is left."""
         return 0 < self.deleted == self.total
 
 
