@@ -32,7 +32,7 @@ app = typer.Typer(add_completion=False)
     examples=[
         "aperture-db vacuum",
         "aperture-db vacuum --dry-run",
-        "aperture-db vacuum --reindex-hnsw --table embeddings_1536",
+        "aperture-db vacuum --jobs 2 --reindex-hnsw",
     ],
 )
 def vacuum(
@@ -60,6 +60,20 @@ def vacuum(
             help="Rewrite the tables to return space to the disk. Locks each table meanwhile.",
         ),
     ] = False,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Include unchanged tables."),
+    ] = False,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            metavar="N",
+            help="Vacuum N tables at a time, each on its own connection.",
+        ),
+    ] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and change nothing.")
     ] = False,
@@ -75,11 +89,12 @@ def vacuum(
 ) -> None:
     """Remove dead rows and update the planner's statistics.
 
-    Aperture can keep working meanwhile, except with --full.
+    Tables in which nothing changed since the last run are skipped, unless --all or --table names
+    them. Aperture can keep working meanwhile, except with --full.
     """
     mode = _choose_mode(analyze_only=analyze_only, reindex_hnsw=reindex_hnsw, full=full)
     with run.connect(read_only=dry_run) as conn:
-        planned = room.plan(conn, mode, table or [])
+        planned = room.plan(conn, mode, table or [], include_all=every, jobs=jobs)
         for caution in planned.cautions:
             run.warn(caution)
         if dry_run:
@@ -87,7 +102,7 @@ def vacuum(
             return
         if full:
             require_confirmation(run, confirm, _full_question(planned))
-        _vacuum(run, conn, planned, lock_timeout)
+        _vacuum(run, conn, planned, lock_timeout, jobs)
 
 
 def _choose_mode(*, analyze_only: bool, reindex_hnsw: bool, full: bool) -> room.VacuumMode:
@@ -116,11 +131,15 @@ def _full_question(planned: room.VacuumPlan) -> str:
 
 
 def _vacuum(
-    run: Run, conn: connection.Connection, planned: room.VacuumPlan, lock_timeout: float
+    run: Run,
+    conn: connection.Connection,
+    planned: room.VacuumPlan,
+    lock_timeout: float,
+    jobs: int,
 ) -> None:
     for line in () if run.options.quiet else view.render_offers(planned):
         run.err.print_result(line)
-    events = room.vacuum_tables(conn, run.target, planned, lock_timeout)
+    events = room.vacuum_tables(conn, run.target, planned, lock_timeout, jobs)
     with run.reporter() as reporter, closing(events):
         log = VacuumLog(run, reporter, planned)
         for event in reporter.report(events):
@@ -182,7 +201,8 @@ class VacuumLog:
         done = [r.name for r in self._results if r.outcome is room.VacuumOutcome.DONE]
         note = f"{len(done)} of {plural(len(self._plan.tables), 'table')} done"
         if self._running:
-            note += f"; stopped at {list_some(self._running)}, which has to be done again"
+            verb = "has" if len(self._running) == 1 else "have"
+            note += f"; stopped at {list_some(self._running)}, which {verb} to be done again"
         if waiting := [name for name in self._remaining if name not in self._running]:
             note += f"; not begun: {list_some(waiting)}"
         self._run.interrupted_note = note
@@ -202,6 +222,7 @@ class VacuumLog:
             unremovable_rows=self._unremovable_rows,
             snapshot_holders=tuple(self._holders.values()),
             duration_seconds=time.monotonic() - self._started,
+            up_to_date_tables=self._plan.up_to_date_tables,
         )
 
 

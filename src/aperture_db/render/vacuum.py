@@ -59,7 +59,15 @@ def render_plan(plan: VacuumPlan) -> RenderableType:
     total = sum(planned.before.total_bytes or 0 for planned in doable)
     count = plural(len(doable), "table")
     summary = Text(f"{count}, {format_bytes(total)}, would be {ACTIONS[plan.mode]}.")
-    return Group(table, Text(), summary, *render_offers(plan))
+    listed: list[RenderableType] = [table, Text()] if plan.tables else []
+    return Group(*listed, summary, *_up_to_date(plan.up_to_date_tables), *render_offers(plan))
+
+
+def _up_to_date(count: int) -> Iterator[Text]:
+    """The number of skipped tables, if there are any."""
+    if count:
+        has = "table has" if count == 1 else "tables have"
+        yield Text(f"{count:,} {has} not changed since the last run; --all includes them.")
 
 
 def render_offers(plan: VacuumPlan) -> Iterator[RenderableType]:
@@ -96,7 +104,7 @@ def render_report(report: VacuumReport) -> RenderableType:
     parts: list[RenderableType] = []
     if notable:
         parts = [_table_of(notable, report), Text()]
-    return Group(*parts, Text(summarize(report)))
+    return Group(*parts, Text(summarize(report)), *_up_to_date(report.up_to_date_tables))
 
 
 def _table_of(results: Sequence[TableResult], report: VacuumReport) -> RenderableType:

@@ -91,6 +91,8 @@ FROM (
         greatest(age(a.backend_xmin), age(a.backend_xid)) AS horizon_age
     FROM pg_stat_activity AS a
     WHERE a.pid <> pg_backend_pid()
+        -- Our other connections, whose work keeps no dead row alive.
+        AND NOT (a.application_name = 'aperture-db' AND a.query ~ '^(VACUUM|ANALYZE|REINDEX) ')
         AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
         AND (
             a.datname = current_database()
@@ -122,6 +124,15 @@ SELECT
     coalesce(toast.relpages, 0) AS toast_pages,
     pg_stat_get_live_tuples(c.oid) AS live_rows,
     CASE WHEN NOT pg_is_in_recovery() THEN pg_stat_get_dead_tuples(c.oid) END AS dead_rows,
+    pg_stat_get_dead_tuples(c.oid) > 0
+        OR pg_stat_get_ins_since_vacuum(c.oid) > 0
+        OR coalesce(
+            pg_stat_get_last_vacuum_time(c.oid), pg_stat_get_last_autovacuum_time(c.oid)
+        ) IS NULL AS needs_vacuum,
+    pg_stat_get_mod_since_analyze(c.oid) > 0
+        OR coalesce(
+            pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid)
+        ) IS NULL AS needs_analyze,
     pg_has_role(c.relowner, 'USAGE')
         OR (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database())
         OR CASE

@@ -13,14 +13,15 @@ from psycopg.rows import class_row
 
 from aperture_db import sql as queries
 from aperture_db.format import quote_identifier, vacuum_command
-from aperture_db.postgres.activity import Session
+from aperture_db.postgres.activity import Session, find_lock_holders_by_table
 from aperture_db.postgres.connection import Connection
 from aperture_db.postgres.driver_errors import translate_query_error
+from aperture_db.postgres.locks import LockMode
 from aperture_db.postgres.target import Target
-from aperture_db.vacuum.plan import SIZE_LOCK_TIMEOUT, find_lock_holders
 from aperture_db.vacuum.report import PlannedTable, SnapshotHolder, VacuumMode, VacuumOutcome
 
 MAINTAIN_VERSION = 170000
+SIZE_LOCK_TIMEOUT = "200ms"
 
 
 @dataclass(frozen=True)
@@ -137,3 +138,11 @@ def read_current_stats(conn: Connection, table: PlannedTable) -> CurrentStats | 
         except pg.LockNotAvailable:
             cursor.execute(query.format(oid=oid, size=sql.SQL("NULL::bigint")))
         return cursor.fetchone()
+
+
+def find_lock_holders(
+    conn: Connection, oids: Sequence[int], *, is_full: bool
+) -> dict[int, tuple[Session, ...]]:
+    """Find the sessions whose locks conflict with VACUUM or VACUUM FULL, by the table's oid."""
+    needed = LockMode.ACCESS_EXCLUSIVE if is_full else LockMode.SHARE_UPDATE_EXCLUSIVE
+    return find_lock_holders_by_table(conn, oids, needed.conflicts)

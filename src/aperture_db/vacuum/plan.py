@@ -11,14 +11,10 @@ from psycopg.rows import class_row
 
 from aperture_db import sql
 from aperture_db.errors import UsageError
-from aperture_db.postgres.activity import (
-    Session,
-    find_lock_holders_by_table,
-    read_exclusive_locks,
-)
+from aperture_db.postgres.activity import Session, read_exclusive_locks
 from aperture_db.postgres.catalog import Table, TableSize, read_sizes, read_tables
 from aperture_db.postgres.connection import Connection, set_local
-from aperture_db.postgres.locks import LockMode
+from aperture_db.vacuum.outcome import SIZE_LOCK_TIMEOUT, find_lock_holders
 from aperture_db.vacuum.progress import weigh
 from aperture_db.vacuum.report import (
     PlannedTable,
@@ -28,7 +24,6 @@ from aperture_db.vacuum.report import (
     VacuumStats,
 )
 
-SIZE_LOCK_TIMEOUT = "200ms"
 PAGE_BYTES = 8192
 # Memory for the graph while an HNSW index is built, per byte of the index (tried, pgvector 0.8.5).
 BUILD_MEMORY_FACTOR = 1.15
@@ -44,7 +39,21 @@ class Statistics:
     live_rows: int
     dead_rows: int | None
     """None on a standby, which has no statistics."""
+    needs_vacuum: bool
+    """Rows were inserted, updated or deleted since the last VACUUM, or there was none."""
+    needs_analyze: bool
+    """The same since the last ANALYZE."""
     may_vacuum: bool
+
+    def needs(self, mode: VacuumMode) -> bool:
+        """True if the mode's command has work on the table. Only FULL looks for free space."""
+        match mode:
+            case VacuumMode.FULL:
+                return True
+            case VacuumMode.ANALYZE:
+                return self.needs_analyze
+            case _:
+                return self.needs_vacuum or self.needs_analyze
 
 
 @dataclass(frozen=True)
@@ -57,26 +66,41 @@ class _Facts:
     lock_holders: dict[int, tuple[Session, ...]]
 
 
-def plan(conn: Connection, mode: VacuumMode, names: Sequence[str] = ()) -> VacuumPlan:
-    """Plan the work on the named tables, by default on all that the search_path finds.
+def plan(
+    conn: Connection,
+    mode: VacuumMode,
+    names: Sequence[str] = (),
+    *,
+    include_all: bool = False,
+    jobs: int = 1,
+) -> VacuumPlan:
+    """Plan the work on the named tables, by default on all that the search_path finds and that
+    have work; `include_all` adds the others.
 
-    Writes nothing and waits for no lock. Raises UsageError for a name that is not a table.
+    Quick tables come first; with several jobs, those with an HNSW index and then large ones, so
+    that no long work begins last. Writes nothing and waits for no lock. Raises UsageError for a
+    name that is not a table.
     """
     with conn.transaction():
         set_local(conn, lock_timeout=SIZE_LOCK_TIMEOUT)
         tables = _choose([t for t in read_tables(conn) if t.has_storage], names)
         facts = _read_facts(conn, tables, mode)
-        planned = [
-            _plan_table(table, facts, mode, is_named=bool(names))
-            for table in tables
-            if table.oid in facts.statistics
+        existing = [table for table in tables if table.oid in facts.statistics]
+        chosen = [
+            table
+            for table in existing
+            if names or include_all or facts.statistics[table.oid].needs(mode)
         ]
+        planned = [_plan_table(table, facts, mode, is_named=bool(names)) for table in chosen]
         planned.sort(key=lambda table: (sum(weigh(table, mode).values()), table.name))
+        if jobs > 1:
+            planned.sort(key=lambda table: any(index.is_hnsw for index in table.indexes))
+            planned.reverse()
         cautions = tuple(_cautions(conn, mode, planned))
     offers = tuple(
         table.name for table in planned if mode is VacuumMode.VACUUM and table.is_rebuild_faster
     )
-    return VacuumPlan(mode, tuple(planned), offers, cautions)
+    return VacuumPlan(mode, tuple(planned), offers, cautions, len(existing) - len(chosen))
 
 
 def _choose(tables: Sequence[Table], names: Sequence[str]) -> list[Table]:
@@ -176,11 +200,3 @@ def read_indexes(
         for index in cursor.execute(sql.load("vacuum/indexes"), parameters):
             indexes[index.table_oid] = (*indexes.get(index.table_oid, ()), index)
     return indexes
-
-
-def find_lock_holders(
-    conn: Connection, oids: Sequence[int], *, is_full: bool
-) -> dict[int, tuple[Session, ...]]:
-    """Find the sessions whose locks conflict with VACUUM or VACUUM FULL, by the table's oid."""
-    needed = LockMode.ACCESS_EXCLUSIVE if is_full else LockMode.SHARE_UPDATE_EXCLUSIVE
-    return find_lock_holders_by_table(conn, oids, needed.conflicts)

@@ -104,6 +104,8 @@ class VacuumPlan:
     """Tables for which --reindex-hnsw would be faster."""
     cautions: tuple[str, ...] = ()
     """Warnings to give before the work starts."""
+    up_to_date_tables: int = 0
+    """Number of tables left out because nothing in them changed since the last run."""
 
 
 class VacuumOutcome(StrEnum):
@@ -186,6 +188,8 @@ class VacuumReport:
     """Dead rows that an old snapshot still needs."""
     snapshot_holders: tuple[SnapshotHolder, ...]
     duration_seconds: float
+    up_to_date_tables: int = 0
+    """Number of tables left out because nothing in them changed since the last run."""
 
     @property
     def problems(self) -> tuple[TableResult, ...]:

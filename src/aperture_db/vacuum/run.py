@@ -11,7 +11,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
 
@@ -21,8 +22,11 @@ from psycopg import sql
 from psycopg.errors import Diagnostic
 
 from aperture_db import progress
+from aperture_db.errors import ConnectError
+from aperture_db.format import plural
 from aperture_db.postgres.connection import (
     Connection,
+    connect,
     require_direct,
     set_local,
     timeout_parameter,
@@ -37,10 +41,11 @@ from aperture_db.vacuum.outcome import (
     explain_error,
     explain_lock,
     explain_refusal,
+    find_lock_holders,
     find_snapshot_holders,
     read_current_stats,
 )
-from aperture_db.vacuum.plan import find_lock_holders, read_indexes
+from aperture_db.vacuum.plan import read_indexes
 from aperture_db.vacuum.progress import Meter, Observation, ProgressWatch, RunningWork, observe
 from aperture_db.vacuum.report import (
     PlannedTable,
@@ -105,29 +110,36 @@ class VacuumContext:
     notices: list[ServerNotice] = field(default_factory=list)
     """The server's messages during the current or last statement."""
 
-    def listen(self) -> None:
-        """Collect the server's messages from now on."""
+    def prepare(self, *, has_rebuilds: bool) -> None:
+        """Collect the server's messages from now on; bound the waits of rebuilds."""
         self.conn.add_notice_handler(lambda message: self.notices.append(_copy_notice(message)))
+        if has_rebuilds:
+            # REINDEX CONCURRENTLY waits for others' transactions and knows no SKIP_LOCKED.
+            timeout = timeout_parameter(self.lock_timeout_seconds)
+            self.conn.execute("SELECT set_config('lock_timeout', %s, false)", [timeout])
 
 
 def vacuum_tables(
-    conn: Connection, target: Target, plan: VacuumPlan, lock_timeout_seconds: float
+    conn: Connection,
+    target: Target,
+    plan: VacuumPlan,
+    lock_timeout_seconds: float,
+    jobs: int = 1,
 ) -> Generator[Event, None, None]:
-    """Carry out the plan. A table that fails is reported in its result, and the others go on.
+    """Carry out the plan, on up to `jobs` tables at a time. A table that fails is reported in its
+    result, and the others go on.
 
-    Takes SHARE UPDATE EXCLUSIVE on one table at a time, ACCESS EXCLUSIVE for VACUUM FULL. Opens a
-    second connection for progress. Rebuilding indexes needs a direct connection: raises UsageError
-    through a pooler. Raises the driver's error when the server or the connection is gone, the disk
-    is full, or the server is read-only. An interruption cancels the running statement.
+    Takes SHARE UPDATE EXCLUSIVE on each of these tables, ACCESS EXCLUSIVE for VACUUM FULL. Opens a
+    connection for progress and one for each further job. Rebuilding indexes needs a direct
+    connection: raises UsageError through a pooler. Raises the driver's error when the server or
+    the connection is gone, the disk is full, or the server is read-only. An interruption cancels
+    the running statements.
     """
-    if any(table.rebuilds for table in plan.tables):
+    has_rebuilds = any(table.rebuilds for table in plan.tables)
+    if has_rebuilds:
         require_direct(conn, "--reindex-hnsw")
-        # REINDEX CONCURRENTLY waits for others' transactions and knows no SKIP_LOCKED.
-        timeout = timeout_parameter(lock_timeout_seconds)
-        conn.execute("SELECT set_config('lock_timeout', %s, false)", [timeout])
-    leftovers: list[Warned] = []
-    with ProgressWatch(target) as watch:
-        context = VacuumContext(
+    with ProgressWatch(target) as watch, ExitStack() as further:
+        first = VacuumContext(
             conn=conn,
             target=target,
             watch=watch,
@@ -136,14 +148,24 @@ def vacuum_tables(
             lock_timeout_seconds=lock_timeout_seconds,
             server_time=_read_clock(conn),
             ended_one=threading.Event(),
-            leftovers=leftovers,
+            leftovers=[],
         )
-        context.listen()
+        contexts = [first]
+        while len(contexts) < min(jobs, len(plan.tables)):
+            try:
+                conn = further.enter_context(connect(target))
+            except ConnectError as error:
+                yield Warned(f"only {plural(len(contexts), 'connection')} for jobs: {error.why}")
+                break
+            contexts.append(replace(first, conn=conn, notices=[]))
         waiting = deque(plan.tables)
+        for context in contexts:
+            context.prepare(has_rebuilds=has_rebuilds)
         try:
-            yield from _interleave([_work_through(context, waiting)], context.ended_one)
+            workers = [_work_through(context, waiting) for context in contexts]
+            yield from _interleave(workers, first.ended_one)
         except (KeyboardInterrupt, psycopg.Error):
-            yield from leftovers
+            yield from first.leftovers
             raise
 
 
