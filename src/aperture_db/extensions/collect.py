@@ -130,7 +130,7 @@ def _state_of(row: InstalledRow, requirement: Requirement) -> tuple[ExtensionSta
         offered = "" if installed else f"the server offers {available} only; "
         return ExtensionState.TOO_OLD, offered + requirement.minimum_reason
     if installed is None:
-        return ExtensionState.NOT_INSTALLED, "it is not created in the database yet"
+        return ExtensionState.NOT_INSTALLED, "the database does not have it yet"
     if not row.is_on_search_path:
         reason = f"it is in the schema {row.schema}, which is not on this role's search_path"
         return ExtensionState.UNREACHABLE, reason

@@ -128,7 +128,10 @@ SELECT
         OR pg_stat_get_ins_since_vacuum(c.oid) > 0
         OR coalesce(
             pg_stat_get_last_vacuum_time(c.oid), pg_stat_get_last_autovacuum_time(c.oid)
-        ) IS NULL AS needs_vacuum,
+        ) IS NULL
+        -- From this age on VACUUM freezes the rows of the whole table.
+        OR age(c.relfrozenxid) > current_setting('vacuum_freeze_table_age')::bigint
+        AS needs_vacuum,
     pg_stat_get_mod_since_analyze(c.oid) > 0
         OR coalesce(
             pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid)

@@ -40,7 +40,7 @@ class Statistics:
     dead_rows: int | None
     """None on a standby, which has no statistics."""
     needs_vacuum: bool
-    """Rows were inserted, updated or deleted since the last VACUUM, or there was none."""
+    """Rows were inserted or died since the last VACUUM, there was none, or rows are to freeze."""
     needs_analyze: bool
     """The same since the last ANALYZE."""
     may_vacuum: bool
