@@ -75,6 +75,14 @@ def test_a_dry_run_lists_work_only(used_database: str) -> None:
     assert up_to_date(used_database, "--dry-run", "--all") == 0
 
 
+def test_rows_that_are_due_to_be_frozen_are_work(used_database: str) -> None:
+    assert up_to_date(used_database) == 0
+    with psycopg.connect(used_database, autocommit=True) as conn:
+        conn.execute(f"ALTER DATABASE {conn.info.dbname} SET vacuum_freeze_table_age = 0")
+        conn.execute("SELECT pg_current_xact_id()")
+    assert up_to_date(used_database, "--dry-run") == 0
+
+
 def test_full_rewrites_unchanged_tables_too(used_database: str) -> None:
     assert up_to_date(used_database) == 0
     with connect(resolve_target(used_database, None, {})) as conn:
