@@ -27,6 +27,13 @@ def dead_rows(conninfo: str, table: str) -> int:
     return int(row[0])
 
 
+def count_tables(conninfo: str) -> int:
+    with psycopg.connect(conninfo) as conn:
+        row = conn.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def test_every_table_is_vacuumed_and_analyzed(used_database: str) -> None:
     outcome = run_inside("vacuum", "--json", database=used_database)
     assert outcome.code == 0
@@ -40,7 +47,7 @@ def test_every_table_is_vacuumed_and_analyzed(used_database: str) -> None:
             "WHERE last_vacuum IS NULL OR last_analyze IS NULL"
         ).fetchall()
     assert left_out == []
-    assert len(results(outcome)) == 80
+    assert len(results(outcome)) == count_tables(used_database) >= 80
 
 
 def test_only_the_named_tables(used_database: str) -> None:
