@@ -51,12 +51,12 @@ MOST_MODULE_LINES = 400
 MOST_FUNCTION_LINES = 70
 
 # What is still over the measure. Take out what you have mended; nothing may be added.
-MODULES_NOW = 226
-CHAIN_NOW = 15
+MODULES_NOW = 218
+CHAIN_NOW = 12
 LONG_FUNCTIONS_NOW = {"cli/migrate.py migrate"}
 CLASSES_DEFINED_TWICE_NOW = {
-    "Committed", "Committing", "DefaultRows", "Deletion", "Format", "KnownDrift", "Outcome",
-    "Sample", "Selection", "Session", "State", "Statement", "Unit",
+    "Committed", "Committing", "DefaultRows", "Format", "KnownDrift", "Outcome", "Sample",
+    "Selection", "Session", "State", "Statement", "Unit",
 }  # fmt: skip
 
 
