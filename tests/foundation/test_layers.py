@@ -51,12 +51,11 @@ MOST_MODULE_LINES = 400
 MOST_FUNCTION_LINES = 70
 
 # What is still over the measure. Take out what you have mended; nothing may be added.
-MODULES_NOW = 218
+MODULES_NOW = 206
 CHAIN_NOW = 12
 LONG_FUNCTIONS_NOW = {"cli/migrate.py migrate"}
 CLASSES_DEFINED_TWICE_NOW = {
-    "Committed", "Committing", "DefaultRows", "Format", "KnownDrift", "Outcome", "Sample",
-    "Selection", "Session", "State", "Statement", "Unit",
+    "DefaultRows", "KnownDrift", "Sample", "Session", "Unit",
 }  # fmt: skip
 
 

@@ -15,33 +15,11 @@ from psycopg.rows import class_row
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import Connection, connect
+from aperture_db.postgres.locks import Session as Session
 from aperture_db.postgres.target import Target
 
 WATCH_AFTER_SECONDS = 0.5
 WATCH_INTERVAL_SECONDS = 0.25
-
-
-@dataclass(frozen=True)
-class Session:
-    """Another session of the server. Without pg_monitor its state and age are unknown."""
-
-    pid: int
-    application: str
-    user: str
-    state: str
-    transaction_age_seconds: float | None
-
-    def __str__(self) -> str:
-        parts = [f"pid {self.pid}"]
-        if self.application:
-            parts.append(self.application)
-        if self.user:
-            parts.append(f"user {self.user}")
-        if self.state:
-            parts.append(self.state)
-        if self.transaction_age_seconds is not None:
-            parts.append(f"in its transaction for {self.transaction_age_seconds:.0f} s")
-        return ", ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from aperture_db.errors import ConnectError, UsageError
+from aperture_db import sql
+from aperture_db.errors import ApertureDbError, ConnectError, UsageError
 from aperture_db.postgres import Connection as Connection
 from aperture_db.postgres.driver_errors import translate_connect_error, translate_query_error
 from aperture_db.postgres.target import Target
@@ -31,6 +32,15 @@ CANCEL_TIMEOUT_SECONDS = 5
 # A pooler may hand out its processes in turn, and others may take one in between.
 POOLER_PROBES = 3
 CONNECTION_CHECK_INTERVAL = "1s"
+
+# What became of a transaction whose connection was lost before the answer to its COMMIT.
+COMMITTED = "committed"
+ABORTED = "aborted"
+IN_PROGRESS = "in progress"
+# How long a server may take to notice that a connection is gone.
+ASK_SECONDS = 5.0
+ASK_AGAIN_SECONDS = 0.2
+
 TRANSACTION_TIMEOUT_SINCE = 170000
 # With these OpenSSL finds the certificate authorities that it trusts.
 CA_BUNDLE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -239,3 +249,20 @@ def connection_check_interval(conn: Connection) -> str:
     except psycopg.errors.InvalidParameterValue:
         return "0"
     return CONNECTION_CHECK_INTERVAL
+
+
+def ask_for_status(target: Target, transaction_id: str) -> str:
+    """Ask the server, through a connection of its own, until the transaction has ended.
+
+    COMMITTED or ABORTED; IN_PROGRESS when it had not ended in ASK_SECONDS, and empty when it
+    could not be asked for.
+    """
+    status = ""
+    with suppress(psycopg.Error, ApertureDbError), connect(target) as conn:
+        deadline = time.monotonic() + ASK_SECONDS
+        while status in ("", IN_PROGRESS) and time.monotonic() < deadline:
+            time.sleep(ASK_AGAIN_SECONDS)
+            parameters = {"xid": transaction_id}
+            row = conn.execute(sql.load("postgres/transaction_status"), parameters).fetchone()
+            status = str(row[0]) if row else ""
+    return status

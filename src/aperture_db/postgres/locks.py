@@ -1,7 +1,8 @@
-"""PostgreSQL's table lock modes, and which of them conflict."""
+"""PostgreSQL's table lock modes, which of them conflict, and the sessions that hold locks."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -46,3 +47,26 @@ _CONFLICTS = {
     LockMode.EXCLUSIVE: set(LockMode) - {LockMode.ACCESS_SHARE},
     LockMode.ACCESS_EXCLUSIVE: set(LockMode),
 }
+
+
+@dataclass(frozen=True)
+class Session:
+    """Another session of the server. Without pg_monitor its state and age are unknown."""
+
+    pid: int
+    application: str
+    user: str
+    state: str
+    transaction_age_seconds: float | None
+
+    def __str__(self) -> str:
+        parts = [f"pid {self.pid}"]
+        if self.application:
+            parts.append(self.application)
+        if self.user:
+            parts.append(f"user {self.user}")
+        if self.state:
+            parts.append(self.state)
+        if self.transaction_age_seconds is not None:
+            parts.append(f"in its transaction for {self.transaction_age_seconds:.0f} s")
+        return ", ".join(parts)

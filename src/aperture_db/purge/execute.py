@@ -12,9 +12,15 @@ import psycopg
 
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres import catalog
-from aperture_db.postgres.connection import Connection, connection_check_interval, set_local
+from aperture_db.postgres.connection import (
+    ABORTED,
+    COMMITTED,
+    Connection,
+    ask_for_status,
+    connection_check_interval,
+    set_local,
+)
 from aperture_db.postgres.driver_errors import translate_query_error
-from aperture_db.postgres.lost_commits import ABORTED, COMMITTED, ask_for_status
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Committed, Committing, Phase, Progress
 from aperture_db.purge.assessment import Assessment

@@ -18,15 +18,17 @@ from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.format import quote_identifier
 from aperture_db.postgres.activity import BlockerWatch
 from aperture_db.postgres.connection import (
+    ABORTED,
+    COMMITTED,
     Connection,
     allow_long_transaction,
+    ask_for_status,
     connect,
     connection_check_interval,
     require_session,
     set_local,
     timeout_parameter,
 )
-from aperture_db.postgres.lost_commits import ABORTED, COMMITTED, ask_for_status
 from aperture_db.postgres.privileges import set_privileges
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Committed, Committing, Event, Phase, Progress, Warned
