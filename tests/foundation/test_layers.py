@@ -53,7 +53,7 @@ MOST_FUNCTION_LINES = 70
 # What is still over the measure. Take out what you have mended; nothing may be added.
 MODULES_NOW = 206
 CHAIN_NOW = 12
-LONG_FUNCTIONS_NOW = {"cli/migrate.py migrate"}
+LONG_FUNCTIONS_NOW = set[str]()
 CLASSES_DEFINED_TWICE_NOW = {
     "DefaultRows", "KnownDrift", "Sample", "Session", "Unit",
 }  # fmt: skip

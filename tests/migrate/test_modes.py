@@ -154,7 +154,7 @@ def test_a_schema_that_the_role_may_not_enter_is_not_taken_for_an_empty_one(
     for mode in ("--status", "--check", "--dry-run"):
         refused = run_cli("migrate", mode, conninfo=role)
         assert (refused.code, refused.out) == (1, "")
-        assert refused.err.startswith("error: what is applied can't be known (")
+        assert refused.err.startswith("error: cannot tell which migrations are applied (")
         assert f"why:   role {name} lacks USAGE on schema public" in refused.err
     with psycopg.connect(conninfo) as conn:
         for statement in refused.err.split(" run: ")[1].split(";"):

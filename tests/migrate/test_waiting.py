@@ -43,7 +43,9 @@ def test_ddl_that_stays_blocked_ends_busy_and_names_the_holder(
         pid = blocker.info.backend_pid
     assert outcome.code == 6
     error = outcome.err.split("error: ")[1].splitlines()
-    assert error[0].startswith("0002_b.sql was not applied: a lock was not obtained in 2 s (")
+    assert error[0].startswith(
+        "0002_b.sql was not applied: timed out after 2 s waiting for a lock ("
+    )
     assert error[1].startswith(f"why:   held by pid {pid}, a blocker, user postgres, idle in trans")
     assert f"next:  SELECT pg_terminate_backend({pid});" in outcome.err
     assert "0002_b.sql: waiting for " in outcome.err
@@ -68,7 +70,7 @@ def test_a_rehearsal_stops_at_the_first_lock_that_is_not_obtained(
         )
         pid = blocker.info.backend_pid
     assert outcome.code == 6
-    message = "the rehearsal stopped at 0002_b.sql: a lock was not obtained in 0.9 s ("
+    message = "the rehearsal stopped at 0002_b.sql: timed out after 0.9 s waiting for a lock ("
     assert f"error: {message}" in outcome.err
     assert f"why:   held by pid {pid}, a blocker" in outcome.err
     assert recorded(conninfo) == ["0001_a.sql"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -24,6 +24,67 @@ with lazy_imports():
 
 MODES = "Instead of applying"
 
+StatusOption: TypeAlias = Annotated[
+    bool,
+    typer.Option("--status", rich_help_panel=MODES, help="List applied and pending migrations."),
+]
+CheckOption: TypeAlias = Annotated[
+    bool,
+    typer.Option("--check", rich_help_panel=MODES, help="Exit with 5 if a migration is pending."),
+]
+DryRunOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", rich_help_panel=MODES, help="List the migrations that would be applied."
+    ),
+]
+RehearseOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--rehearse",
+        rich_help_panel=MODES,
+        help="Apply everything in one transaction and roll it back. Takes real locks.",
+    ),
+]
+MarkAppliedOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=MODES,
+        help="Record all migrations up to NAME as applied without running them.",
+    ),
+]
+ToOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Stop after this migration (name or number)."),
+]
+DirectoryOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--dir",
+        metavar="DIR",
+        help="Directory of .sql files (default: APERTURE_MIGRATIONS_DIR, else the bundled files).",
+    ),
+]
+StrictOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Refuse unknown records and pending files older than applied ones."
+    ),
+]
+LockWaitOption: TypeAlias = Annotated[
+    float,
+    typer.Option(parser=parse_duration, metavar="TIME", help="Wait this long for locks, per file."),
+]
+LockTimeoutOption: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        parser=parse_duration,
+        metavar="TIME",
+        help="Wait this long for a lock in one attempt; then retry after a pause.",
+    ),
+]
+
 app = typer.Typer(add_completion=False)
 
 
@@ -38,73 +99,16 @@ app = typer.Typer(add_completion=False)
 )
 def migrate(
     run: Run,
-    show_status: Annotated[
-        bool,
-        typer.Option(
-            "--status", rich_help_panel=MODES, help="List applied and pending migrations."
-        ),
-    ] = False,
-    check: Annotated[
-        bool,
-        typer.Option(
-            "--check", rich_help_panel=MODES, help="Exit with 5 if a migration is pending."
-        ),
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", rich_help_panel=MODES, help="List the migrations that would be applied."
-        ),
-    ] = False,
-    rehearsal: Annotated[
-        bool,
-        typer.Option(
-            "--rehearse",
-            rich_help_panel=MODES,
-            help="Apply everything in one transaction and roll it back. Takes real locks.",
-        ),
-    ] = False,
-    mark_applied: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            rich_help_panel=MODES,
-            help="Record all migrations up to NAME as applied without running them.",
-        ),
-    ] = None,
-    to: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Stop after this migration (name or number)."),
-    ] = None,
-    path: Annotated[
-        Path | None,
-        typer.Option(
-            "--dir",
-            metavar="DIR",
-            help="Directory of .sql files (default: APERTURE_MIGRATIONS_DIR, else the bundled "
-            "files).",
-        ),
-    ] = None,
-    strict: Annotated[
-        bool,
-        typer.Option(
-            "--strict", help="Refuse unknown records and pending files older than applied ones."
-        ),
-    ] = False,
-    lock_wait: Annotated[
-        float,
-        typer.Option(
-            parser=parse_duration, metavar="TIME", help="Wait this long for locks, per file."
-        ),
-    ] = "30m",  # type: ignore[assignment]
-    lock_timeout: Annotated[
-        float,
-        typer.Option(
-            parser=parse_duration,
-            metavar="TIME",
-            help="Wait this long for a lock in one attempt; then retry after a pause.",
-        ),
-    ] = "5s",  # type: ignore[assignment]
+    show_status: StatusOption = False,
+    check: CheckOption = False,
+    dry_run: DryRunOption = False,
+    rehearsal: RehearseOption = False,
+    mark_applied: MarkAppliedOption = None,
+    to: ToOption = None,
+    path: DirectoryOption = None,
+    strict: StrictOption = False,
+    lock_wait: LockWaitOption = "30m",  # type: ignore[assignment]
+    lock_timeout: LockTimeoutOption = "5s",  # type: ignore[assignment]
 ) -> None:
     """Apply pending migrations.
 

@@ -79,7 +79,7 @@ def apply_files(
     Locks, per file: an advisory lock shared by the runners of this tool, SHARE ROW EXCLUSIVE on
     aperture_migrations (which holds up Aperture's runner), and what the file takes itself. A
     failure rolls its file back and raises ApertureDbError; the files before it stay applied.
-    BusyError when a lock was not obtained in `limits.lock_wait_seconds`.
+    BusyError when waiting for a lock took longer than `limits.lock_wait_seconds`.
     """
     create_table(conn, limits.lock_wait_seconds)
     with BlockerWatch(target, limits.lock_timeout_seconds) as watch:
@@ -212,7 +212,7 @@ def _explain_invalid_index(target: Target, file: MigrationFile, failure: Stateme
         raise ApertureDbError(
             f"migration {file.name} failed and left the invalid index {index}",
             why=f"{cause.diag.message_primary or cause} (SQLSTATE {cause.sqlstate})",
-            next_step=f"run: DROP INDEX CONCURRENTLY {index}; mend the cause, then: "
+            next_step=f"run: DROP INDEX CONCURRENTLY {index}; fix the cause, then: "
             "aperture-db migrate",
             code="invalid_index",
             details=(

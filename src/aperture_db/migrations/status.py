@@ -92,7 +92,7 @@ def _require_open_schema(environment: Environment) -> None:
     if environment.schema is None and environment.is_public_closed:
         role = quote_identifier(environment.role)
         raise ApertureDbError(
-            "what is applied can't be known",
+            "cannot tell which migrations are applied",
             why=f"role {environment.role} lacks USAGE on schema public",
             next_step="as the owner or a superuser run: "
             f"GRANT USAGE ON SCHEMA public TO {role}; "

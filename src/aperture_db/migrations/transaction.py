@@ -155,7 +155,7 @@ def lock_not_obtained(
 ) -> BusyError:
     """The error for a lock that others held too long. `outcome` says what did not happen."""
     return BusyError(
-        f"{outcome}: a lock was not obtained in {waited_seconds:g} s",
+        f"{outcome}: timed out after {waited_seconds:g} s waiting for a lock",
         why=f"held by {holders[0]}"
         if holders
         else "the session that holds it could not be seen (that needs pg_monitor)",
