@@ -20,6 +20,7 @@ from tests.conftest import MIGRATION_NAMES, MIGRATIONS
 from tests.migrations import record as recording
 from tests.migrations.structure import FROZEN_FILE, STEPS_FILE
 from tests.program import run_inside
+from tests.purge.purging import losses_of, plan_of
 
 NAME = "0115_user_notes.sql"
 SQL = """\
@@ -68,6 +69,7 @@ def test_with_its_entry_every_command_knows_the_table(
     (shown,) = [table for table in stats["tables"] if table["name"].endswith("user_notes")]
     assert shown["count"] == {"rows": count, "exact": True, "unknown": None}
     assert (shown["group"], count > 0) == ("user data", True)
+    assert losses_of(plan_of(database, "--what", "everything"))["notes"] == count
 
 
 def test_a_new_file_is_recorded_by_one_command(
