@@ -1,11 +1,13 @@
-"""Numbers, sizes and times as people read them."""
+"""Numbers, sizes and times as people read and write them."""
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -43,6 +45,14 @@ def format_seconds(seconds: float) -> str:
         return f"{hours} h {minutes:02d} min"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h"
+
+
+def parse_seconds(text: str) -> float:
+    """The seconds of a duration: 500ms, 5s, 30m, 2h, 1d or a bare number. Raises ValueError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    if not match or match[2] not in UNIT_SECONDS:
+        raise ValueError(f"{text!r} is not a duration such as 500ms, 5s, 30m or 2h")
+    return float(match[1]) * UNIT_SECONDS[match[2]]
 
 
 def format_percent(share: float) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aperture_db.health.checks.aperture import DEFAULT_ROWS
+from aperture_db.aperture import DEFAULT_ROWS, DefaultRows
 from tests.health.conftest import follow_advice, read_check, read_health
 from tests.health.test_queries import execute
 
@@ -19,7 +19,7 @@ def test_a_dropped_extension_is_critical(migrated: str) -> None:
     assert reading.changed_since(before) == {"extensions"}
     check = reading["extensions"]
     assert check["status"] == "critical"
-    assert check["reason"] == "pg_trgm: the database does not have it yet"
+    assert check["reason"] == "pg_trgm: it is not created in the database yet"
     assert check["advice"] == ["aperture-db check-extensions --create"]
     follow_advice(migrated, check)
     assert read_health(migrated).changed_since(before) == set()
@@ -62,8 +62,9 @@ def test_tables_without_a_record_are_critical(migrated: str) -> None:
 
 
 @pytest.mark.parametrize("rows", DEFAULT_ROWS, ids=lambda rows: rows.table)
-def test_a_missing_default_row(migrated: str, rows: object) -> None:
-    table, status = rows.table, rows.status  # type: ignore[attr-defined]
+def test_a_missing_default_row(migrated: str, rows: DefaultRows) -> None:
+    table = rows.table
+    status = "critical" if rows.is_vital else "warning"
     before = read_health(migrated)
     with psycopg.connect(migrated, autocommit=True) as conn:
         originals = conn.execute(f"SELECT to_jsonb(t) - 'id' FROM {table} AS t").fetchall()

@@ -24,7 +24,7 @@ def test_plain_tcp_is_told_where_tls_is_offered(tls_server: TlsServer) -> None:
     assert encrypted["tls"]["value"].startswith("TLSv1.")
     plain = read_health(make_conninfo(tls_server.conninfo, sslmode="disable"))
     assert plain.changed_since(encrypted) == {"tls"}
-    assert plain["tls"]["reason"] == "the server offers TLS and this connection does not use it"
+    assert plain["tls"]["reason"] == "the server offers TLS, but this connection does not use it"
     assert plain["tls"]["advice"] == ["add ?sslmode=require to the connection string"]
 
 

@@ -152,7 +152,7 @@ def test_a_file_that_can_t_be_written_is_unknown(migrated: str, tmp_path: Path) 
     file = tmp_path / "missing" / "aperture.prom"
     outcome = run_health(migrated, "--format", "prometheus", "--output", str(file))
     assert outcome.code == 3
-    assert outcome.err.startswith(f"error: {file} can't be written")
+    assert outcome.err.startswith(f"error: could not write {file}")
 
 
 def test_json_is_the_shared_envelope(migrated: str) -> None:

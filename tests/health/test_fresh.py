@@ -9,7 +9,7 @@ TRUE_OF_A_FRESH_ONE = {
     "duplicate-indexes": "8, Aperture's own",
     "growth": "collecting: 0 samples",
     "bloat": "not measured: no pgstattuple",
-    "unknown-jobs": "4 that no code knows",
+    "unknown-jobs": "4 unknown",
     "backup-age": "none yet",
 }
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from aperture_db.errors import UsageError
-from aperture_db.health import CHECKS, Unit, make_selection
+from aperture_db.health.checks import CHECKS
+from aperture_db.health.report import Unit
+from aperture_db.health.selection import make_selection
 from tests.health.conftest import read_check, read_health, run_health
 from tests.health.test_queries import execute
 from tests.program import run_inside
@@ -51,17 +53,17 @@ def test_thresholds_of_every_unit() -> None:
     [
         (["--only", "latenzy"], "there is no check latenzy", "did you mean latency?"),
         (["--ignore", "x:y"], "there is no check x", "that is not one of the ids"),
-        (["--warn", "tls=1"], "tls has no threshold", "it measures nothing"),
+        (["--warn", "tls=1"], "tls has no threshold", "it does not measure a value"),
         (["--crit", "latency=1GB"], "1GB is not a threshold of latency", "its value is in seconds"),
         (["--warn", "latency"], "nothing is not a threshold of latency", "300, 5m or 2h"),
-        (["--timeout", "soon"], "Invalid value for '--timeout'", "can't be understood"),
-        (["--timeout", "0"], "a check needs some time", "would wait for ever"),
-        (["--format", "xml"], "Invalid value for '--format'", "can't be understood"),
-        (["--no-such"], "No such option", "can't be understood"),
-        (["--json", "--format", "nagios"], "--json does not go with --format nagios", "one format"),
-        (["--output", "/tmp/x"], "--output goes with --format prometheus", "other formats"),
-        (["--watch", "--format", "nagios"], "--watch does not go with --format nagios", "one"),
-        (["--watch", "--json"], "--watch does not go with --json", "exactly one JSON object"),
+        (["--timeout", "soon"], "Invalid value for '--timeout'", "the command line is not valid"),
+        (["--timeout", "0"], "--timeout must be greater than 0", "would wait forever"),
+        (["--format", "xml"], "Invalid value for '--format'", "the command line is not valid"),
+        (["--no-such"], "No such option", "the command line is not valid"),
+        (["--json", "--format", "nagios"], "--json can't be combined with --format", "one format"),
+        (["--output", "/tmp/x"], "--output can only be used with --format", "other formats"),
+        (["--watch", "--format", "nagios"], "--watch can't be combined with --format", "one"),
+        (["--watch", "--json"], "--watch can't be combined with --json", "exactly one object"),
     ],
 )  # fmt: skip
 def test_a_wrong_option_exits_with_3(

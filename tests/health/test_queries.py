@@ -178,7 +178,7 @@ def test_an_own_duplicate_index_can_go(migrated: str) -> None:
     reading = read_health(migrated)
     assert reading.changed_since(before) == {"duplicate-indexes"}
     check = reading["duplicate-indexes"]
-    assert "one_more on movies is the same as idx_movies_tmdb_id" in check["reason"]
+    assert "one_more on movies is a duplicate of idx_movies_tmdb_id" in check["reason"]
     follow_advice(migrated, check)
     assert read_health(migrated).changed_since(before) == set()
 

@@ -1,4 +1,4 @@
-"""docs/health.md lists every check as it is. `pytest --update-snapshots` writes the list anew."""
+"""docs/health.md lists every check as it is. `pytest --update-snapshots` rewrites the list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from aperture_db.format import format_bytes
-from aperture_db.health import CHECKS, Area, Check, Thresholds, Unit
+from aperture_db.health.check import Check
+from aperture_db.health.checks import CHECKS
+from aperture_db.health.report import Area, Thresholds, Unit
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "health.md"
 BEGIN, END = "<!-- checks -->\n", "<!-- end of checks -->\n"
@@ -20,7 +22,7 @@ def reference() -> str:
 
 def _section(area: Area) -> Iterator[str]:
     yield f"\n### {area.capitalize()}\n"
-    yield "| check | what it looks at | warning | critical | where from |"
+    yield "| check | description | warning | critical | source |"
     yield "| --- | --- | --- | --- | --- |"
     for check in CHECKS:
         if check.area is area:
@@ -69,7 +71,7 @@ def test_the_reference_is_that_of_the_registry(request: pytest.FixtureRequest) -
     assert listed == reference()
 
 
-def test_every_check_says_what_and_where_from() -> None:
+def test_every_check_has_a_description_and_a_source() -> None:
     for check in CHECKS:
         assert check.about.endswith("."), check.id
         assert check.source, check.id

@@ -170,7 +170,7 @@ def test_a_server_without_a_connection_left_is_critical(crowded_server: CrowdedS
     reading = read_health(crowded_server.visitor)
     assert reading.code == 2
     assert reading["reachable"]["status"] == "critical"
-    assert "it gives out no further connection" in reading["reachable"]["reason"]
+    assert "the server has no free connection slots" in reading["reachable"]["reason"]
     check = read_check(crowded_server.superuser, "connections")
     assert (check["status"], check["summary"]) == ("critical", "3 of 2")
     assert check["advice"][1] == "ALTER SYSTEM SET max_connections = 100;"

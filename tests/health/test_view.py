@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from aperture_db.health import (
-    CHECKS,
+from aperture_db.health.checks import CHECKS
+from aperture_db.health.report import (
     Cause,
     Finding,
     HealthReport,
     Result,
     Status,
     Verdict,
+    decide,
 )
-from aperture_db.health.report import decide
 from aperture_db.render.health import render_health, render_problems, render_watched
 from tests.described import undescribed
 from tests.snapshot import rendered
@@ -33,7 +33,7 @@ FINDINGS = {
         Finding(
             Status.WARNING,
             "embeddings_768 has 1,200 dead rows, 9.1 % of all; "
-             "its HNSW index finds less than it should",
+             "vector search misses results as dead rows accumulate",
             ("aperture-db vacuum --reindex-hnsw --table embeddings_768",),
             "embeddings_768",
         ),

@@ -105,14 +105,14 @@ HINTS = (
         "movies_missing",
         True,
         "800 of 20,000 movies are not here",
-        "what can't be stored is only logged, and the run still counts as completed",
+        "items that could not be stored are only logged; the run still counts as completed",
         "in Aperture, run sync-movies and read its log",
     ),
     Hint(
         "never_synced",
         False,
-        "whether everything on the media server is here is not known",
-        "no completed run is recorded of sync-users",
+        "it is unknown if the library is complete",
+        "no completed run of sync-users is recorded",
         "in Aperture, run sync-users",
     ),
     Hint(
@@ -179,7 +179,7 @@ TABLES = TablesReport(
         Hint(
             "locked",
             True,
-            "movies can't be read now",
+            "movies can't be read",
             "it is locked: pid 4711, psql, user aperture, idle in transaction, in its "
             "transaction for 45 s holds ACCESS EXCLUSIVE",
             "wait until it ends, then run again; or end it: SELECT pg_terminate_backend(4711);",

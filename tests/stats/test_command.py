@@ -151,7 +151,7 @@ def test_no_secret_is_printed(aperture_database: Callable[[], str], writer: Open
 def test_options_that_do_not_go_together(arguments: list[str]) -> None:
     outcome = run_inside("stats", *arguments, database="postgresql://nobody@localhost:1/none")
     assert outcome.code == 2
-    assert "does not go with" in outcome.err
+    assert "can't be combined with" in outcome.err
     assert "next:  " in outcome.err
 
 

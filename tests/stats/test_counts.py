@@ -168,7 +168,7 @@ def test_database_of_something_else(
     assert report.overview.movies.unknown is Unknown.ABSENT
     [hint] = report.hints
     assert hint.message == "this is not Aperture's database"
-    assert "2 tables of something else" in hint.cause
+    assert "2 tables of another application" in hint.cause
     assert "some names would clash" in hint.next
 
 

@@ -24,7 +24,7 @@ def test_never_analyzed_tables_are_counted_or_unknown(
     overview = collect(reader(conninfo), estimate=True).overview
     assert overview.movies == Count(300)
     assert overview.series == Count(0)
-    monkeypatch.setattr("aperture_db.stats.estimate.QUICK_PAGES", 0)
+    monkeypatch.setattr("aperture_db.stats.count_queries.QUICK_PAGES", 0)
     report = collect(reader(conninfo), estimate=True)
     assert report.overview.movies == Count(None, exact=False, unknown=Unknown.NOT_ANALYZED)
     # Without a single page there is nothing to count.

@@ -215,7 +215,7 @@ def test_fewer_embeddings_than_movies(admin: Connection, report: Report) -> None
     assert hint.id == "movie_embeddings_pending"
     assert hint.is_finding
     assert hint.message == "30 of 300 movies have no embedding of the active model"
-    assert hint.cause == "generate-movie-embeddings has not come to them yet"
+    assert hint.cause == "generate-movie-embeddings has not reached them yet"
     assert hint.next == (
         "in Aperture, run generate-movie-embeddings; the provider may charge for it"
     )

@@ -11,15 +11,15 @@ import pytest
 
 from aperture_db.postgres.connection import Connection
 from aperture_db.stats.history import (
+    GrowthUnit,
     Measurement,
     Sample,
-    Unit,
+    measure,
     measure_growth,
     read_history,
     read_samples,
     record_sample,
 )
-from aperture_db.stats.measure import measure
 from aperture_db.stats.overview import collect
 from tests.program import run_inside
 from tests.servers.roles import Rights
@@ -183,12 +183,12 @@ def test_role_that_may_not_make_the_schema(
 def test_growth() -> None:
     samples = [sample(0, movies=10), sample(1, movies=20, series=5), sample(4, movies=18)]
     growth = {(item.metric, item.unit): item for item in measure_growth(samples)}
-    movies = growth["movies", Unit.ROWS]
+    movies = growth["movies", GrowthUnit.ROWS]
     assert (movies.first, movies.last, movies.change, movies.per_day) == (10, 18, 8, 2.0)
     assert movies.values == (10, 20, 18)
-    assert growth["database", Unit.BYTES].per_day == 10.0
+    assert growth["database", GrowthUnit.BYTES].per_day == 10.0
     # Known in one sample only: nothing to compare.
-    assert ("series", Unit.ROWS) not in growth
+    assert ("series", GrowthUnit.ROWS) not in growth
 
 
 def test_growth_within_a_day_is_not_extrapolated() -> None:
@@ -207,7 +207,7 @@ def test_history_command(sample_database: Callable[[], str], writer: Open) -> No
     )
     assert run_inside("stats", "--record", "-q", database=conninfo).code == 0
     outcome = run_inside("stats", "--history", database=conninfo)
-    assert outcome.out.startswith("One sample, of ")
+    assert outcome.out.startswith("One sample is recorded, of ")
     writer(conninfo).execute("TRUNCATE movies CASCADE")
     assert run_inside("stats", "--record", "-q", database=conninfo).code == 0
     data = run_inside("stats", "--history", "--json", database=conninfo).envelope["data"]

@@ -43,10 +43,10 @@ class CommandEntry(NamedTuple):
 
 COMMANDS = {
     "stats": CommandEntry(
-        "aperture_db.cli.stats", "Inspect", "Count what the library holds, and say what is missing."
+        "aperture_db.cli.stats", "Inspect", "Show library counts, storage and what is missing."
     ),
     "health": CommandEntry(
-        "aperture_db.cli.health", "Inspect", "Find what is wrong, and say what mends it."
+        "aperture_db.cli.health", "Inspect", "Check the database and suggest fixes."
     ),
     "check-extensions": CommandEntry(
         "aperture_db.cli.check_extensions", "Inspect", "Check the extensions that Aperture needs."

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
+from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from aperture_db.cli.command import command
+from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.options import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.cli.signals import exit_code_of
 from aperture_db.cli.watch import MIN_SECONDS, WatchOption, require_watchable, watch
 from aperture_db.errors import ApertureDbError, ConnectError, UsageError
 
-if TYPE_CHECKING:
-    from aperture_db.health import HealthReport, Selection
+with lazy_imports():
+    from aperture_db.health import checks
+    from aperture_db.health import report as results
+    from aperture_db.health import run as health_run
+    from aperture_db.health import selection as options
+    from aperture_db.render import health as view
+    from aperture_db.render import monitoring
 
 CHOOSING = "Which checks"
 CRITICAL, UNKNOWN = 2, 3
 
 
-class Format(StrEnum):
-    """How the state is told."""
+class HealthFormat(StrEnum):
+    """The output formats of `health`."""
 
     TABLE = "table"
     JSON = "json"
@@ -42,7 +51,16 @@ def exit_code(error: ApertureDbError) -> int:
 app = typer.Typer(add_completion=False)
 
 
-@command(app, "health", exit_code_of_error=exit_code)
+@command(
+    app,
+    "health",
+    exit_code_of_error=exit_code,
+    examples=[
+        "aperture-db health",
+        "aperture-db health -q --ignore backup-age    # from cron: prints problems only",
+        "aperture-db health --only dead-rows --warn dead-rows=50%",
+    ],
+)
 def health(
     run: Run,
     only: Annotated[
@@ -53,20 +71,16 @@ def health(
         list[str] | None,
         typer.Option(
             metavar="ID[:OBJECT]", rich_help_panel=CHOOSING,
-            help="Leave this check out, or what it finds about one object (* fits all).",
+            help="Skip this check, or its findings about one object (* matches any text).",
         ),
     ] = None,
     warn: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="ID=VALUE", rich_help_panel=CHOOSING, help="Warn from this value on."
-        ),
+        typer.Option(metavar="ID=VALUE", rich_help_panel=CHOOSING, help="Warning threshold."),
     ] = None,
     crit: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="ID=VALUE", rich_help_panel=CHOOSING, help="Critical from this value on."
-        ),
+        typer.Option(metavar="ID=VALUE", rich_help_panel=CHOOSING, help="Critical threshold."),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Count skipped checks as unknown (exit code 3).")
@@ -74,30 +88,28 @@ def health(
     timeout: Annotated[
         float,
         typer.Option(
-            parser=parse_duration, metavar="TIME", help="Give up a check after this time."
+            parser=parse_duration, metavar="TIME", help="Stop a check after this time."
         ),
     ] = "5s",  # type: ignore[assignment]
     watch_seconds: WatchOption = None,
     form: Annotated[
-        Format, typer.Option("--format", help="How to tell the state.")
-    ] = Format.TABLE,
+        HealthFormat, typer.Option("--format", help="Output format.")
+    ] = HealthFormat.TABLE,
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="With --format prometheus: replace this file as a whole."
+            metavar="FILE", help="With --format prometheus: write to this file, atomically."
         ),
     ] = None,
 ) -> int:  # fmt: skip
-    """Find what is wrong, and say what mends it.
+    """Check the database and suggest fixes.
 
     Nothing is written. Exit code 0: ok, 1: warning, 2: critical or not reachable, 3: unknown.
     """
-    from aperture_db.health import CHECKS, make_selection
-
     form = _settle_format(run, form, output)
     try:
-        selection = make_selection(
-            CHECKS,
+        selection = options.make_selection(
+            checks.CHECKS,
             only=only or (),
             ignore=ignore or (),
             warn=warn or (),
@@ -107,106 +119,120 @@ def health(
         )
         if watch_seconds is not None:
             return _watch(run, selection, watch_seconds, form, output)
-        report = _read(run, selection)
+        report = _check(run, selection)
     except ApertureDbError as error:
-        if form is Format.NAGIOS:
-            return _tell_nagios_failure(run, error)
+        if form is HealthFormat.NAGIOS:
+            # Monitoring reads stdout only.
+            run.print_raw(monitoring.render_nagios_failure(error.what, error.why))
+            return exit_code(error)
         raise
-    return _tell(run, report, form, output)
+    return _print_report(run, report, form, output)
 
 
-def _settle_format(run: Run, form: Format, output: Path | None) -> Format:
+def _settle_format(run: Run, form: HealthFormat, output: Path | None) -> HealthFormat:
     """--json and --format json are one thing."""
-    if run.options.json and form not in (Format.TABLE, Format.JSON):
+    if run.options.json and form not in (HealthFormat.TABLE, HealthFormat.JSON):
         raise UsageError(
-            f"--json does not go with --format {form}",
-            why="a run tells the state in one format",
+            f"--json can't be combined with --format {form}",
+            why="a run prints its report in one format",
             next_step="leave one of them out",
         )
-    if form is Format.JSON or run.options.json:
-        form = Format.JSON
+    if form is HealthFormat.JSON or run.options.json:
+        form = HealthFormat.JSON
         run.options = replace(run.options, json=True)
-    if output is not None and form is not Format.PROMETHEUS:
+    if output is not None and form is not HealthFormat.PROMETHEUS:
         raise UsageError(
-            "--output goes with --format prometheus",
-            why="other formats are for a reader, who has stdout",
+            "--output can only be used with --format prometheus",
+            why="other formats are printed on stdout",
             next_step=f"add --format prometheus, or redirect: aperture-db health > {output}",
         )
     return form
 
 
-def _read(run: Run, selection: Selection) -> HealthReport:
-    from aperture_db.health import CHECKS, run_checks
+def _check(run: Run, selection: options.CheckSelection) -> results.HealthReport:
+    connect = partial(run.connect, read_only=True)
+    return health_run.run_checks(connect, run.target, checks.CHECKS, selection)
 
-    return run_checks(partial(run.connect, read_only=True), run.target, CHECKS, selection)
 
-
-def _tell(run: Run, report: HealthReport, form: Format, output: Path | None) -> int:
-    """Print or write the report; returns the exit code. Raises what kept it from being whole."""
+def _print_report(
+    run: Run, report: results.HealthReport, form: HealthFormat, output: Path | None
+) -> int:
+    """Print or write the report; returns the exit code. Raises the error that cut it short."""
     run.data = report
-    if form is Format.NAGIOS:
-        from aperture_db.render.nagios import render_nagios
-
-        run.print_raw(render_nagios(report))
+    if form is HealthFormat.NAGIOS:
+        run.print_raw(monitoring.render_nagios(report))
         return report.verdict.exit_code
-    if form is Format.PROMETHEUS:
-        _tell_prometheus(run, report, output)
-    elif form is Format.TABLE:
-        _tell_people(run, report)
+    if form is HealthFormat.PROMETHEUS:
+        _print_prometheus(run, report, output)
+    elif form is HealthFormat.TABLE and (report.error is None or len(report.checks) > 1):
+        verbose = run.options.verbose > 0
+        problems = view.render_problems if report.problems else None
+        run.show(report, partial(view.render_health, verbose=verbose), problems)
     if report.error is not None:
         raise report.error
     return report.verdict.exit_code
 
 
-def _tell_people(run: Run, report: HealthReport) -> None:
-    from aperture_db.render.health import render_health, render_problems
-
-    if report.error is not None and len(report.checks) == 1:
-        return
-    verbose = run.options.verbose > 0
-    problems = render_problems if report.problems else None
-    run.show(report, lambda shown: render_health(shown, verbose=verbose), problems)
-
-
-def _tell_prometheus(run: Run, report: HealthReport, output: Path | None) -> None:
-    from aperture_db.health.textfile import write_whole
-    from aperture_db.render.prometheus import render_prometheus
-
-    text = render_prometheus(report)
+def _print_prometheus(run: Run, report: results.HealthReport, output: Path | None) -> None:
+    text = monitoring.render_prometheus(report)
     if output is None:
         run.print_raw(text.rstrip("\n"))
     else:
-        write_whole(output, text)
-
-
-def _tell_nagios_failure(run: Run, error: ApertureDbError) -> int:
-    """Monitoring reads stdout only."""
-    from aperture_db.render.nagios import render_nagios_failure
-
-    run.print_raw(render_nagios_failure(error.what, error.why))
-    return exit_code(error)
+        _replace_file(output, text)
 
 
 def _watch(
-    run: Run, selection: Selection, seconds: float, form: Format, output: Path | None
+    run: Run,
+    selection: options.CheckSelection,
+    seconds: float,
+    form: HealthFormat,
+    output: Path | None,
 ) -> int:
     """Check again and again, each time through a new connection: an outage is a state, too."""
-    from aperture_db.render.health import render_watched
-
     verbose = run.options.verbose > 0
-    read = partial(_read, run, selection)
-    if form in (Format.TABLE, Format.JSON):
+    read = partial(_check, run, selection)
+    if form in (HealthFormat.TABLE, HealthFormat.JSON):
         require_watchable(run)
-        return watch(run, seconds, read, lambda new, _first: render_watched(new, verbose=verbose))
+        return watch(
+            run, seconds, read, lambda new, _first: view.render_watched(new, verbose=verbose)
+        )
     if output is None:
         raise UsageError(
-            f"--watch does not go with --format {form}",
-            why="its reader expects one state",
+            f"--watch can't be combined with --format {form}",
+            why="its reader expects one report",
             next_step="add --output FILE to keep a Prometheus text file current",
         )
     try:
         while True:
-            _tell_prometheus(run, read(), output)
+            _print_prometheus(run, read(), output)
             time.sleep(max(seconds, MIN_SECONDS))
     except KeyboardInterrupt as interrupt:
         return exit_code_of(interrupt)
+
+
+def _replace_file(path: Path, text: str) -> None:
+    """Replace `path` atomically: written beside it, then renamed. Others may read the file.
+
+    Raises ApertureDbError.
+    """
+    temporary: Path | None = None
+    try:
+        umask = os.umask(0)
+        os.umask(umask)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            file.write(text)
+            os.fchmod(file.fileno(), 0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+        raise ApertureDbError(
+            f"could not write {path}",
+            why=error.strerror or str(error),
+            next_step=f"check the directory and its permissions: ls -ld {path.parent}",
+            code="output_file",
+        ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import Annotated, TypeAlias
 
@@ -10,8 +9,8 @@ import typer
 
 from aperture_db.cli.run import Run
 from aperture_db.errors import NotConfirmedError
+from aperture_db.format import parse_seconds
 
-UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 PHRASE = "yes I am sure"
 
 ConfirmOption: TypeAlias = Annotated[
@@ -22,10 +21,10 @@ ConfirmOption: TypeAlias = Annotated[
 
 def parse_duration(text: str) -> float:
     """Seconds. Raises typer.BadParameter."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
-    if not match or match[2] not in UNIT_SECONDS:
-        raise typer.BadParameter(f"{text!r} is not a duration such as 500ms, 5s, 30m or 2h")
-    return float(match[1]) * UNIT_SECONDS[match[2]]
+    try:
+        return parse_seconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def require_confirmation(run: Run, given: str | None, question: str) -> None:

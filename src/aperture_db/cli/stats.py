@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -10,20 +10,34 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aperture_db.cli.command import command
+from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.run import Run
 from aperture_db.cli.watch import WatchOption, require_watchable, watch
 from aperture_db.errors import UsageError
 
+with lazy_imports():
+    from aperture_db.render import history as history_view
+    from aperture_db.render import stats as view
+    from aperture_db.stats import history as samples
+    from aperture_db.stats import overview
+    from aperture_db.stats import report as results
+    from aperture_db.stats import tables as table_list
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-    from aperture_db.stats.report import Hint
-
 
 app = typer.Typer(add_completion=False)
 
 
-@command(app, "stats")
+@command(
+    app,
+    "stats",
+    examples=[
+        "aperture-db stats",
+        "aperture-db stats --tables",
+        "aperture-db stats --record -q    # from cron; then: aperture-db stats --history",
+    ],
+)
 def stats(
     run: Run,
     tables: Annotated[
@@ -33,21 +47,21 @@ def stats(
         bool,
         typer.Option(
             "--estimate",
-            help="Don't count large tables: use the server's estimates, marked ~.",
+            help="Use PostgreSQL's estimates, marked ~, instead of counting large tables.",
         ),
     ] = False,
     watch_seconds: WatchOption = None,
     record: Annotated[
         bool,
         typer.Option(
-            "--record", help="Keep counts and sizes as a sample in the schema aperture_db."
+            "--record", help="Record counts and sizes as a sample in the schema aperture_db."
         ),
     ] = False,
     history: Annotated[
         bool, typer.Option("--history", help="Show the growth over the recorded samples.")
     ] = False,
 ) -> int:
-    """Count what the library holds, and say what is missing.
+    """Show library counts, storage and what is missing.
 
     Counts are exact unless marked ~. Nothing is written, except with --record.
     """
@@ -66,64 +80,48 @@ def stats(
 
 
 def _show_overview(run: Run, watch_seconds: float | None, *, estimate: bool) -> int:
-    from aperture_db.render.stats import render_stats
-    from aperture_db.stats.overview import collect
-
     with run.connect(read_only=True) as conn:
-        read = partial(collect, conn, estimate=estimate)
+        read = partial(overview.collect, conn, estimate=estimate)
         if watch_seconds is not None:
-            return watch(run, watch_seconds, read, render_stats)
+            return watch(run, watch_seconds, read, view.render_stats)
         report = read()
-    run.show(report, render_stats, _findings_view(report.hints))
+    run.show(report, view.render_stats, _findings_view(report.hints))
     return 0
 
 
 def _show_tables(run: Run, watch_seconds: float | None, *, estimate: bool) -> int:
-    from aperture_db.render.stats_tables import render_tables
-    from aperture_db.stats.tables import collect_tables
-
     with run.connect(read_only=True) as conn:
-        read = partial(collect_tables, conn, estimate=estimate)
+        read = partial(table_list.collect_tables, conn, estimate=estimate)
         if watch_seconds is not None:
-            return watch(run, watch_seconds, read, lambda newest, _first: render_tables(newest))
+            return watch(run, watch_seconds, read, lambda new, _first: view.render_tables(new))
         report = read()
-    run.show(report, render_tables, _findings_view(report.hints))
+    run.show(report, view.render_tables, _findings_view(report.hints))
     return 0
 
 
 def _record(run: Run, *, estimate: bool) -> None:
     """Read as any other run does; only the sample itself is written."""
-    from aperture_db.render.stats import render_stats
-    from aperture_db.stats.history import record_sample
-    from aperture_db.stats.measure import measure
-    from aperture_db.stats.overview import collect
-
     run.interrupted_note = "no sample was recorded"
     with run.connect(read_only=True) as conn:
-        report = collect(conn, estimate=estimate)
-    measurement = measure(report)
+        report = overview.collect(conn, estimate=estimate)
+    measurement = samples.measure(report)
     with run.connect() as conn:
-        recorded_at = record_sample(conn, measurement)
+        recorded_at = samples.record_sample(conn, measurement)
     recorded = replace(report, recorded_at=recorded_at)
-    run.show(recorded, render_stats, _findings_view(report.hints))
+    run.show(recorded, view.render_stats, _findings_view(report.hints))
     run.say("recorded in aperture_db.samples; see the growth with: aperture-db stats --history")
 
 
 def _show_history(run: Run) -> None:
-    from aperture_db.render.history import render_history
-    from aperture_db.stats.history import read_history
-
     with run.connect(read_only=True) as conn:
-        history = read_history(conn)
-    run.show(history, render_history)
+        history = samples.read_history(conn)
+    run.show(history, history_view.render_history)
 
 
-def _findings_view(hints: tuple[Hint, ...]) -> Callable[[object], RenderableType] | None:
-    """With -q, what needs attention is all that is printed."""
-    from aperture_db.render.hints import render_hints
-
+def _findings_view(hints: Iterable[results.Hint]) -> Callable[[object], RenderableType] | None:
+    """The view for -q: only the hints that need attention; None without any."""
     findings = tuple(hint for hint in hints if hint.is_finding)
-    return (lambda _report: render_hints(findings)) if findings else None
+    return (lambda _report: view.render_hints(findings)) if findings else None
 
 
 def _refuse(option: str, **others: object) -> None:
@@ -131,7 +129,7 @@ def _refuse(option: str, **others: object) -> None:
     for name, value in others.items():
         if value not in (None, False):
             raise UsageError(
-                f"{option} does not go with --{name}",
-                why="each of them shows something of its own",
+                f"{option} can't be combined with --{name}",
+                why="each of them prints a result of its own",
                 next_step="run the command once for each",
             )

@@ -15,6 +15,7 @@ from aperture_db.cli.options import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.cli.signals import exit_code_of
 from aperture_db.errors import UsageError
+from aperture_db.format import parse_seconds
 
 with lazy_imports():
     from aperture_db.render import progress
@@ -49,8 +50,8 @@ def spell_out_interval(arguments: list[str]) -> list[str]:
 
 def _is_duration(word: str) -> bool:
     try:
-        parse_duration(word)
-    except typer.BadParameter:
+        parse_seconds(word)
+    except ValueError:
         return False
     return True
 
@@ -79,10 +80,9 @@ def watch(
 ) -> int:
     """Read and show until a signal ends it; returns the exit code of that signal.
 
-    `view` gets the newest report and the first one, to tell what has changed since. At a terminal
+    `view` gets the newest report and the first one, to show what has changed since. At a terminal
     the view is refreshed in place, elsewhere printed again.
     """
-
     in_place = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     try:
         with progress.refreshed_view(run.out, in_place=in_place) as show:

@@ -1,19 +1,140 @@
-"""What a check is: a function that looks at one thing, and what is known about it."""
+"""A check and what it works with: the decorator, the context of its transaction, what it needs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
 
-from aperture_db.health.context import Context
-from aperture_db.health.report import Area, Cause, Finding, Thresholds
+from psycopg import sql
+from psycopg.rows import class_row, dict_row
+
+from aperture_db import sql as queries
+from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
+from aperture_db.format import list_some, quote_identifier
+from aperture_db.health.report import Area, Cause, Finding, Status, Thresholds
+from aperture_db.postgres.catalog import Table, grants_to_read, read_tables, visible_tables
+from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.hosting import Platform
+from aperture_db.postgres.target import Target
+
+Row = TypeVar("Row")
 
 TIMEOUT_SECONDS = 5.0
+DAY_SECONDS = 86_400
+
+
+class SkippedError(Exception):
+    """Raised by a check that can't be done."""
+
+    def __init__(self, cause: Cause, reason: str, advice: tuple[str, ...] = ()) -> None:
+        super().__init__(reason)
+        self.cause = cause
+        self.reason = reason
+        self.advice = advice
+
+
+class NothingToCheckError(Exception):
+    """Raised by a check whose tables this version, or this database, does not have."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a check saw. Its status is that of its worst finding."""
+class Identity:
+    """The database and the role of the session."""
+
+    database: str
+    role: str
+    is_standby: bool
+    may_see_sessions: bool
+    """The role sees other users' sessions, too."""
+
+
+@dataclass
+class Shared:
+    """Readings that several checks need; a failed reading is not kept."""
+
+    identity: Identity | None = None
+    tables: list[Table] | None = None
+    place: Platform | None = None
+    connect_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """The open transaction of one check, its thresholds, and what all checks share."""
+
+    conn: Connection
+    target: Target
+    thresholds: Thresholds | None
+    shared: Shared = field(default_factory=Shared)
+    migrations: Path | None = None
+    """Directory of migration files other than the bundled one."""
+
+    @property
+    def limits(self) -> Thresholds:
+        assert self.thresholds is not None, "this check has no thresholds"
+        return self.thresholds
+
+    def judge(self, value: float) -> Status:
+        """The status of a value by the thresholds."""
+        return self.limits.judge(value)
+
+    def rows(
+        self,
+        query: str,
+        row_type: type[Row],
+        parameters: Mapping[str, object] | None = None,
+        **parts: sql.Composable,
+    ) -> list[Row]:
+        """The rows of a query of sql/health; `parts` replace its {names}."""
+        text = sql.SQL(queries.load(f"health/{query}"))
+        statement = text.format(**parts) if parts else text
+        with self.conn.cursor(row_factory=class_row(row_type)) as cursor:
+            return cursor.execute(statement, parameters or {}).fetchall()
+
+    def row(
+        self,
+        query: str,
+        row_type: type[Row],
+        parameters: Mapping[str, object] | None = None,
+        **parts: sql.Composable,
+    ) -> Row | None:
+        """The first row, or None."""
+        return next(iter(self.rows(query, row_type, parameters, **parts)), None)
+
+    def number(
+        self, query: str, parameters: Mapping[str, object] | None = None, **parts: sql.Composable
+    ) -> int:
+        """The one number that a query of sql/health answers with."""
+        text = sql.SQL(queries.load(f"health/{query}"))
+        statement = text.format(**parts) if parts else text
+        row = self.conn.execute(statement, parameters or {}).fetchone()
+        assert row is not None, query
+        return int(row[0])
+
+    def identity(self) -> Identity:
+        if self.shared.identity is None:
+            self.shared.identity = self.row("identity", Identity)
+        assert self.shared.identity is not None
+        return self.shared.identity
+
+    def tables(self) -> list[Table]:
+        """Every table of the database."""
+        if self.shared.tables is None:
+            self.shared.tables = read_tables(self.conn)
+        return self.shared.tables
+
+    def settings(self, *names: str) -> dict[str, str]:
+        """Settings of the server as text."""
+        with self.conn.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(queries.load("health/settings"), {"names": list(names)})
+            return {row["name"]: row["value"] for row in cursor}
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """The result of looking at one thing; its status is that of its worst finding."""
 
     summary: str
     value: float | int | str | None = None
@@ -28,11 +149,11 @@ class Check:
     """Stable: scripts name it."""
     area: Area
     about: str
-    """What it looks at, for the reference."""
+    """The state that is ok, or the measured value, for the reference; a sentence."""
     source: str
-    """Where the figures and the thresholds come from, for the reference."""
+    """The origin of the values and thresholds, for the reference."""
     thresholds: Thresholds | None
-    look: Callable[[Context], Outcome] = field(repr=False)
+    look: Callable[[Context], CheckOutcome] = field(repr=False)
 
 
 def check(
@@ -42,24 +163,87 @@ def check(
     about: str,
     source: str,
     thresholds: Thresholds | None = None,
-) -> Callable[[Callable[[Context], Outcome]], Check]:
+) -> Callable[[Callable[[Context], CheckOutcome]], Check]:
     """Make a function a check."""
 
-    def make(look: Callable[[Context], Outcome]) -> Check:
+    def make(look: Callable[[Context], CheckOutcome]) -> Check:
         return Check(check_id, area, about, source, thresholds, look)
 
     return make
 
 
-class SkippedError(Exception):
-    """Raised by a check that can't look."""
+def need_other_sessions(context: Context) -> None:
+    """Raise SkippedError without the privilege to see other users' sessions."""
+    if not context.identity().may_see_sessions:
+        role = context.identity().role
+        raise SkippedError(
+            Cause.PRIVILEGE,
+            f"role {role} sees only its own sessions; a superuser can let it see all",
+            (f"GRANT pg_monitor TO {quote_identifier(role)};",),
+        )
 
-    def __init__(self, cause: Cause, reason: str, advice: tuple[str, ...] = ()) -> None:
-        super().__init__(reason)
-        self.cause = cause
-        self.reason = reason
-        self.advice = advice
+
+@dataclass(frozen=True)
+class Age:
+    counted_seconds: float | None
 
 
-class NothingToCheckError(Exception):
-    """Raised by a check whose tables this version, or this database, does not have."""
+def counted_days(context: Context) -> float | None:
+    """For how long the database's statistics have been counting, at least one day: a fresh reset
+    must not be extrapolated. None where it is unknown; raises SkippedError where the record of
+    migrations would, and may not be read."""
+    age = context.row("statistics_age", Age)
+    if age is None or age.counted_seconds is None:
+        records = visible_tables(context.tables()).get(MIGRATIONS_TABLE)
+        if records is None:
+            return None
+        refuse_unreadable(context, [records])
+        age = context.row("installation_age", Age)
+    if age is None or age.counted_seconds is None:
+        return None
+    return max(age.counted_seconds / DAY_SECONDS, 1.0)
+
+
+def need_primary(context: Context, what: str) -> None:
+    """Raise SkippedError on a standby: `what` is known to its primary only."""
+    if context.identity().is_standby:
+        raise SkippedError(
+            Cause.STANDBY,
+            f"a standby does not know {what}; check the primary too",
+            ("connect to the primary server",),
+        )
+
+
+def need_aperture(context: Context) -> dict[str, Table]:
+    """Aperture's tables by name; raises NothingToCheckError in any other database."""
+    visible = visible_tables(context.tables())
+    if not is_aperture(visible):
+        raise NothingToCheckError("not a database of Aperture")
+    return visible
+
+
+def need_tables(context: Context, *names: str) -> dict[str, Table]:
+    """Aperture's tables, these of them readable.
+
+    Raises NothingToCheckError where the first is missing in this version, and SkippedError where
+    one may not be read. Others may be missing.
+    """
+    visible = need_aperture(context)
+    if names[0] not in visible:
+        raise NothingToCheckError("not in this version")
+    refuse_unreadable(context, [visible[name] for name in names if name in visible])
+    return visible
+
+
+def refuse_unreadable(context: Context, tables: list[Table]) -> None:
+    """Raise SkippedError where one of the tables may not be read."""
+    denied = [table for table in tables if not table.may_select]
+    if not denied:
+        return
+    role = context.identity().role
+    names = list_some(table.name for table in denied)
+    raise SkippedError(
+        Cause.PRIVILEGE,
+        f"role {role} may not read {names}; the tables' owner can let it",
+        grants_to_read(denied, role),
+    )

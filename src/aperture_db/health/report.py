@@ -1,4 +1,4 @@
-"""What a run of the checks found."""
+"""The results of a run of the checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aperture_db.errors import ConnectError
 
 
 class Status(StrEnum):
-    """How a check came out, from good to bad; `skipped` beside that."""
+    """The status of a check, from good to bad; `skipped` is neither."""
 
     OK = "ok"
     INFO = "info"
@@ -19,7 +19,7 @@ class Status(StrEnum):
     WARNING = "warning"
     CRITICAL = "critical"
     SKIPPED = "skipped"
-    """It could not look: `skipped_because` says why."""
+    """It could not be done: `skipped_because` says why."""
 
     @property
     def severity(self) -> int:
@@ -28,7 +28,7 @@ class Status(StrEnum):
 
 
 class Area(StrEnum):
-    """What a check is about; the words are shown to the user."""
+    """The subject of a check; the words are shown to the user."""
 
     CONNECTION = "connection"
     QUERIES = "queries"
@@ -48,7 +48,7 @@ class Unit(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a check was skipped."""
+    """The reason why a check was skipped."""
 
     PRIVILEGE = "privilege"
     STANDBY = "standby"
@@ -60,13 +60,13 @@ class Cause(StrEnum):
 
     @property
     def is_trouble(self) -> bool:
-        """Whether the check should have been able to look; its state is unknown then."""
+        """The check should have been possible, so its status is unknown."""
         return self not in (Cause.PRIVILEGE, Cause.STANDBY)
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """From which value on a check warns, and finds the state critical; None: never."""
+    """The values from which on a status is warning or critical; None: never."""
 
     unit: Unit
     warning: float | None
@@ -87,19 +87,19 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check has to say."""
+    """One statement of a check about one object."""
 
     status: Status
     reason: str
     advice: tuple[str, ...] = ()
     """Commands, SQL, or a sentence where neither helps; each can be pasted as it is."""
     object: str = ""
-    """What it is about, as `--ignore id:object` names it."""
+    """The name for `--ignore id:object`."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """How one check came out."""
+    """The result of one check."""
 
     id: str
     area: Area
@@ -107,19 +107,19 @@ class Result:
     summary: str
     """The state in a few words, whatever the status."""
     value: float | int | str | None
-    """What was measured, in the unit of the thresholds where there are any."""
+    """The measured value, in the unit of the thresholds where there are any."""
     thresholds: Thresholds | None
     reason: str | None
-    """Why the status is not ok: that of the worst finding."""
+    """The reason of the worst finding; None if ok."""
     advice: tuple[str, ...]
-    """What to do, worst finding first."""
+    """The steps to fix it, worst finding first."""
     findings: tuple[Finding, ...]
     skipped_because: Cause | None
     duration_seconds: float
 
     @property
     def grave_findings(self) -> tuple[Finding, ...]:
-        """Those that make it a problem, without the notes beside them."""
+        """Those that make it a problem, without the notes."""
         return tuple(f for f in self.findings if f.status is not Status.INFO)
 
     @property
@@ -128,7 +128,7 @@ class Result:
 
 
 class Verdict(StrEnum):
-    """The state of the whole; exit codes 0 to 3 in this order."""
+    """The overall status; exit codes 0 to 3 in this order."""
 
     OK = "ok"
     WARNING = "warning"
@@ -154,16 +154,16 @@ class HealthReport:
     """Checks by status."""
     checks: tuple[Result, ...]
     error: ConnectError | None = field(default=None, metadata={"json": False})
-    """Why the server can't be reached, or no longer."""
+    """The error when the server could not be reached, or no longer."""
     is_strict: bool = field(default=False, metadata={"json": False})
-    """Every skipped check counts as unknown, not only those in trouble."""
+    """Every skipped check counts as unknown, not only the failed ones."""
 
     def with_status(self, *wanted: Status) -> tuple[Result, ...]:
         return tuple(check for check in self.checks if check.status in wanted)
 
     @property
     def problems(self) -> tuple[Result, ...]:
-        """Warnings and worse, and what is not known though it should be; the worst first."""
+        """Warnings and worse, and checks that failed; the worst first."""
         found = [
             check
             for check in self.checks
@@ -175,9 +175,9 @@ class HealthReport:
 
 
 def decide(checks: tuple[Result, ...], *, strict: bool) -> Verdict:
-    """The verdict: what is known to be bad goes before what is not known.
+    """The verdict: known problems take precedence over unknown ones.
 
-    `strict`: every skipped check counts as unknown, not only those in trouble.
+    `strict`: every skipped check counts as unknown, not only the failed ones.
     """
     worst = max((check.status.severity for check in checks), default=0)
     if worst >= Status.CRITICAL.severity:

@@ -18,15 +18,15 @@ UNKNOWN = "unknown"
 
 
 def render_health(report: HealthReport, *, verbose: bool = False) -> RenderableType:
-    """All checks by area, then what is wrong and what to do, then a line that sums up.
+    """All checks by area, then the problems with suggested fixes, then a summary line.
 
-    `verbose` adds the reasons and the advice of what is only good to know.
+    `verbose` adds the reasons and the advice of the notes (info).
     """
     return Group(*_parts(report, verbose=verbose))
 
 
 def render_watched(report: HealthReport, *, verbose: bool = False) -> RenderableType:
-    """The same from the other end: what matters stays on a screen that is too low for all."""
+    """The same with the summary first: it stays visible on a screen that is too low for all."""
     moment = Text(format_time(report.checked_at), style="muted")
     parts: list[RenderableType] = [_summary(report), moment, ""]
     if report.problems:
@@ -43,7 +43,7 @@ def _parts(report: HealthReport, *, verbose: bool) -> Iterator[RenderableType]:
     yield ""
     yield _summary(report)
     if report.with_status(Status.INFO) and not verbose:
-        yield Text("What the notes (info) mean: aperture-db health -v", style="muted")
+        yield Text("To see the notes (info): aperture-db health -v", style="muted")
 
 
 def _remarks(report: HealthReport, *, verbose: bool) -> Iterator[RenderableType]:
@@ -78,7 +78,7 @@ def _style(check: Result) -> str:
 
 
 def render_problems(report: HealthReport) -> RenderableType:
-    """Every problem with its reasons, and under each what to do."""
+    """Every problem with its reasons and, under each, the suggested fix."""
     return Group(*_problem_lines(report.problems))
 
 
@@ -98,7 +98,7 @@ def _indented(text: str, level: int, style: str = "") -> RenderableType:
 
 
 def _advice(steps: Iterable[str], level: int) -> Iterator[RenderableType]:
-    """Commands and SQL stay in one piece, sentences may be wrapped."""
+    """Commands and SQL are never wrapped, sentences may be."""
     for step in steps:
         if step.endswith(";") or step.startswith("aperture-db "):
             yield unbroken(INDENT * level + step, "info")
@@ -142,7 +142,7 @@ def _summary(report: HealthReport) -> Text:
         Verdict.OK: ("Healthy", "ok"),
         Verdict.WARNING: ("Needs attention", "warning"),
         Verdict.CRITICAL: ("Not healthy", "critical"),
-        Verdict.UNKNOWN: ("Not fully known", "warning"),
+        Verdict.UNKNOWN: ("Partly unknown", "warning"),
     }[report.verdict]
     counted = ", ".join(filter(None, parts))
     where = f"{report.database} on {report.server}"

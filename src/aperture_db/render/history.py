@@ -1,4 +1,4 @@
-"""The table of `stats --history`: how every number changed, with a small chart."""
+"""The table of `stats --history`: the change of every number, with a sparkline."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rich.text import Text
 from aperture_db.format import format_bytes, format_count, format_time, plural
 from aperture_db.render.stats import SHOWN_COUNTS
 from aperture_db.render.table import NOTHING, make_table
-from aperture_db.stats.history import Growth, History, Unit
+from aperture_db.stats.history import Growth, GrowthUnit, History
 
 CHART_WIDTH = 16
 BARS = "▁▂▃▄▅▆▇█"
 # For terminals without the block characters.
 ASCII_BARS = "_.-~=+*#"
-HEADERS = {Unit.BYTES: "size", Unit.ROWS: "rows"}
+HEADERS = {GrowthUnit.BYTES: "size", GrowthUnit.ROWS: "rows"}
 WHOLES = ("database", "tables", "indexes")
 NUMBERS = ("first", "last", "change", "per day")
 
@@ -33,7 +33,7 @@ def render_history(history: History) -> RenderableType:
     first, last = samples[0].sampled_at, samples[-1].sampled_at
     if len(samples) == 1:
         return Text(
-            f"One sample, of {format_time(first)}; growth needs two.\n"
+            f"One sample is recorded, of {format_time(first)}; growth needs two.\n"
             "next: aperture-db stats --record, for example daily from cron"
         )
     parts: list[RenderableType] = [
@@ -42,17 +42,17 @@ def render_history(history: History) -> RenderableType:
             style="muted",
         )
     ]
-    for unit in Unit:
+    for unit in GrowthUnit:
         growth = [
             item
             for item in history.growth
-            if item.unit is unit and (unit is Unit.BYTES or item.metric in SHOWN_COUNTS)
+            if item.unit is unit and (unit is GrowthUnit.BYTES or item.metric in SHOWN_COUNTS)
         ]
         parts += ["", _table(unit, growth)]
     return Group(*parts)
 
 
-def _table(unit: Unit, growth: Sequence[Growth]) -> RenderableType:
+def _table(unit: GrowthUnit, growth: Sequence[Growth]) -> RenderableType:
     table = make_table(HEADERS[unit], *NUMBERS, "trend", right=NUMBERS)
     for item in growth:
         table.add_row(
@@ -68,12 +68,12 @@ def _table(unit: Unit, growth: Sequence[Growth]) -> RenderableType:
 
 def _label(growth: Growth) -> str:
     """Kinds of data are parts of the tables and indexes above them."""
-    is_part = growth.unit is Unit.BYTES and growth.metric not in WHOLES
+    is_part = growth.unit is GrowthUnit.BYTES and growth.metric not in WHOLES
     return f"{'  ' if is_part else ''}{growth.metric.replace('_', ' ')}"
 
 
 def _number(number: int, growth: Growth) -> str:
-    if growth.unit is Unit.BYTES:
+    if growth.unit is GrowthUnit.BYTES:
         return format_bytes(number)
     return format_count(number, exact=growth.is_exact)
 

@@ -1,4 +1,4 @@
-"""The overview of `stats`."""
+"""The views of `stats`: the overview, `--tables`, and hints."""
 
 from __future__ import annotations
 
@@ -8,13 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from aperture_db.format import (
-    format_bytes,
-    format_count,
-    format_percent,
-    format_time,
-)
-from aperture_db.render.hints import render_hints
+from aperture_db.format import format_bytes, format_count, format_percent, format_time, plural
 from aperture_db.render.table import NOTHING, make_table
 from aperture_db.stats.report import (
     Count,
@@ -22,9 +16,13 @@ from aperture_db.stats.report import (
     DatabaseFacts,
     Embeddings,
     EmbeddingState,
+    Hint,
     Overview,
     StatsReport,
     Storage,
+    TablesReport,
+    TableStats,
+    TableTotals,
     Unknown,
 )
 
@@ -55,6 +53,7 @@ SHOWN_COUNTS = (
     "conversations",
     "messages",
 )
+TABLE_NUMBERS = ("rows", "heap", "indexes", "TOAST", "total", "dead")
 LABEL_WIDTH = 18
 NUMBER_WIDTH = 11
 
@@ -75,6 +74,35 @@ def render_stats(report: StatsReport, earlier: StatsReport | None = None) -> Ren
     if report.hints:
         sections.append(render_hints(report.hints))
     return Group(*_with_blank_lines(sections))
+
+
+def render_tables(report: TablesReport) -> RenderableType:
+    """Every table, the largest first, and their sum."""
+    table = make_table("table", *TABLE_NUMBERS, right=TABLE_NUMBERS)
+    for stats in report.tables:
+        table.add_row(_table_name(stats), *_table_numbers(stats))
+    total = report.total
+    rows, *sizes = _table_numbers(total)
+    if not total.is_complete:
+        rows.append("+")
+    table.add_row(plural(total.tables, "table"), rows, *sizes, style="heading")
+    parts: list[RenderableType] = [render_facts(report.database), "", table]
+    if report.hints:
+        parts += ["", render_hints(report.hints)]
+    return Group(*parts)
+
+
+def render_hints(hints: tuple[Hint, ...]) -> RenderableType:
+    """Each hint as three lines: the conclusion, its cause and the next step."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for hint in hints:
+        style = "warning" if hint.is_finding else "info"
+        grid.add_row(Text("hint:", style=style), Text(hint.message, style=style))
+        grid.add_row("  why:", hint.cause)
+        grid.add_row("  next:", hint.next)
+    return grid
 
 
 def render_facts(facts: DatabaseFacts) -> Text:
@@ -232,7 +260,7 @@ def _active_model(embeddings: Embeddings) -> str:
 
 def _coverage(coverage: tuple[Coverage, ...]) -> RenderableType:
     table = make_table(
-        "  ", "here", "expected", "share", "remark", right=("here", "expected", "share")
+        "  ", "present", "expected", "share", "remark", right=("present", "expected", "share")
     )
     for item in coverage:
         table.add_row(
@@ -256,3 +284,25 @@ def _coverage_remark(item: Coverage) -> str:
     if item.unknown:
         return item.unknown
     return f"synced {format_time(item.as_of)}" if item.as_of else ""
+
+
+def _table_name(stats: TableStats) -> Text:
+    """Tables that are not Aperture's carry their schema."""
+    if stats.group is not None:
+        return Text(stats.name)
+    return Text(f"{stats.schema}.{stats.name}", style="muted")
+
+
+def _table_numbers(stats: TableStats | TableTotals) -> list[Text]:
+    sizes = (stats.heap_bytes, stats.index_bytes, stats.toast_bytes, stats.total_bytes)
+    return [
+        _zero_muted(format_rows(stats.count), stats.count.rows),
+        *(_zero_muted(NOTHING if size is None else format_bytes(size), size) for size in sizes),
+        _zero_muted(
+            NOTHING if stats.dead_rows is None else format_count(stats.dead_rows), stats.dead_rows
+        ),
+    ]
+
+
+def _zero_muted(text: str, number: int | None) -> Text:
+    return Text(text, style="" if number else "muted")

@@ -1,9 +1,9 @@
 -- name: any_row
--- Whether a table has any row. Privilege: SELECT on the table.
+-- True if a table has any row. Privilege: SELECT on the table.
 SELECT EXISTS (SELECT FROM {table})
 
 -- name: autovacuum
--- Whether autovacuum works: its switch, the counting that it needs, and the tables that it has to
+-- The settings that autovacuum needs: its switch, the counting that it needs, and the tables that it has to
 -- leave alone. Privilege: none.
 SELECT
     current_setting('autovacuum') = 'on' AS is_on,
@@ -174,8 +174,8 @@ WHERE datname = current_database()
 
 -- name: dead_rows
 -- Dead rows of each table against the number at which autovacuum acts: the table's own settings,
--- or else the server's (formula: PostgreSQL's manual, "The Autovacuum Daemon"). HNSW indexes give
--- worse answers with dead rows, so their tables are also told apart. Privilege: none.
+-- or else the server's (formula: PostgreSQL's manual, "The Autovacuum Daemon"). Vector
+-- search misses more results as dead rows accumulate, so tables with HNSW indexes are marked. Privilege: none.
 SELECT
     c.oid::regclass::text AS name,
     c.relname::text AS table_name,
@@ -214,12 +214,12 @@ WHERE s.n_dead_tup > 0
 ORDER BY s.n_dead_tup DESC
 
 -- name: default_row
--- Whether a table has the row with id 1. Privilege: SELECT on the table.
+-- True if a table has the row with id 1. Privilege: SELECT on the table.
 SELECT EXISTS (SELECT FROM {table} WHERE id = 1)
 
 -- name: duplicate_indexes
 -- Valid indexes that equal another one of the same table in everything but the name. Of each group
--- the one that a constraint needs stays, else the oldest. Privilege: none.
+-- the one that a constraint needs is kept, else the oldest. Privilege: none.
 WITH alike AS (
     SELECT
         i.indexrelid,
@@ -283,7 +283,7 @@ WHERE newest.status = 'failed' AND newest.job_name <> ALL (%(ignored)s)
 ORDER BY failures DESC, name
 
 -- name: identity
--- Where the session is and as whom. Privilege: none.
+-- The database and the role of the session. Privilege: none.
 SELECT
     current_database()::text AS database,
     current_user::text AS role,
@@ -344,7 +344,7 @@ GROUP BY job_name
 ORDER BY job_name
 
 -- name: largest_hnsw
--- The largest HNSW index, and the memory that building it anew may use. Privilege: none.
+-- The largest HNSW index, and the memory that rebuilding it may use. Privilege: none.
 SELECT
     i.indexrelid::regclass::text AS name,
     pg_relation_size(i.indexrelid) AS size_bytes,
@@ -391,7 +391,7 @@ ORDER BY
 LIMIT 3
 
 -- name: orphans_channel_examples
--- Example films of channels that are gone; Aperture skips them.
+-- Example films of channels that were deleted; Aperture skips them.
 -- Privilege: SELECT on channels and movies.
 SELECT count(*)
 FROM channels AS c, unnest(c.example_movie_ids) AS example (id)
@@ -418,8 +418,8 @@ FROM user_preferences AS p,
 WHERE EXISTS (SELECT FROM library_config)
     AND NOT EXISTS (SELECT FROM library_config AS l WHERE l.provider_library_id = excluded.id)
 
--- name: orphans_graph_sources
--- Playlists made from a title that is gone. The id is text. Privilege: SELECT on graph_playlists,
+-- name: orphans_graph_playlists
+-- Playlists made from a deleted title. The id is text. Privilege: SELECT on graph_playlists,
 -- movies and series.
 SELECT count(*)
 FROM graph_playlists AS p
@@ -428,7 +428,7 @@ WHERE p.source_item_id IS NOT NULL
     AND NOT EXISTS (SELECT FROM series AS s WHERE s.id::text = p.source_item_id)
 
 -- name: orphans_images
--- Pictures of libraries and playlists that are gone. Fixed names, such as ai-recs-movies, stay
+-- Pictures of deleted libraries and playlists. Fixed names, such as ai-recs-movies, stay
 -- valid; pictures of collections belong to the media server's, which the database does not list.
 -- Privilege: SELECT on media_images, library_config, strm_libraries, playlists, graph_playlists,
 -- channels and channel_shares.
@@ -491,7 +491,7 @@ WHERE s.provider_library_id IS NOT NULL
     )
 
 -- name: pgstattuple
--- Whether the space inside tables can be known: the extension pgstattuple, its schema, and whether
+-- The extension pgstattuple, which measures the space inside tables: its schema, and if
 -- the role may use it. Privilege: none.
 SELECT
     n.nspname::text AS schema,
@@ -535,7 +535,7 @@ WHERE c.reltuples >= %(min_rows)s
 ORDER BY s.seq_tup_read DESC
 
 -- name: setting_source
--- Where the value of a setting comes from. Privilege: none.
+-- The source of a setting's value. Privilege: none.
 SELECT source FROM pg_settings WHERE name = %(name)s
 
 -- name: settings
@@ -553,11 +553,7 @@ SELECT
         WHEN has_database_privilege(current_database(), 'CONNECT')
             OR pg_has_role('pg_read_all_stats', 'USAGE')
         THEN pg_database_size(current_database())
-    END AS database_bytes,
-    blks_hit::bigint AS hit_blocks,
-    blks_read::bigint AS read_blocks
-FROM pg_stat_database
-WHERE datname = current_database()
+    END AS database_bytes
 
 -- name: slow_statements
 -- The slowest statements of this database by their mean time. Only those whose texts are kept
@@ -569,7 +565,6 @@ SELECT
     s.dbid::bigint AS database_oid,
     s.calls,
     s.mean_exec_time / 1000 AS mean_seconds,
-    s.total_exec_time / 1000 AS total_seconds,
     regexp_replace(s.query, '\s+', ' ', 'g') AS text
 FROM {schema}.pg_stat_statements AS s
 WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -579,7 +574,7 @@ ORDER BY s.mean_exec_time DESC
 LIMIT 3
 
 -- name: spilled
--- What sorts and hashes of this database wrote to temporary files since the statistics were reset.
+-- The temporary files that sorts and hashes of this database wrote since the statistics were reset.
 -- Privilege: none.
 SELECT
     temp_files,
@@ -589,7 +584,7 @@ FROM pg_stat_database
 WHERE datname = current_database()
 
 -- name: statements_extension
--- Whether this database has pg_stat_statements, in which schema, and whether the server loads it.
+-- The schema of pg_stat_statements in this database, and if the server loads it.
 -- Privilege: none; the list of loaded libraries is only shown to pg_read_all_settings.
 SELECT
     (
@@ -608,11 +603,10 @@ FROM pg_stat_database
 WHERE datname = current_database()
 
 -- name: tls
--- Whether the server offers TLS, and what this session uses. Privilege: none.
+-- TLS as the server offers it, and as this session uses it. Privilege: none.
 SELECT
     current_setting('ssl') = 'on' AS is_offered,
-    s.version,
-    s.cipher
+    s.version
 FROM (SELECT pg_backend_pid() AS pid) AS me
 LEFT JOIN pg_stat_ssl AS s ON s.pid = me.pid AND s.ssl
 
@@ -629,13 +623,12 @@ ORDER BY name
 SELECT
     datname::text AS database,
     greatest(age(datfrozenxid), mxid_age(datminmxid))::bigint AS age,
-    datname = current_database() AS is_current,
-    current_setting('autovacuum_freeze_max_age')::bigint AS freeze_max_age
+    datname = current_database() AS is_current
 FROM pg_database
 ORDER BY age DESC
 
 -- name: writable
--- Whether Aperture could write here: a standby, or read-only by a setting and where that was made.
+-- Obstacles to writing: a standby, or a setting that makes transactions read-only, and its source.
 -- Privilege: none.
 SELECT
     pg_is_in_recovery() AS is_standby,

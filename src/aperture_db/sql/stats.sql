@@ -18,7 +18,7 @@ COMMENT ON COLUMN aperture_db.samples.group_bytes IS
     'disk space of tables and their indexes, by kind of data';
 
 -- name: insert
--- Keeps one sample. Privilege: INSERT on aperture_db.samples, and SELECT for what it returns.
+-- Records one sample. Privilege: INSERT on aperture_db.samples, and SELECT for what it returns.
 INSERT INTO aperture_db.samples (
     is_exact, newest_migration, database_bytes, table_bytes, index_bytes, counts, group_bytes
 )
@@ -43,7 +43,7 @@ FROM aperture_db.samples
 ORDER BY sampled_at
 
 -- name: thin
--- Of days longer ago than 90, only the last sample stays, so that hourly samples don't pile up.
+-- Of days longer ago than 90, only the last sample is kept, so that hourly samples don't accumulate.
 -- Privilege: SELECT and DELETE on aperture_db.samples.
 DELETE FROM aperture_db.samples AS old
 USING aperture_db.samples AS later
@@ -56,13 +56,13 @@ WHERE old.sampled_at < date_trunc('day', now(), 'UTC') - interval '90 days'
 SELECT id FROM {table}
 
 -- name: count_embedded_items
--- How many of the items have an embedding of the active model. Privilege: SELECT on the tables.
+-- The number of the items that have an embedding of the active model. Privilege: SELECT on the tables.
 SELECT {source}::text AS source, NULL::text AS detail, count(*) AS rows
 FROM ({items}) AS item
 WHERE item.id IN ({embedded})
 
 -- name: count_items
--- How many items a query finds. Privilege: that of the query.
+-- The number of items that a query finds. Privilege: that of the query.
 SELECT {source}::text AS source, NULL::text AS detail, count(*) AS rows FROM ({items}) AS item
 
 -- name: count_rows
@@ -90,14 +90,13 @@ WHERE series_id IN ({series})
 SELECT
     job.name AS job_name,
     newest.status AS last_status,
-    newest.started_at AS last_started_at,
     completed.completed_at,
     completed.items_total::bigint AS items_total,
     completed.total_series,
     completed.total_episodes
 FROM unnest(%(jobs)s::text[]) AS job (name)
 LEFT JOIN LATERAL (
-    SELECT run.status, run.started_at
+    SELECT run.status
     FROM job_runs AS run
     WHERE run.job_name = job.name
     ORDER BY run.started_at DESC

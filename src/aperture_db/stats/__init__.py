@@ -1,1 +1,1 @@
-"""How much the database holds, and what its counts say about the library."""
+"""Counts and sizes of the database, and what is missing from the library."""

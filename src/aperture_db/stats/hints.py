@@ -1,19 +1,22 @@
-"""What the counts mean: what stands out, its likely cause and the next step.
+"""Hints: conclusions from the counts, each with its likely cause and the next step.
 
-The rules follow how Aperture's jobs work; where they can't tell, nothing is claimed.
+The rules follow the way Aperture's jobs work; without enough evidence there is no hint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aperture_db import aperture
 from aperture_db.aperture import jobs
-from aperture_db.format import plural, quote_identifier
-from aperture_db.postgres.catalog import Table
-from aperture_db.stats.jobs import JobResult
+from aperture_db.format import list_some, plural, quote_identifier
+from aperture_db.postgres.activity import ExclusiveLock
+from aperture_db.postgres.catalog import Table, grants_to_read
+from aperture_db.stats.coverage import EMBEDDING_JOBS, EMBEDDING_SUBJECTS, JobResult
+from aperture_db.stats.inventory import Inventory
 from aperture_db.stats.report import (
+    Count,
     Coverage,
     DatabaseFacts,
     Embeddings,
@@ -21,40 +24,39 @@ from aperture_db.stats.report import (
     Hint,
     Overview,
     Subject,
+    Unknown,
 )
 
-# What a sync merges or leaves out on purpose is less than this share of a library.
+# A sync merges or skips less than this share of a library on purpose.
 NORMAL_SHORTFALL = 0.01
+NAMED_TABLES = 3
 
 
 @dataclass(frozen=True)
 class Sync:
-    """The job that brings a number of things from the media server."""
+    """The job that copies a part of the library from the media server."""
 
     job: str
     why_fewer: str
     """The usual cause of a shortfall of any size."""
     why_slightly_fewer: str | None = None
-    """Why a small shortfall is normal, where it can be."""
+    """The cause of a small shortfall that is normal."""
 
 
-LOCAL_PROVIDERS = {"ollama", "openai-compatible"}
-UNSTORED = "what can't be stored is only logged, and the run still counts as completed"
+UNSTORED = "items that could not be stored are only logged; the run still counts as completed"
 SYNCS = {
     Subject.MOVIES: Sync(
-        jobs.SYNC_MOVIES, UNSTORED, "movies with the same title and year are kept as one"
+        jobs.SYNC_MOVIES, UNSTORED, "movies with the same title and year are stored as one"
     ),
     Subject.SERIES: Sync(jobs.SYNC_SERIES, UNSTORED),
     Subject.EPISODES: Sync(
-        jobs.SYNC_SERIES, UNSTORED, "episodes without a season or episode number are left out"
+        jobs.SYNC_SERIES, UNSTORED, "episodes without a season or episode number are skipped"
     ),
-    Subject.USERS: Sync(jobs.SYNC_USERS, "the users that came since are not here yet"),
+    Subject.USERS: Sync(
+        jobs.SYNC_USERS, "users added since the last sync are not in the database yet"
+    ),
 }
-EMBEDDING_JOBS = {
-    Subject.MOVIE_EMBEDDINGS: ("movies", jobs.GENERATE_MOVIE_EMBEDDINGS),
-    Subject.SERIES_EMBEDDINGS: ("series", jobs.GENERATE_SERIES_EMBEDDINGS),
-    Subject.EPISODE_EMBEDDINGS: ("episodes", jobs.GENERATE_SERIES_EMBEDDINGS),
-}
+MEDIA_OF_SUBJECT = {subject: media for media, subject in EMBEDDING_SUBJECTS.items()}
 
 
 def hints_about_library(
@@ -73,11 +75,11 @@ def hints_about_library(
             "embedding_model_missing",
             True,
             "no embedding model is configured",
-            "without one Aperture makes no embeddings, and so no recommendations",
+            "without one Aperture computes no embeddings, and so no recommendations",
             "choose an embedding model in Aperture's AI settings",
         )
     for item in coverage:
-        if item.subject in EMBEDDING_JOBS and item.missing:
+        if item.subject in MEDIA_OF_SUBJECT and item.missing:
             yield _pending(item, embeddings, results)
     yield from _hints_about_unused(embeddings)
 
@@ -99,8 +101,8 @@ def _hints_about_syncs(
             is_empty,
             "nothing has been synced from the media server yet"
             if is_empty
-            else "whether everything on the media server is here is not known",
-            f"no completed run is recorded of {_listed(never)}",
+            else "it is unknown if the library is complete",
+            f"no completed run of {_listed(never)} is recorded",
             f"in Aperture, run {_listed(never)}",
         )
     titles = [item for item in coverage if item.subject in (Subject.MOVIES, Subject.SERIES)]
@@ -126,16 +128,17 @@ def _missing(item: Coverage, sync: Sync, results: Mapping[str, JobResult]) -> Hi
     return Hint(
         f"{item.subject}_missing",
         not is_normal,
-        f"{item.missing:,} of {item.expected:,} {item.subject} are not here",
+        f"{item.missing:,} of {item.expected:,} {item.subject} are missing",
         f"{cause}",
-        f"nothing, unless you miss some; {sync.job} logs what it leaves out"
+        f"nothing, unless you miss some; {sync.job} logs what it skips"
         if is_normal
         else f"in Aperture, run {sync.job} and read its log",
     )
 
 
 def _pending(item: Coverage, embeddings: Embeddings, results: Mapping[str, JobResult]) -> Hint:
-    noun, job = EMBEDDING_JOBS[item.subject]
+    media = MEDIA_OF_SUBJECT[item.subject]
+    noun, job = aperture.MEDIA_TABLES[media], EMBEDDING_JOBS[media]
     next_step = f"in Aperture, run {job}{_price(embeddings)}"
     if item.present == 0 and _is_without_dimension(embeddings):
         cause = (
@@ -147,7 +150,7 @@ def _pending(item: Coverage, embeddings: Embeddings, results: Mapping[str, JobRe
     elif item.present == 0 and embeddings.rows_in(EmbeddingState.STALE):
         cause = "the model was changed, and embeddings of another model can't be used"
     else:
-        cause = f"{job} has not come to them yet"
+        cause = f"{job} has not reached them yet"
     return Hint(
         f"{item.subject.replace(' ', '_')}_pending",
         True,
@@ -158,7 +161,7 @@ def _pending(item: Coverage, embeddings: Embeddings, results: Mapping[str, JobRe
 
 
 def _is_without_dimension(embeddings: Embeddings) -> bool:
-    """Whether the model is none that Aperture knows, of a provider whose custom models it never
+    """Tell if the model is none that Aperture knows, of a provider whose custom models it never
     looks up."""
     provider = embeddings.active_provider
     is_looked_up = provider in ("", *aperture.CUSTOM_MODEL_PROVIDERS)
@@ -166,7 +169,7 @@ def _is_without_dimension(embeddings: Embeddings) -> bool:
 
 
 def _price(embeddings: Embeddings) -> str:
-    is_local = embeddings.active_provider in LOCAL_PROVIDERS
+    is_local = embeddings.active_provider in aperture.FREE_PROVIDERS
     return "" if is_local else "; the provider may charge for it"
 
 
@@ -177,7 +180,7 @@ def _hints_about_unused(embeddings: Embeddings) -> Iterator[Hint]:
             "stale_embeddings",
             True,
             f"{mark}{stale:,} embeddings are stale",
-            f"they are not of the active model {embeddings.active_model}, so nothing reads them",
+            f"nothing reads them: they are not of the active model {embeddings.active_model}",
             "aperture-db clean --apply stale-embeddings",
         )
     if legacy := embeddings.rows_in(EmbeddingState.LEGACY):
@@ -191,7 +194,7 @@ def _hints_about_unused(embeddings: Embeddings) -> Iterator[Hint]:
 
 
 def hint_about_database(facts: DatabaseFacts, tables: Collection[Table]) -> Hint:
-    """For a database that is not Aperture's, or whose search_path does not lead to it."""
+    """The hint for a database that is not Aperture's, or whose search_path does not find it."""
     names_by_schema: dict[str, set[str]] = {}
     for table in tables:
         names_by_schema.setdefault(table.schema, set()).add(table.name)
@@ -201,7 +204,7 @@ def hint_about_database(facts: DatabaseFacts, tables: Collection[Table]) -> Hint
                 "not_aperture",
                 True,
                 f"Aperture's tables are in schema {schema}, which is not in the search_path",
-                "the search_path of this role, of the database or in the connection string is set",
+                "search_path is set for this role, for the database or in the connection string",
                 f"ALTER ROLE {quote_identifier(facts.role)} SET search_path = "
                 f"{quote_identifier(schema)};",
             )
@@ -211,12 +214,12 @@ def hint_about_database(facts: DatabaseFacts, tables: Collection[Table]) -> Hint
             "not_aperture",
             True,
             "this is not Aperture's database",
-            f"it has {plural(len(tables), 'table')} of something else",
+            f"it has {plural(len(tables), 'table')} of another application",
             "check the database's name; "
             + (
-                "Aperture needs one of its own, because some names would clash"
+                "Aperture needs a database of its own, because table names would clash"
                 if in_the_way
-                else "Aperture can move in beside them with: aperture-db migrate"
+                else "to install Aperture beside them: aperture-db migrate"
             ),
         )
     return Hint(
@@ -226,6 +229,65 @@ def hint_about_database(facts: DatabaseFacts, tables: Collection[Table]) -> Hint
         f"{facts.name} is empty",
         "aperture-db migrate",
     )
+
+
+def hints_about_unreadable_tables(
+    inventory: Inventory,
+    tables: Iterable[Table],
+    counts: Iterable[Count],
+    facts: DatabaseFacts,
+) -> Iterator[Hint]:
+    """Missing privileges, locks with who holds them, and tables without an estimate."""
+    concerned = list(tables)
+    denied = [table for table in concerned if not table.may_select]
+    if denied:
+        yield _hint_about_privileges(denied, facts)
+    for table in concerned:
+        if table.oid in inventory.locks and table.may_count:
+            yield _hint_about_locks(table, inventory.locks[table.oid])
+    unestimated = sum(count.unknown is Unknown.NOT_ANALYZED for count in counts)
+    if unestimated:
+        yield Hint(
+            "not_analyzed",
+            True,
+            f"there is no estimate for {_number_of_tables(unestimated)}",
+            "they have not been analyzed yet",
+            "ANALYZE;",
+        )
+
+
+def _hint_about_privileges(denied: list[Table], facts: DatabaseFacts) -> Hint:
+    grants = grants_to_read(denied, facts.role)
+    shown = list_some((table.name for table in denied), NAMED_TABLES)
+    return Hint(
+        "no_privilege",
+        True,
+        f"{_number_of_tables(len(denied))} can't be read",
+        f"role {facts.role} has no SELECT on {shown}",
+        f"as the owner or a superuser run: {' '.join(grants)}",
+    )
+
+
+def _hint_about_locks(table: Table, locks: list[ExclusiveLock]) -> Hint:
+    lock = locks[0]
+    verb = "holds" if lock.is_held else "waits for"
+    holder = lock.session or "a prepared transaction"
+    next_step = "wait until it ends, then run again"
+    if lock.session:
+        next_step += f"; or end it: SELECT pg_terminate_backend({lock.session.pid});"
+    else:
+        next_step += "; or end it: SELECT gid FROM pg_prepared_xacts; ROLLBACK PREPARED '…';"
+    return Hint(
+        "locked",
+        True,
+        f"{table.name} can't be read",
+        f"it is locked: {holder} {verb} ACCESS EXCLUSIVE",
+        next_step,
+    )
+
+
+def _number_of_tables(number: int) -> str:
+    return "1 table" if number == 1 else f"{number} tables"
 
 
 def _listed(names: list[str]) -> str:

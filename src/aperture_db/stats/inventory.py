@@ -1,4 +1,4 @@
-"""The tables of one reading, and what keeps some of them from being read."""
+"""The tables of one reading, and the reasons why some of them can't be read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class Inventory:
-    """Every table, and the locks for which a first attempt waited in vain."""
+    """Every table, and the locks for which a first attempt timed out."""
 
     tables: tuple[Table, ...]
     locks: Mapping[int, list[ExclusiveLock]]
@@ -43,14 +43,14 @@ class Inventory:
     def readable(self) -> dict[str, Table]:
         """By name, those that may be read in every column and are not locked."""
         found = readable_tables(self.tables).items()
-        return {name: table for name, table in found if self.obstacle(table) is None}
+        return {name: table for name, table in found if self.why_unreadable(table) is None}
 
     @property
     def unlocked(self) -> list[Table]:
         return [table for table in self.tables if table.oid not in self.locks]
 
-    def obstacle(self, table: Table | None) -> Unknown | None:
-        """Why the rows of the table can't be counted; None when they can."""
+    def why_unreadable(self, table: Table | None) -> Unknown | None:
+        """The reason why the rows of the table can't be counted; None when they can."""
         if table is None:
             return Unknown.ABSENT
         if table.kind == RelationKind.FOREIGN:
@@ -62,7 +62,7 @@ class Inventory:
         return Unknown.LOCKED if table.oid in self.locks else None
 
     def has_columns(self, name: str, *columns: str) -> bool:
-        """Whether the table is there, may be read, and has these columns in this version."""
+        """Tell if the table exists, may be read, and has these columns in this version."""
         table = self.readable.get(name)
         return table is not None and set(columns) <= set(table.columns)
 

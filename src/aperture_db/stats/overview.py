@@ -1,4 +1,4 @@
-"""The overview: what the library holds, the space it takes, and what the counts mean."""
+"""The overview: counts of the library, the space it takes, and what the counts mean."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ from psycopg import sql
 from aperture_db import aperture
 from aperture_db.postgres.catalog import Database, Table, TableSize, read_database, read_sizes
 from aperture_db.postgres.connection import Connection
-from aperture_db.stats import questions
-from aperture_db.stats.counting import plan_counts, sum_counts
-from aperture_db.stats.coverage import forget_reports_on_other_libraries, measure_coverage
-from aperture_db.stats.embeddings import counted_models, estimated_models, list_embeddings
-from aperture_db.stats.estimate import read_model_shares
-from aperture_db.stats.facts import state_facts
-from aperture_db.stats.hints import hint_about_database, hints_about_library
+from aperture_db.stats import count_queries
+from aperture_db.stats.count_queries import Counts, describe_database, plan_counts, sum_counts
+from aperture_db.stats.coverage import (
+    JobResult,
+    counted_models,
+    estimated_models,
+    forget_reports_on_other_libraries,
+    list_embeddings,
+    measure_coverage,
+    read_job_results,
+    read_model_shares,
+)
+from aperture_db.stats.hints import (
+    hint_about_database,
+    hints_about_library,
+    hints_about_unreadable_tables,
+)
 from aperture_db.stats.inventory import Inventory, read_past_locks
-from aperture_db.stats.jobs import JobResult, read_job_results
-from aperture_db.stats.obstacles import hints_about_obstacles
-from aperture_db.stats.questions import Answers
 from aperture_db.stats.report import (
     Count,
     Coverage,
@@ -35,27 +42,9 @@ from aperture_db.stats.report import (
 )
 
 COUNTED_TABLES = {
-    "movies": "movies",
-    "series": "series",
-    "episodes": "episodes",
-    "users": "users",
-    "ratings": "user_ratings",
-    "watch_history": "watch_history",
-    "recommendation_candidates": "recommendation_candidates",
-    "recommendation_runs": "recommendation_runs",
-    "taste_profiles": "user_taste_profiles",
-    "conversations": "assistant_conversations",
-    "messages": "assistant_messages",
+    table.counted_as: table.name for table in aperture.TABLES.values() if table.counted_as
 }
 """Fields of Overview that are the rows of a whole table."""
-CONSULTED_TABLES = {
-    "aperture_migrations",
-    "custom_ai_models",
-    "job_runs",
-    "library_config",
-    "system_settings",
-}
-"""Tables that are read but not counted."""
 OTHER = "other"
 
 
@@ -70,7 +59,7 @@ def collect(conn: Connection, *, estimate: bool = False) -> StatsReport:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one transaction has read, before it is put together."""
+    """The readings of one transaction, before they are put together."""
 
     inventory: Inventory
     database: Database
@@ -79,21 +68,21 @@ class Reading:
     active: aperture.ActiveModel | None
     by_model: Collection[int]
     """Oids of the embedding tables whose rows were counted by model."""
-    counts: Mapping[int, Count]
+    table_counts: Mapping[int, Count]
     """Rows of whole tables by oid."""
-    answers: Answers
+    counts: Counts
 
     def count(self, table_name: str) -> Count:
         table = self.inventory.visible.get(table_name)
-        return self.counts[table.oid] if table else unknown_count(Unknown.ABSENT)
+        return self.table_counts[table.oid] if table else unknown_count(Unknown.ABSENT)
 
-    def answer(self, source: str, *needed: str) -> Count:
-        """The answer to a question for which these tables have to be read."""
-        if source in self.answers:
-            return Count(sum(self.answers[source].values()))
+    def detail(self, source: str, *needed: str) -> Count:
+        """The result of a count query for which these tables have to be read."""
+        if source in self.counts:
+            return Count(sum(self.counts[source].values()))
         for name in needed:
-            if obstacle := self.inventory.obstacle(self.inventory.visible.get(name)):
-                return unknown_count(obstacle)
+            if reason := self.inventory.why_unreadable(self.inventory.visible.get(name)):
+                return unknown_count(reason)
             if name not in self.inventory.readable:
                 return unknown_count(Unknown.NO_PRIVILEGE)
         return unknown_count(Unknown.NOT_COUNTED)
@@ -104,7 +93,7 @@ def _read(conn: Connection, inventory: Inventory, *, estimate: bool) -> StatsRep
     tables = _needed_tables(inventory) if is_aperture else []
     reading = _count(conn, inventory, tables, estimate=estimate)
     embeddings = _embeddings(conn, reading, estimate=estimate)
-    facts = state_facts(reading.database, inventory, reading.answers)
+    facts = describe_database(reading.database, inventory, reading.counts)
     coverage: tuple[Coverage, ...] = ()
     hints: list[Hint] = []
     if not is_aperture:
@@ -120,9 +109,11 @@ def _read(conn: Connection, inventory: Inventory, *, estimate: bool) -> StatsRep
             coverage = forget_reports_on_other_libraries(
                 conn,
                 inventory,
-                measure_coverage(inventory, reading.answers, results, reading.active),
+                measure_coverage(inventory, reading.counts, results, reading.active),
             )
-        hints += hints_about_obstacles(inventory, tables, reading.counts.values(), facts)
+        hints += hints_about_unreadable_tables(
+            inventory, tables, reading.table_counts.values(), facts
+        )
         hints += hints_about_library(overview, embeddings, coverage, results)
     return StatsReport(
         facts, overview, _storage(reading), embeddings, coverage, tuple(hints), not estimate
@@ -136,7 +127,7 @@ def _needed_tables(inventory: Inventory) -> list[Table]:
         if table.has_storage
         and (
             name in COUNTED_TABLES.values()
-            or name in CONSULTED_TABLES
+            or name in aperture.CONSULTED_TABLES
             or aperture.group_of(name) is aperture.Group.EMBEDDINGS
         )
     ]
@@ -145,25 +136,26 @@ def _needed_tables(inventory: Inventory) -> list[Table]:
 def _count(
     conn: Connection, inventory: Inventory, tables: list[Table], *, estimate: bool
 ) -> Reading:
-    """Ask everything; of the tables, rows are counted for those in the overview."""
+    """Count everything; of the tables, rows are counted for those in the overview."""
     sizes = read_sizes(conn, inventory.unlocked)
     embedding_tables: list[aperture.EmbeddingTable] = []
     active = None
-    asked: list[sql.Composed] = []
+    wanted: list[sql.Composed] = []
     if tables:
         embedding_tables = aperture.read_embedding_tables(conn)
         active = aperture.read_active_model(conn, embedding_tables, inventory.readable)
-        asked += questions.migration_questions(inventory)
-        asked += questions.detail_questions(inventory)
+        wanted += count_queries.migration_queries(inventory)
+        wanted += count_queries.detail_queries(inventory)
         if not estimate:
-            asked += questions.library_questions(inventory)
-            asked += questions.embedding_questions(inventory, embedding_tables, active)
-    counted = [table for table in tables if table.name not in CONSULTED_TABLES]
+            wanted += count_queries.library_queries(inventory)
+            wanted += count_queries.embedding_queries(inventory, embedding_tables, active)
+    counted = [table for table in tables if table.name not in aperture.CONSULTED_TABLES]
     plan = plan_counts(inventory, counted, sizes, estimate=estimate)
     by_model = {table.oid for table in embedding_tables if table.name in inventory.readable} & {
         table.oid for table in plan.to_count
     }
-    answers = questions.ask(conn, [*asked, *questions.row_questions(plan.to_count, by_model)])
+    wanted += count_queries.row_queries(plan.to_count, by_model)
+    counts = count_queries.run_count_queries(conn, wanted)
     return Reading(
         inventory,
         read_database(conn),
@@ -171,20 +163,20 @@ def _count(
         tuple(embedding_tables),
         active,
         by_model,
-        plan.counts(answers),
-        answers,
+        plan.table_counts(counts),
+        counts,
     )
 
 
 def _embeddings(conn: Connection, reading: Reading, *, estimate: bool) -> Embeddings:
     tables = reading.embedding_tables
-    models = counted_models(reading.by_model, reading.answers)
+    models = counted_models(reading.by_model, reading.counts)
     if estimate and tables:
         shares = read_model_shares(conn, tables)
-        models = estimated_models(tables, reading.counts, shares) | models
+        models = estimated_models(tables, reading.table_counts, shares) | models
     return list_embeddings(
         tables,
-        reading.counts,
+        reading.table_counts,
         models,
         reading.active,
         settings_were_read="system_settings" in reading.inventory.readable,
@@ -196,10 +188,10 @@ def _overview(reading: Reading) -> Overview:
     return Overview(
         **counts,
         embeddings=sum_counts(reading.count(table.name) for table in reading.embedding_tables),
-        movies_in_libraries=reading.answer("movies_in_libraries", "movies", "library_config"),
-        series_in_libraries=reading.answer("series_in_libraries", "series", "library_config"),
-        users_enabled=reading.answer("users_enabled", "users"),
-        recommendations=reading.answer(
+        movies_in_libraries=reading.detail("movies_in_libraries", "movies", "library_config"),
+        series_in_libraries=reading.detail("series_in_libraries", "series", "library_config"),
+        users_enabled=reading.detail("users_enabled", "users"),
+        recommendations=reading.detail(
             "recommendations_shown", "recommendation_runs", "recommendation_candidates"
         ),
     )

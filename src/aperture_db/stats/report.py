@@ -1,4 +1,4 @@
-"""What `stats` finds out. Rows are counted exactly unless marked otherwise."""
+"""The results of `stats`. Rows are counted exactly unless marked otherwise."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from aperture_db.aperture import Group, Media
+from aperture_db.aperture.entry import Group
+from aperture_db.aperture.media import Media
 
 
 class Unknown(StrEnum):
-    """Why a number is not known."""
+    """The reason why a number is unknown."""
 
     ABSENT = "absent"
     """The table came with a later migration, or was dropped."""
     NO_PRIVILEGE = "no_privilege"
     LOCKED = "locked"
     NOT_ANALYZED = "not_analyzed"
-    """There is nothing to estimate from."""
+    """It was never analyzed, so there is no estimate."""
     NOT_COUNTED = "not_counted"
-    """Left out by --estimate, because only reading the table would tell."""
+    """Left out by --estimate, because the table would have to be read."""
     ELSEWHERE = "elsewhere"
     """A foreign table: its rows are on another server."""
 
@@ -30,7 +31,7 @@ class Count:
     rows: int | None
     exact: bool = True
     unknown: Unknown | None = None
-    """Why `rows` is None."""
+    """The reason why `rows` is None."""
 
 
 def unknown_count(reason: Unknown) -> Count:
@@ -52,7 +53,7 @@ class DatabaseFacts:
 
 @dataclass(frozen=True)
 class Overview:
-    """What Aperture's own page counts; `recommendations` and `embeddings` are told apart."""
+    """The counts of Aperture's own statistics page, and some more."""
 
     movies: Count
     movies_in_libraries: Count
@@ -142,7 +143,7 @@ class Embeddings:
 
 
 class Subject(StrEnum):
-    """What can be complete."""
+    """A part of the library that can be complete."""
 
     MOVIES = "movies"
     SERIES = "series"
@@ -155,16 +156,16 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of what should be there is there."""
+    """The present and the expected count of a part of the library."""
 
     subject: Subject
     present: int | None
     expected: int | None
-    """What the last complete sync reported, or the items that need an embedding."""
+    """The number that the last complete sync reported, or of the items that need an embedding."""
     as_of: datetime | None
     """When the media server was last asked; None where both numbers are from now."""
     unknown: str | None
-    """Why one of the numbers is not known."""
+    """The reason why one of the numbers is unknown."""
 
     @property
     def missing(self) -> int:
@@ -175,12 +176,12 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Hint:
-    """What a count says, why that may be, and what to do."""
+    """A conclusion from the counts, with its likely cause and the next step."""
 
     id: str
     """A stable word for scripts."""
     is_finding: bool
-    """Something to act on; otherwise only good to know."""
+    """It needs action; otherwise it is only information."""
     message: str
     cause: str
     next: str
@@ -194,7 +195,7 @@ class StatsReport:
     storage: Storage
     embeddings: Embeddings
     coverage: tuple[Coverage, ...]
-    """Empty with estimates: they can't tell what is missing."""
+    """Empty with estimates, which are too inexact for it."""
     hints: tuple[Hint, ...]
     is_exact: bool
     """False with --estimate."""

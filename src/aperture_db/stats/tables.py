@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 
 from aperture_db import aperture
 from aperture_db.postgres.catalog import Table, TableSize, read_database, read_sizes
 from aperture_db.postgres.connection import Connection
-from aperture_db.stats.counting import plan_counts
-from aperture_db.stats.facts import state_facts
+from aperture_db.stats.count_queries import (
+    describe_database,
+    migration_queries,
+    plan_counts,
+    row_queries,
+    run_count_queries,
+)
+from aperture_db.stats.hints import hints_about_unreadable_tables
 from aperture_db.stats.inventory import Inventory, read_past_locks
-from aperture_db.stats.obstacles import hints_about_obstacles
-from aperture_db.stats.questions import ask, migration_questions, row_questions
 from aperture_db.stats.report import Count, TablesReport, TableStats, TableTotals
+
+SIZES = [field.name for field in fields(TableTotals) if field.name.endswith("_bytes")]
+"""The fields of TableStats and TableTotals that TableSize has under the same name."""
 
 
 def collect_tables(conn: Connection, *, estimate: bool = False) -> TablesReport:
@@ -29,37 +37,36 @@ def _read(conn: Connection, inventory: Inventory, *, estimate: bool) -> TablesRe
     tables = [table for table in inventory.tables if table.has_storage]
     sizes = read_sizes(conn, inventory.unlocked)
     plan = plan_counts(inventory, tables, sizes, estimate=estimate)
-    answers = ask(conn, [*migration_questions(inventory), *row_questions(plan.to_count)])
-    facts = state_facts(read_database(conn), inventory, answers)
-    counts = plan.counts(answers)
-    listed = [_state(table, counts[table.oid], sizes.get(table.oid)) for table in tables]
+    counts = run_count_queries(conn, [*migration_queries(inventory), *row_queries(plan.to_count)])
+    facts = describe_database(read_database(conn), inventory, counts)
+    table_counts = plan.table_counts(counts)
+    listed = [_describe(table, table_counts[table.oid], sizes.get(table.oid)) for table in tables]
     listed.sort(key=lambda stats: (-(stats.total_bytes or 0), stats.schema, stats.name))
     return TablesReport(
         database=facts,
         tables=tuple(listed),
         total=_sum(listed),
-        hints=tuple(hints_about_obstacles(inventory, tables, counts.values(), facts)),
+        hints=tuple(hints_about_unreadable_tables(inventory, tables, table_counts.values(), facts)),
         is_exact=not estimate,
     )
 
 
-def _state(table: Table, count: Count, size: TableSize | None) -> TableStats:
+def _describe(table: Table, count: Count, size: TableSize | None) -> TableStats:
+    sizes: dict[str, int | None] = {name: getattr(size, name, None) for name in SIZES}
     return TableStats(
         schema=table.schema,
         name=table.name,
         group=aperture.group_of(table.name) if table.is_visible else None,
         count=count,
-        heap_bytes=size.heap_bytes if size else None,
-        index_bytes=size.index_bytes if size else None,
-        toast_bytes=size.toast_bytes if size else None,
-        total_bytes=size.total_bytes if size else None,
         dead_rows=table.dead_rows,
+        **sizes,
     )
 
 
 def _sum(tables: Sequence[TableStats]) -> TableTotals:
     known = [table for table in tables if table.count.rows is not None]
     dead_rows = [table.dead_rows for table in tables if table.dead_rows is not None]
+    sizes = {name: sum(getattr(table, name) or 0 for table in tables) for name in SIZES}
     return TableTotals(
         tables=len(tables),
         count=Count(
@@ -67,9 +74,6 @@ def _sum(tables: Sequence[TableStats]) -> TableTotals:
             exact=all(table.count.exact for table in known),
         ),
         is_complete=len(known) == len(tables),
-        heap_bytes=sum(table.heap_bytes or 0 for table in tables),
-        index_bytes=sum(table.index_bytes or 0 for table in tables),
-        toast_bytes=sum(table.toast_bytes or 0 for table in tables),
-        total_bytes=sum(table.total_bytes or 0 for table in tables),
         dead_rows=sum(dead_rows) if dead_rows else None,
+        **sizes,
     )

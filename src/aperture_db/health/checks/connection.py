@@ -1,4 +1,4 @@
-"""How the server is reached, and whether it can be worked with."""
+"""The connection: how the server is reached, and what other sessions do that blocks Aperture."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from dataclasses import dataclass
 
 from aperture_db.extensions import ADVISED_MAJOR
-from aperture_db.format import format_percent, format_seconds, quote_identifier
-from aperture_db.health.changing import change_at_start, is_managed, reset
-from aperture_db.health.check import Outcome, check
-from aperture_db.health.context import Context
+from aperture_db.format import format_percent, format_seconds, plural, quote_identifier
+from aperture_db.health.advice import change_at_start, is_managed, reset
+from aperture_db.health.check import CheckOutcome, Context, check, need_other_sessions
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
+from aperture_db.postgres.activity import Session, find_sessions
 
 PINGS = 5
 WHO_IS_CONNECTED = (
@@ -27,19 +27,19 @@ WHO_IS_CONNECTED = (
     about="The server accepts a connection.",
     source="the connection attempt itself",
 )
-def reachable(context: Context) -> Outcome:
+def reachable(context: Context) -> CheckOutcome:
     seconds = context.shared.connect_seconds
-    return Outcome(f"connected in {format_seconds(seconds)}", seconds)
+    return CheckOutcome(f"connected in {format_seconds(seconds)}", seconds)
 
 
 @check(
     "latency",
     Area.CONNECTION,
     about=f"The median of {PINGS} round trips.",
-    source="a page of Aperture needs tens of queries, one after the other",
+    source="a page of Aperture runs tens of queries, one after the other",
     thresholds=Thresholds(Unit.SECONDS, warning=0.1, critical=1.0),
 )
-def latency(context: Context) -> Outcome:
+def latency(context: Context) -> CheckOutcome:
     seconds = []
     for _ in range(PINGS):
         started = time.perf_counter()
@@ -49,10 +49,10 @@ def latency(context: Context) -> Outcome:
     summary = f"{median * 1000:.1f} ms"
     status = context.judge(median)
     if status is Status.OK:
-        return Outcome(summary, median)
+        return CheckOutcome(summary, median)
     reason = f"a round trip takes {summary}: the network or the server is slow"
     advice = ("run Aperture and its database on the same machine or network",)
-    return Outcome(summary, median, (Finding(status, reason, advice),))
+    return CheckOutcome(summary, median, (Finding(status, reason, advice),))
 
 
 @dataclass(frozen=True)
@@ -61,43 +61,42 @@ class Tls:
 
     is_offered: bool
     version: str | None
-    cipher: str | None
 
 
 @check(
     "tls",
     Area.CONNECTION,
-    about="The connection is encrypted, or does not leave the machine.",
+    about="The connection is encrypted or local.",
     source="the address connected to: a warning for public ones, info for others",
 )
-def tls(context: Context) -> Outcome:
+def tls(context: Context) -> CheckOutcome:
     row = context.row("tls", Tls)
     if context.conn.pgconn.ssl_in_use:
         version = row.version if row else None
-        return Outcome(version or "encrypted", version or "tls")
+        return CheckOutcome(version or "encrypted", version or "tls")
     address = context.conn.info.hostaddr
     if not address:
-        return Outcome("not needed, a local socket", "none")
+        return CheckOutcome("not needed, a local socket", "none")
     return judge_plain(address, is_offered=bool(row and row.is_offered))
 
 
-def judge_plain(address: str, *, is_offered: bool) -> Outcome:
+def judge_plain(address: str, *, is_offered: bool) -> CheckOutcome:
     """Of a connection without TLS to an IP address; `is_offered`: the server speaks TLS."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     advice: tuple[str, ...] = ("add ?sslmode=require to the connection string",)
     if not is_offered:
-        advice = ("give the server a certificate and set ssl = on in postgresql.conf", *advice)
+        advice = ("install a server certificate and set ssl = on in postgresql.conf", *advice)
     if ip.is_loopback and not is_offered:
-        return Outcome("not needed, this machine", "none")
+        return CheckOutcome("not needed, this machine", "none")
     if ip.is_loopback:
-        reason = "the server offers TLS and this connection does not use it"
-        return Outcome("not encrypted", "none", (Finding(Status.INFO, reason, advice),))
+        reason = "the server offers TLS, but this connection does not use it"
+        return CheckOutcome("not encrypted", "none", (Finding(Status.INFO, reason, advice),))
     # Not only private ones: 100.64.0.0/10 is shared by providers and overlay networks.
     if not ip.is_global:
-        reason = f"the connection to {ip} is not encrypted: fine as long as that network is yours"
-        return Outcome("not encrypted", "none", (Finding(Status.INFO, reason, advice),))
-    reason = f"password and data travel to {ip} as plain text"
-    return Outcome("not encrypted", "none", (Finding(Status.WARNING, reason, advice),))
+        reason = f"the connection to {ip} is not encrypted: acceptable on a private network"
+        return CheckOutcome("not encrypted", "none", (Finding(Status.INFO, reason, advice),))
+    reason = f"password and data are sent to {ip} unencrypted"
+    return CheckOutcome("not encrypted", "none", (Finding(Status.WARNING, reason, advice),))
 
 
 @check(
@@ -106,15 +105,15 @@ def judge_plain(address: str, *, is_offered: bool) -> Outcome:
     about=f"PostgreSQL {ADVISED_MAJOR} or newer; 14 and 15 work.",
     source="Aperture's compose files; servers older than 14 are refused",
 )
-def server_version(context: Context) -> Outcome:
+def server_version(context: Context) -> CheckOutcome:
     number = context.conn.info.server_version
     version = f"{number // 10000}.{number % 10000}"
     if number // 10000 >= ADVISED_MAJOR:
-        return Outcome(f"PostgreSQL {version}", version)
+        return CheckOutcome(f"PostgreSQL {version}", version)
     reason = f"PostgreSQL {version} works; {ADVISED_MAJOR} or newer is advised"
     image = f"pgvector/pgvector:pg{ADVISED_MAJOR}"
     advice = ("aperture-db backup", f"restore it into a server of the image {image}")
-    return Outcome(f"PostgreSQL {version}", version, (Finding(Status.INFO, reason, advice),))
+    return CheckOutcome(f"PostgreSQL {version}", version, (Finding(Status.INFO, reason, advice),))
 
 
 @dataclass(frozen=True)
@@ -124,17 +123,17 @@ class Writability:
     is_standby: bool
     is_read_only: bool
     source: str
-    """Where default_transaction_read_only was set, in the words of pg_settings."""
+    """The origin of default_transaction_read_only, in the words of pg_settings."""
     replayed_seconds_ago: float | None
 
 
 @check(
     "writable",
     Area.CONNECTION,
-    about="Aperture can write here: no standby, not read-only by a setting.",
+    about="Aperture can write: the server is no standby, and no setting makes it read-only.",
     source="pg_is_in_recovery(), default_transaction_read_only",
 )
-def writable(context: Context) -> Outcome:
+def writable(context: Context) -> CheckOutcome:
     row = context.row("writable", Writability)
     assert row is not None
     if row.is_standby:
@@ -145,7 +144,7 @@ def writable(context: Context) -> Outcome:
             f"a standby can only be read{delay}",
             ("connect Aperture to the primary server",),
         )
-        return Outcome("standby", "standby", (finding,))
+        return CheckOutcome("standby", "standby", (finding,))
     if row.is_read_only:
         finding = Finding(
             Status.WARNING,
@@ -153,8 +152,8 @@ def writable(context: Context) -> Outcome:
             "services set it when the disk is full",
             _allow_writing(context, row),
         )
-        return Outcome("read-only", "read-only", (finding,))
-    return Outcome("yes", "primary")
+        return CheckOutcome("read-only", "read-only", (finding,))
+    return CheckOutcome("yes", "primary")
 
 
 def _allow_writing(context: Context, row: Writability) -> tuple[str, ...]:
@@ -189,19 +188,19 @@ class Usage:
     source="Aperture's pool has 20 connections",
     thresholds=Thresholds(Unit.PERCENT, warning=80, critical=95),
 )
-def connections(context: Context) -> Outcome:
+def connections(context: Context) -> CheckOutcome:
     fullest = max(context.rows("connections", Usage), key=lambda usage: usage.share)
     percent = round(fullest.share * 100, 1)
     summary = f"{fullest.used} of {fullest.available}"
     status = context.judge(percent)
     if status is Status.OK:
-        return Outcome(summary, percent)
+        return CheckOutcome(summary, percent)
     reason = (
         f"{fullest.used} of the {fullest.available} connections of {fullest.place} "
         f"are in use ({format_percent(fullest.share)})"
     )
     advice = (WHO_IS_CONNECTED, *_more_connections(context, fullest))
-    return Outcome(summary, percent, (Finding(status, reason, advice),))
+    return CheckOutcome(summary, percent, (Finding(status, reason, advice),))
 
 
 def _more_connections(context: Context, usage: Usage) -> tuple[str, ...]:
@@ -209,3 +208,145 @@ def _more_connections(context: Context, usage: Usage) -> tuple[str, ...]:
     if kind in ("database", "role"):
         return (f"ALTER {kind.upper()} {quote_identifier(name)} CONNECTION LIMIT -1;",)
     return change_at_start(context, "max_connections", str(max(100, usage.available * 2)))
+
+
+@dataclass(frozen=True)
+class IdleSession(Session):
+    idle_seconds: float
+
+
+@dataclass(frozen=True)
+class WaitingSession:
+    """A row of health/blocked_queries.sql."""
+
+    pid: int
+    application: str
+    user: str
+    waiting_seconds: float
+    blocking_pids: list[int]
+
+
+@dataclass(frozen=True)
+class PreparedTransaction:
+    gid: str
+    age_seconds: float
+
+
+def _name(session: Session) -> str:
+    """The session without its activity."""
+    parts = [f"pid {session.pid}", session.application, session.user and f"user {session.user}"]
+    return ", ".join(filter(None, parts))
+
+
+@check(
+    "idle-in-transaction",
+    Area.CONNECTION,
+    about="No session stays idle in an open transaction, which holds locks and keeps dead rows.",
+    source="Aperture's transactions are short",
+    thresholds=Thresholds(Unit.SECONDS, warning=300, critical=3600),
+)
+def idle_in_transaction(context: Context) -> CheckOutcome:
+    need_other_sessions(context)
+    sessions = context.rows("idle_in_transaction", IdleSession)
+    findings = tuple(
+        Finding(
+            status,
+            f"{_name(session)}, is idle in a transaction for "
+            f"{format_seconds(session.idle_seconds)}",
+            (f"SELECT pg_terminate_backend({session.pid});",),
+            object=session.application,
+        )
+        for session in sessions
+        if (status := context.judge(session.idle_seconds)) is not Status.OK
+    )
+    if not sessions:
+        return CheckOutcome("none", 0.0)
+    longest = sessions[0].idle_seconds
+    summary = f"{len(sessions)}, for up to {format_seconds(longest)}"
+    return CheckOutcome(summary, longest, findings)
+
+
+@check(
+    "blocked-queries",
+    Area.CONNECTION,
+    about="No query waits long for a lock; the blocking session is named.",
+    source="pg_locks.waitstart, pg_blocking_pids()",
+    thresholds=Thresholds(Unit.SECONDS, warning=10, critical=60),
+)
+def blocked_queries(context: Context) -> CheckOutcome:
+    need_other_sessions(context)
+    waiting = context.rows("blocked_queries", WaitingSession)
+    if not waiting:
+        return CheckOutcome("none", 0.0)
+    longest = max(session.waiting_seconds for session in waiting)
+    summary = f"{len(waiting)}, for up to {format_seconds(longest)}"
+    waiting_pids = {session.pid for session in waiting}
+    blockers = {pid for session in waiting for pid in session.blocking_pids}
+    # Those who wait themselves are held up by the others; in a ring nobody is first.
+    roots = blockers - waiting_pids or blockers
+    known = find_sessions(context.conn, list(roots))
+    findings = tuple(
+        finding
+        for pid in sorted(roots)
+        if (finding := _blocker(context, pid, known.get(pid), waiting)) is not None
+    )
+    return CheckOutcome(summary, longest, findings)
+
+
+def _blocker(
+    context: Context, pid: int, session: Session | None, waiting: list[WaitingSession]
+) -> Finding | None:
+    """The finding about one blocker and all sessions that wait behind it."""
+    behind = {pid}
+    grew = True
+    while grew:
+        more = {w.pid for w in waiting if behind & set(w.blocking_pids)} - behind
+        behind |= more
+        grew = bool(more)
+    held = [w for w in waiting if w.pid in behind]
+    longest = max(w.waiting_seconds for w in held)
+    status = context.judge(longest)
+    if status is Status.OK:
+        return None
+    who = str(session) if session else "a prepared transaction"
+    keeps = f"keeps {plural(len(held), 'session')} waiting for {format_seconds(longest)}"
+    advice = f"SELECT pg_terminate_backend({pid});" if pid else "SELECT gid FROM pg_prepared_xacts;"
+    return Finding(
+        status, f"{who}: {keeps}", (advice,), object=session.application if session else "prepared"
+    )
+
+
+@check(
+    "long-transactions",
+    Area.CONNECTION,
+    about="No transaction stays open for long, prepared ones included; VACUUM can't remove rows "
+    "that died after it began.",
+    source="the longest work of Aperture and of this tool, a backup, takes minutes",
+    thresholds=Thresholds(Unit.SECONDS, warning=1800, critical=7200),
+)
+def long_transactions(context: Context) -> CheckOutcome:
+    need_other_sessions(context)
+    findings = []
+    ages = [0.0]
+    for session in context.rows("long_transactions", Session):
+        age = session.transaction_age_seconds or 0.0
+        ages.append(age)
+        if (status := context.judge(age)) is not Status.OK:
+            reason = f"{_name(session)}, has a transaction open for {format_seconds(age)}"
+            advice = (f"SELECT pg_terminate_backend({session.pid});",)
+            findings.append(Finding(status, reason, advice, object=session.application))
+    for prepared in context.rows("prepared_transactions", PreparedTransaction):
+        ages.append(prepared.age_seconds)
+        if (status := context.judge(prepared.age_seconds)) is not Status.OK:
+            age_text = format_seconds(prepared.age_seconds)
+            gid = prepared.gid.replace("'", "''")
+            findings.append(
+                Finding(
+                    status,
+                    f"the prepared transaction {prepared.gid} is open for {age_text}",
+                    (f"ROLLBACK PREPARED '{gid}';",),
+                    object=prepared.gid,
+                )
+            )
+    longest = max(ages)
+    return CheckOutcome(format_seconds(longest) if longest else "none", longest, tuple(findings))

@@ -1,4 +1,4 @@
-"""What Aperture's jobs left behind: failures, schedules, backups, sessions."""
+"""Aperture's jobs, backups and logins."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from pathlib import Path
 
 from aperture_db import aperture, clean
 from aperture_db.format import format_seconds, format_time, plural
-from aperture_db.health.check import Outcome, check
+from aperture_db.health.check import (
+    CheckOutcome,
+    Context,
+    check,
+    need_aperture,
+    need_tables,
+)
 from aperture_db.health.cleanable import measure_cleanable
-from aperture_db.health.context import Context
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
-from aperture_db.health.requirements import need_aperture, need_tables
 
 DAY_SECONDS = 86_400
 BACKUP_FILES = "aperture_backup_*"
@@ -33,12 +37,12 @@ class FailedJob:
 @check(
     "failed-jobs",
     Area.APERTURE,
-    about="The newest run of every job did not fail. The value is how often a job failed in a "
-    "row, of the worst.",
+    about="The newest run of every job did not fail. The value is the number of failures in a row "
+    "of the worst job.",
     source="job_runs",
     thresholds=Thresholds(Unit.COUNT, warning=1),
 )
-def failed_jobs(context: Context) -> Outcome:
+def failed_jobs(context: Context) -> CheckOutcome:
     need_tables(context, "job_runs")
     ignored = {"ignored": sorted(aperture.DEAD_JOBS)}
     jobs = context.rows("failed_jobs", FailedJob, ignored)
@@ -48,7 +52,7 @@ def failed_jobs(context: Context) -> Outcome:
         if (status := context.judge(job.failures)) is not Status.OK
     )
     worst = max((job.failures for job in jobs), default=0)
-    return Outcome(", ".join(job.name for job in jobs) or "none", worst, findings)
+    return CheckOutcome(", ".join(job.name for job in jobs) or "none", worst, findings)
 
 
 def _failed(job: FailedJob, status: Status) -> Finding:
@@ -78,10 +82,10 @@ class PastJob:
 @check(
     "unknown-jobs",
     Area.APERTURE,
-    about="Jobs in the schedule and in the history are those that Aperture knows.",
-    source="the job names of Aperture 0.7.8; migrations make rows for four that are gone",
+    about="Aperture knows the jobs in the schedule and in the history.",
+    source="the job names of Aperture 0.7.8; migrations insert four that it does not know",
 )
-def unknown_jobs(context: Context) -> Outcome:
+def unknown_jobs(context: Context) -> CheckOutcome:
     visible = need_tables(context, "job_config", "job_runs")
     known = {"known": sorted(aperture.KNOWN_JOBS)}
     # In older versions of Aperture these names may be in use.
@@ -94,27 +98,27 @@ def unknown_jobs(context: Context) -> Outcome:
         findings += [
             Finding(
                 Status.INFO,
-                f"the history has {plural(job.runs, 'run')} of {job.name}, which Aperture no "
-                "longer knows",
+                f"the history has {plural(job.runs, 'run')} of {job.name}, which is unknown to "
+                "Aperture 0.7.8",
                 object=job.name,
             )
             for job in context.rows("job_names", PastJob, known)
         ]
     names = dict.fromkeys(finding.object for finding in findings)
-    summary = f"{len(names)} that no code knows" if names else "none"
-    return Outcome(summary, len(names), tuple(findings))
+    summary = f"{len(names)} unknown" if names else "none"
+    return CheckOutcome(summary, len(names), tuple(findings))
 
 
 def _unknown_schedule(schedule: Schedule, *, is_dead: bool) -> Finding:
-    fails = "is scheduled and fails every time: " if schedule.is_scheduled else ""
+    fails = "is scheduled and fails every time" if schedule.is_scheduled else "is scheduled"
     if is_dead:
         return Finding(
             Status.INFO,
-            f"{schedule.name} {fails or 'is in the schedule, and '}no code knows that name",
+            f"{schedule.name} {fails}: Aperture does not know that job",
             (f"aperture-db clean --apply {clean.Kind.DEAD_JOBS}",),
             object=schedule.name,
         )
-    reason = f"{schedule.name} is in the schedule, and Aperture 0.7.8 does not know that name"
+    reason = f"{schedule.name} is scheduled, but unknown to Aperture 0.7.8"
     return Finding(Status.INFO, reason, object=schedule.name)
 
 
@@ -131,29 +135,35 @@ class BackupNote:
 @check(
     "backup-age",
     Area.APERTURE,
-    about="The time since the last backup, or since the installation where there was none; and "
-    "its file is still there, where this machine has the directory.",
-    source="backup_config; Aperture's default is a backup every day, so two have failed by then",
+    about="The age of the last backup, or of the installation without one; and its file exists, "
+    "if this machine has the directory.",
+    source="backup_config; by default Aperture makes a backup every day, so two have failed",
     thresholds=Thresholds(Unit.SECONDS, warning=3 * DAY_SECONDS, critical=7 * DAY_SECONDS),
 )
-def backup_age(context: Context) -> Outcome:
-    need_tables(context, "backup_config", "aperture_migrations")
+def backup_age(context: Context) -> CheckOutcome:
+    need_tables(context, "backup_config", aperture.MIGRATIONS_TABLE)
     note = context.row("backup", BackupNote)
     if note is None:
-        return Outcome("not noted", None, (_never(Status.INFO, "nothing notes backups"),))
+        return CheckOutcome(
+            "not recorded",
+            None,
+            (_never(Status.INFO, "backup_config has no row to record backups"),),
+        )
     if note.age_seconds is None:
         since = note.installed_seconds_ago or 0.0
         judged = context.judge(since)
         reason = f"no backup yet, {format_seconds(since)} after the installation"
         finding = _never(Status.INFO if judged is Status.OK else judged, reason)
-        return Outcome("none yet", None, (finding,))
+        return CheckOutcome("none yet", None, (finding,))
     findings = []
     if (judged := context.judge(note.age_seconds)) is not Status.OK:
         reason = f"the last backup is {format_seconds(note.age_seconds)} old"
         findings.append(_never(judged, reason))
     if missing := _missing_file(note):
         findings.append(missing)
-    return Outcome(f"{format_seconds(note.age_seconds)} ago", note.age_seconds, tuple(findings))
+    return CheckOutcome(
+        f"{format_seconds(note.age_seconds)} ago", note.age_seconds, tuple(findings)
+    )
 
 
 def _never(status: Status, reason: str) -> Finding:
@@ -161,7 +171,7 @@ def _never(status: Status, reason: str) -> Finding:
 
 
 def _missing_file(note: BackupNote) -> Finding | None:
-    """The file is gone, as far as this machine can tell: it may not be the one that wrote it."""
+    """The finding that the backup's file is missing; another machine may have written it."""
     directory = Path(note.directory)
     try:
         if not note.file_name or not directory.is_dir() or (directory / note.file_name).exists():
@@ -180,19 +190,19 @@ def _missing_file(note: BackupNote) -> Finding | None:
 @check(
     "expired-sessions",
     Area.APERTURE,
-    about="Logins that have ended and are still stored.",
-    source="clean; Aperture deletes one only when its cookie is shown again",
+    about="Expired logins that are still stored.",
+    source="clean; Aperture deletes one only when its cookie is used again",
     thresholds=Thresholds(Unit.COUNT, warning=10_000),
 )
-def expired_sessions(context: Context) -> Outcome:
+def expired_sessions(context: Context) -> CheckOutcome:
     need_aperture(context)
     rows = measure_cleanable(context, clean.Kind.EXPIRED_SESSIONS).rows or 0
     if not rows:
-        return Outcome("none", 0)
+        return CheckOutcome("none", 0)
     status = context.judge(rows)
     finding = Finding(
         Status.INFO if status is Status.OK else status,
-        f"{plural(rows, 'login')} {'have' if rows != 1 else 'has'} ended and can be deleted",
+        f"{plural(rows, 'expired login')} can be deleted",
         (f"aperture-db clean --apply {clean.Kind.EXPIRED_SESSIONS}",),
     )
-    return Outcome(f"{rows:,}", rows, (finding,))
+    return CheckOutcome(f"{rows:,}", rows, (finding,))

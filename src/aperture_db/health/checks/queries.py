@@ -1,4 +1,4 @@
-"""How queries fare."""
+"""Slow queries, and indexes that are missing, invalid or duplicates."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from aperture_db import aperture
+from aperture_db.aperture import DUPLICATE_INDEXES, UNINDEXED_FOREIGN_KEYS
 from aperture_db.format import (
     format_bytes,
     format_percent,
@@ -14,23 +15,27 @@ from aperture_db.format import (
     plural,
     quote_identifier,
 )
-from aperture_db.health.changing import change_at_start, enlarge_shared_buffers, is_managed
-from aperture_db.health.check import Outcome, check
-from aperture_db.health.context import Context
+from aperture_db.health.advice import (
+    REPORT_UPSTREAM,
+    change_at_start,
+    enlarge_shared_buffers,
+    is_managed,
+)
+from aperture_db.health.check import CheckOutcome, Context, check, counted_days, need_other_sessions
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
-from aperture_db.health.requirements import counted_days, need_other_sessions
-from aperture_db.health.upstream import REPORT_UPSTREAM
+from aperture_db.postgres.catalog import ForeignKey, Table, read_foreign_keys
 
 MIN_CALLS = 3
 SHOWN_CHARACTERS = 60
 EXPLAINED_CHARACTERS = 500
 GENERIC_PLAN_SINCE = 160000
 
-# Less has been read than a few hundred pages show: the ratio would only tell of the first start.
+# Fewer blocks than a few hundred pages show: the ratio would only reflect the first start.
 MIN_BLOCKS = 10_000
 MIN_SCANNED_ROWS = 10_000
 # A run of health every minute, with its counts, makes a quarter of that.
 MIN_DAILY_SCANS = 50_000
+CONCURRENT_COPY_SUFFIXES = ("_ccnew", "_ccold")
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class StatementsExtension:
 
 
 @dataclass(frozen=True)
-class Statement:
+class SlowStatement:
     """A row of health/slow_statements.sql."""
 
     id: str
@@ -50,11 +55,10 @@ class Statement:
     database_oid: int
     calls: int
     mean_seconds: float
-    total_seconds: float
     text: str
 
     def reset(self, schema: str) -> str:
-        """The statement that forgets it, so that it is measured anew."""
+        """The statement that resets its statistics, so that it is measured again."""
         prefix = "" if schema == "public" else f"{quote_identifier(schema)}."
         arguments = f"{self.user_oid}, {self.database_oid}, {self.id}"
         return f"SELECT {prefix}pg_stat_statements_reset({arguments});"
@@ -64,20 +68,22 @@ class Statement:
     "slow-statements",
     Area.QUERIES,
     about=f"The mean time of statements that ran {MIN_CALLS} times or more, by pg_stat_statements.",
-    source="a user waits for most of Aperture's queries",
+    source="users wait for most of Aperture's queries",
     thresholds=Thresholds(Unit.SECONDS, warning=1, critical=10),
 )
-def slow_statements(context: Context) -> Outcome:
+def slow_statements(context: Context) -> CheckOutcome:
     extension = context.row("statements_extension", StatementsExtension)
     assert extension is not None
     if extension.schema is None or not extension.is_loaded:
         finding = _not_measured(context, extension)
-        return Outcome("not measured: no pg_stat_statements", None, (finding,))
+        return CheckOutcome("not measured: no pg_stat_statements", None, (finding,))
     need_other_sessions(context)
     schema = sql.Identifier(extension.schema)
-    statements = context.rows("slow_statements", Statement, {"min_calls": MIN_CALLS}, schema=schema)
+    statements = context.rows(
+        "slow_statements", SlowStatement, {"min_calls": MIN_CALLS}, schema=schema
+    )
     if not statements:
-        return Outcome("none yet", 0.0)
+        return CheckOutcome("none yet", 0.0)
     slowest = statements[0].mean_seconds
     findings = tuple(
         _slow(context, statement, status, extension.schema)
@@ -85,7 +91,7 @@ def slow_statements(context: Context) -> Outcome:
         if (status := context.judge(statement.mean_seconds)) is not Status.OK
     )
     shown = format_seconds(slowest) if slowest >= 0.001 else "under 1 ms"
-    return Outcome(f"the slowest takes {shown}", slowest, findings)
+    return CheckOutcome(f"the slowest takes {shown}", slowest, findings)
 
 
 def _not_measured(context: Context, extension: StatementsExtension) -> Finding:
@@ -97,11 +103,11 @@ def _not_measured(context: Context, extension: StatementsExtension) -> Finding:
     else:
         reason = "the server does not load pg_stat_statements"
         advice = (*_load_library(context), *create)
-    return Finding(Status.INFO, f"{reason}, so slow statements stay unknown", advice)
+    return Finding(Status.INFO, f"{reason}, so slow statements are unknown", advice)
 
 
 def _load_library(context: Context) -> tuple[str, ...]:
-    """The libraries that the server loads already stay; only some roles may see which."""
+    """Keep the libraries that the server already loads; only some roles may see them."""
     name, library = "shared_preload_libraries", "pg_stat_statements"
     loaded = context.settings(name).get(name)
     if loaded is None or is_managed(context):
@@ -111,7 +117,7 @@ def _load_library(context: Context) -> tuple[str, ...]:
     return change_at_start(context, name, ", ".join(f"'{each}'" for each in [*names, library]))
 
 
-def _slow(context: Context, statement: Statement, status: Status, schema: str) -> Finding:
+def _slow(context: Context, statement: SlowStatement, status: Status, schema: str) -> Finding:
     text = statement.text
     if len(text) > SHOWN_CHARACTERS:
         text = f"{text[:SHOWN_CHARACTERS]}…"
@@ -141,23 +147,23 @@ class CacheUse:
     source="PostgreSQL's manual on shared_buffers; 99 % is usual for a database that fits",
     thresholds=Thresholds(Unit.PERCENT, warning=90, is_low_bad=True),
 )
-def cache_hit_ratio(context: Context) -> Outcome:
+def cache_hit_ratio(context: Context) -> CheckOutcome:
     row = context.row("cache_hits", CacheUse)
     assert row is not None
     blocks = row.hit_blocks + row.read_blocks
     if blocks < MIN_BLOCKS:
-        return Outcome("too little was read to tell")
+        return CheckOutcome("too few blocks were read")
     share = row.hit_blocks / blocks
     percent = round(share * 100, 2)
     status = context.judge(percent)
     if status is Status.OK:
-        return Outcome(format_percent(share), percent)
+        return CheckOutcome(format_percent(share), percent)
     reason = (
         f"only {format_percent(share)} of what queries need is in shared_buffers "
         f"({format_bytes(row.shared_buffers_bytes)})"
     )
     advice = enlarge_shared_buffers(context, row.shared_buffers_bytes)
-    return Outcome(format_percent(share), percent, (Finding(status, reason, advice),))
+    return CheckOutcome(format_percent(share), percent, (Finding(status, reason, advice),))
 
 
 @dataclass(frozen=True)
@@ -178,15 +184,15 @@ class ScannedTable:
 @check(
     "sequential-scans",
     Area.QUERIES,
-    about=f"Tables of {MIN_SCANNED_ROWS:,} rows or more that are read from end to end "
-    f"{MIN_DAILY_SCANS:,} times a day or more: the share of such scans in all.",
-    source="pg_stat_user_tables; backups and counts read a table from end to end too",
+    about=f"Tables of {MIN_SCANNED_ROWS:,} rows or more that are read by sequential scans "
+    f"{MIN_DAILY_SCANS:,} times a day or more: their share of all scans.",
+    source="pg_stat_user_tables; backups and counts make sequential scans too",
     thresholds=Thresholds(Unit.PERCENT, warning=50),
 )
-def sequential_scans(context: Context) -> Outcome:
+def sequential_scans(context: Context) -> CheckOutcome:
     days = counted_days(context)
     if days is None:
-        return Outcome("since when is not known")
+        return CheckOutcome("unknown since when")
     parameters = {"min_rows": MIN_SCANNED_ROWS, "min_scans": MIN_DAILY_SCANS * days}
     tables = context.rows("sequential_scans", ScannedTable, parameters)
     worst = max((table.share for table in tables), default=0.0)
@@ -195,7 +201,7 @@ def sequential_scans(context: Context) -> Outcome:
         for table in tables
         if (status := context.judge(table.share * 100)) is not Status.OK
     )
-    return Outcome(
+    return CheckOutcome(
         plural(len(findings), "large table") if findings else "none",
         round(worst * 100, 1),
         findings,
@@ -204,10 +210,142 @@ def sequential_scans(context: Context) -> Outcome:
 
 def _scanned(table: ScannedTable, status: Status) -> Finding:
     reason = (
-        f"{table.name} with {table.analyzed_rows:,} rows was read from end to end "
-        f"{table.sequential_scans:,} times, {format_percent(table.share)} of its scans"
+        f"{table.name} with {table.analyzed_rows:,} rows had {table.sequential_scans:,} "
+        f"sequential scans, {format_percent(table.share)} of all its scans"
     )
     if aperture.group_of(table.table_name):
         return Finding(Status.INFO, reason, (REPORT_UPSTREAM,), object=table.table_name)
     advice = "CREATE INDEX CONCURRENTLY on the columns that queries filter by"
     return Finding(status, reason, (advice,), object=table.table_name)
+
+
+@check(
+    "foreign-key-indexes",
+    Area.QUERIES,
+    about="Foreign keys of large tables have an index: without one, every row deleted on the "
+    "other side reads the whole table. The value is the rows of the largest table without.",
+    source="the table's rows at its last ANALYZE, or counted; the five that Aperture's schema "
+    "lacks are info",
+    thresholds=Thresholds(Unit.COUNT, warning=10_000),
+)
+def foreign_key_indexes(context: Context) -> CheckOutcome:
+    tables = {table.oid: table for table in context.tables()}
+    keys = [key for key in read_foreign_keys(context.conn) if not key.is_indexed]
+    findings = []
+    largest = 0
+    for key in keys:
+        table = tables.get(key.table_oid)
+        rows = _rows(context, table) if table else None
+        if table is None or rows is None:
+            continue
+        largest = max(largest, rows)
+        if (status := context.judge(rows)) is not Status.OK:
+            findings.append(_unindexed(key, table, rows, status))
+    return CheckOutcome(
+        f"{len(findings)} missing" if findings else "all present", largest, tuple(findings)
+    )
+
+
+def _rows(context: Context, table: Table) -> int | None:
+    """Counted only as far as the threshold where there was no ANALYZE yet."""
+    if table.analyzed_rows is not None or not table.may_count:
+        return table.analyzed_rows
+    limit = max(int(context.limits.warning or 0), int(context.limits.critical or 0)) + 1
+    return context.number("row_counts", {"limit": limit}, table=table.identifier)
+
+
+def _unindexed(key: ForeignKey, table: Table, rows: int, status: Status) -> Finding:
+    columns = ", ".join(quote_identifier(column) for column in key.columns)
+    name = f"{table.name}.{key.name}"
+    reason = (
+        f"{table.name} ({rows:,} rows) has no index on {', '.join(key.columns)} "
+        f"for its foreign key {key.name}"
+    )
+    if (table.name, key.name) in UNINDEXED_FOREIGN_KEYS:
+        return Finding(Status.INFO, reason, (REPORT_UPSTREAM,), object=name)
+    qualified = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
+    advice = (f"CREATE INDEX CONCURRENTLY ON {qualified} ({columns});",)
+    return Finding(status, reason, advice, object=name)
+
+
+@dataclass(frozen=True)
+class InvalidIndex:
+    """A row of health/invalid_indexes.sql."""
+
+    name: str
+    """As SQL writes it."""
+    index_name: str
+    table_name: str
+    size_bytes: int
+
+
+@check(
+    "invalid-indexes",
+    Area.QUERIES,
+    about="No index was left invalid by a CREATE INDEX or REINDEX CONCURRENTLY that failed.",
+    source="pg_index.indisvalid, indisready; indexes being built are left out",
+)
+def invalid_indexes(context: Context) -> CheckOutcome:
+    indexes = context.rows("invalid_indexes", InvalidIndex)
+    findings = tuple(_invalid(index) for index in indexes)
+    return CheckOutcome(f"{len(indexes)}" if indexes else "none", len(indexes), findings)
+
+
+def _invalid(index: InvalidIndex) -> Finding:
+    reason = (
+        f"{index.name} on {index.table_name} is invalid: queries don't use it, writes maintain it; "
+        f"it takes {format_bytes(index.size_bytes)}"
+    )
+    # A copy that REINDEX CONCURRENTLY left: the index itself is there and works.
+    is_copy = any(suffix in index.index_name for suffix in CONCURRENT_COPY_SUFFIXES)
+    verb = "DROP INDEX" if is_copy else "REINDEX INDEX"
+    advice = (f"{verb} CONCURRENTLY {index.name};",)
+    return Finding(Status.WARNING, reason, advice, object=index.index_name)
+
+
+@dataclass(frozen=True)
+class DuplicateIndex(InvalidIndex):
+    """A row of health/duplicate_indexes.sql."""
+
+    same_as: str
+    constraint: str | None
+    """The one that needs it, as SQL writes it."""
+
+
+@check(
+    "duplicate-indexes",
+    Area.QUERIES,
+    about="No index duplicates another one of the same table.",
+    source="pg_index; Aperture's own duplicates are info",
+)
+def duplicate_indexes(context: Context) -> CheckOutcome:
+    indexes = context.rows("duplicate_indexes", DuplicateIndex)
+    own = [index for index in indexes if index.index_name in DUPLICATE_INDEXES]
+    findings = [_duplicate(index) for index in indexes if index not in own]
+    if own:
+        size = format_bytes(sum(index.size_bytes for index in own))
+        names = ", ".join(index.index_name for index in own)
+        findings.append(
+            Finding(
+                Status.INFO,
+                f"{plural(len(own), 'index', 'indexes')} of Aperture's own ({size}): {names}",
+                (REPORT_UPSTREAM,),
+                object="aperture",
+            )
+        )
+    whose = ", Aperture's own" if own and len(own) == len(indexes) else ""
+    summary = f"{len(indexes)}{whose}" if indexes else "none"
+    return CheckOutcome(summary, len(indexes), tuple(findings))
+
+
+def _duplicate(index: DuplicateIndex) -> Finding:
+    advice = f"DROP INDEX CONCURRENTLY {index.name};"
+    if index.constraint:
+        advice = f"ALTER TABLE {index.table_name} DROP CONSTRAINT {index.constraint};"
+    return Finding(
+        Status.WARNING,
+        f"{index.name} on {index.table_name} is a duplicate of {index.same_as}; "
+        f"it takes {format_bytes(index.size_bytes)}",
+        (advice,),
+        object=index.index_name,
+    )

@@ -1,20 +1,18 @@
-"""Whether the server is set up for what the database holds."""
+"""Server settings against what the database holds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from aperture_db.format import format_bytes, plural
-from aperture_db.health.changing import change, enlarge_shared_buffers, is_managed, megabytes
-from aperture_db.health.check import Outcome, check
-from aperture_db.health.context import Context
+from aperture_db.health.advice import change, enlarge_shared_buffers, is_managed, megabytes
+from aperture_db.health.check import CheckOutcome, Context, check, counted_days
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
-from aperture_db.health.requirements import counted_days
 
 MIB = 1 << 20
 ADVISED_WORK_MEM = 16 * MIB
 MAX_WORK_MEM = 64 * MIB
-# What an HNSW build wants, tried with pgvector 0.8: 1.15 times the index's size.
+# The memory of an HNSW build, measured with pgvector 0.8: 1.15 times the index's size.
 HNSW_BUILD_FACTOR = 1.15
 DEFAULT_SHARED_BUFFERS = 128 * MIB
 LARGE_DATABASE = 1 << 30
@@ -32,30 +30,30 @@ class Spilled:
 @check(
     "work-mem",
     Area.SETTINGS,
-    about="What sorts and hashes wrote to disk per day because work_mem was too small.",
+    about="The temporary files per day that sorts and hashes wrote because work_mem was too small.",
     source="pg_stat_database.temp_bytes since the statistics were reset",
     thresholds=Thresholds(Unit.BYTES, warning=1 << 30),
 )
-def work_mem(context: Context) -> Outcome:
+def work_mem(context: Context) -> CheckOutcome:
     row = context.row("spilled", Spilled)
     assert row is not None
     summary = format_bytes(row.work_mem_bytes)
     days = counted_days(context)
     if days is None:
-        return Outcome(summary)
+        return CheckOutcome(summary)
     per_day = round(row.temp_bytes / days)
     status = context.judge(per_day)
     if status is Status.OK:
-        return Outcome(summary, per_day)
+        return CheckOutcome(summary, per_day)
     reason = (
         f"sorts and hashes write {format_bytes(per_day)} a day to {row.temp_files:,} temporary "
         f"files, because they get {summary} of memory each"
     )
     wanted = min(max(row.work_mem_bytes * 2, ADVISED_WORK_MEM), MAX_WORK_MEM)
     if wanted <= row.work_mem_bytes:
-        return Outcome(summary, per_day, (Finding(status, reason),))
+        return CheckOutcome(summary, per_day, (Finding(status, reason),))
     advice = change(context, "work_mem", megabytes(wanted))
-    return Outcome(summary, per_day, (Finding(status, reason, advice),))
+    return CheckOutcome(summary, per_day, (Finding(status, reason, advice),))
 
 
 @dataclass(frozen=True)
@@ -70,25 +68,24 @@ class LargestIndex:
 @check(
     "maintenance-work-mem",
     Area.SETTINGS,
-    about="The memory that building the largest HNSW index anew wants, in percent of "
+    about="The memory that rebuilding the largest HNSW index needs, in percent of "
     "maintenance_work_mem; more than 100 % is info.",
-    source=f"{HNSW_BUILD_FACTOR} times the index's size; a build that outgrows it takes several "
+    source=f"{HNSW_BUILD_FACTOR} times the index's size; a build that exceeds it takes several "
     "times as long",
     thresholds=Thresholds(Unit.PERCENT, warning=400),
 )
-def maintenance_work_mem(context: Context) -> Outcome:
+def maintenance_work_mem(context: Context) -> CheckOutcome:
     index = context.row("largest_hnsw", LargestIndex)
     if index is None:
-        return Outcome("no HNSW index", 0.0)
+        return CheckOutcome("no HNSW index", 0.0)
     wanted = index.size_bytes * HNSW_BUILD_FACTOR
     percent = round(wanted / index.maintenance_work_mem_bytes * 100, 1)
     summary = format_bytes(index.maintenance_work_mem_bytes)
     if percent <= 100:
-        return Outcome(summary, percent)
+        return CheckOutcome(summary, percent)
     judged = context.judge(percent)
     reason = (
-        f"building {index.name} anew wants {format_bytes(round(wanted))} of memory and gets "
-        f"{summary}"
+        f"rebuilding {index.name} needs {format_bytes(round(wanted))} of memory and gets {summary}"
     )
     # Rounded up to whole 64 MB.
     advised = -(-round(wanted) // (64 * MIB)) * 64 * MIB
@@ -98,7 +95,7 @@ def maintenance_work_mem(context: Context) -> Outcome:
         change(context, "maintenance_work_mem", megabytes(advised)),
         object=index.name,
     )
-    return Outcome(summary, percent, (finding,))
+    return CheckOutcome(summary, percent, (finding,))
 
 
 @dataclass(frozen=True)
@@ -107,27 +104,25 @@ class Buffers:
 
     shared_buffers_bytes: int
     database_bytes: int | None
-    hit_blocks: int
-    read_blocks: int
 
 
 @check(
     "shared-buffers",
     Area.SETTINGS,
-    about="shared_buffers is not left at its default of 128 MB for a database of more than 1 GB.",
+    about="shared_buffers is larger than its default of 128 MB if the database has more than 1 GB.",
     source="PostgreSQL's manual on shared_buffers",
 )
-def shared_buffers(context: Context) -> Outcome:
+def shared_buffers(context: Context) -> CheckOutcome:
     row = context.row("shared_buffers", Buffers)
     assert row is not None
     summary = format_bytes(row.shared_buffers_bytes)
     is_small = row.shared_buffers_bytes <= DEFAULT_SHARED_BUFFERS
     if not is_small or (row.database_bytes or 0) < LARGE_DATABASE:
-        return Outcome(summary, row.shared_buffers_bytes)
+        return CheckOutcome(summary, row.shared_buffers_bytes)
     reason = f"{summary} for a database of {format_bytes(row.database_bytes or 0)}"
     advice = enlarge_shared_buffers(context, row.shared_buffers_bytes)
     finding = Finding(Status.INFO, reason, advice)
-    return Outcome(summary, row.shared_buffers_bytes, (finding,))
+    return CheckOutcome(summary, row.shared_buffers_bytes, (finding,))
 
 
 @dataclass(frozen=True)
@@ -142,21 +137,21 @@ class Autovacuum:
 @check(
     "autovacuum",
     Area.SETTINGS,
-    about="autovacuum and track_counts are on, and no table is left out.",
+    about="autovacuum and track_counts are on, and no table is excluded.",
     source="pg_settings, storage parameters of the tables; Aperture never runs VACUUM itself",
 )
-def autovacuum(context: Context) -> Outcome:
+def autovacuum(context: Context) -> CheckOutcome:
     row = context.row("autovacuum", Autovacuum)
     assert row is not None
     findings = []
     for is_on, name in ((row.is_on, "autovacuum"), (row.is_counting, "track_counts")):
         if not is_on:
-            reason = f"{name} is off: dead rows pile up, and transaction ids run out some day"
+            reason = f"{name} is off: dead rows accumulate, and transaction ids run out eventually"
             findings.append(Finding(Status.WARNING, reason, _switch_on(context, name), object=name))
     findings += [
         Finding(
             Status.WARNING,
-            f"autovacuum is switched off for {table}",
+            f"autovacuum is disabled for {table}",
             (f"ALTER TABLE {table} RESET (autovacuum_enabled);",),
             object=table,
         )
@@ -165,7 +160,7 @@ def autovacuum(context: Context) -> Outcome:
     summary = "on" if row.is_on and row.is_counting else "off"
     if row.excluded_tables:
         summary += f", not for {plural(len(row.excluded_tables), 'table')}"
-    return Outcome(summary, summary, tuple(findings))
+    return CheckOutcome(summary, summary, tuple(findings))
 
 
 def _switch_on(context: Context, name: str) -> tuple[str, ...]:

@@ -1,16 +1,32 @@
-"""How disk space is used, and whether it is given back."""
+"""Disk space: growth, dead rows, bloat, wraparound and embeddings that nothing reads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from psycopg import errors as pg
 from psycopg import sql
 
-from aperture_db.format import format_bytes, format_percent, quote_identifier, vacuum_command
-from aperture_db.health.check import Outcome, SkippedError, check
-from aperture_db.health.context import Context
+from aperture_db import clean
+from aperture_db.format import (
+    format_bytes,
+    format_percent,
+    plural,
+    quote_identifier,
+    vacuum_command,
+)
+from aperture_db.health.check import (
+    CheckOutcome,
+    Context,
+    NothingToCheckError,
+    SkippedError,
+    check,
+    need_aperture,
+    need_primary,
+)
+from aperture_db.health.cleanable import measure_cleanable
 from aperture_db.health.report import Area, Cause, Finding, Status, Thresholds, Unit
-from aperture_db.health.requirements import need_primary
+from aperture_db.stats import history
 
 HNSW_DEAD_SHARE = 0.05
 # Below that, a share says nothing.
@@ -20,6 +36,11 @@ MIN_BLOAT_TABLE_BYTES = 10 << 20
 MIN_BLOAT_BYTES = 50 << 20
 
 WRAPAROUND = 2**31
+MIN_SAMPLES = 3
+MIN_DAYS = 7.0
+DAYS_AHEAD = 30
+# Less costs too little to be urgent.
+LARGE_BYTES = 100 << 20
 
 
 @dataclass(frozen=True)
@@ -59,7 +80,7 @@ class DeadRows:
     "searches return fewer rows than asked for",
     thresholds=Thresholds(Unit.PERCENT, warning=100),
 )
-def dead_rows(context: Context) -> Outcome:
+def dead_rows(context: Context) -> CheckOutcome:
     need_primary(context, "the dead rows")
     tables = context.rows("dead_rows", DeadRows)
     total = sum(table.dead_rows for table in tables)
@@ -69,17 +90,17 @@ def dead_rows(context: Context) -> Outcome:
         for table in tables
         if (status := context.judge(table.percent_of_limit)) is not Status.OK
     )
-    return Outcome(f"{total:,}" if total else "none", round(worst, 1), findings)
+    return CheckOutcome(f"{total:,}" if total else "none", round(worst, 1), findings)
 
 
 def _dead(table: DeadRows, status: Status) -> Finding:
     share = table.dead_rows / max(table.live_rows + table.dead_rows, 1)
     reason = f"{table.name} has {table.dead_rows:,} dead rows, {format_percent(share)} of all"
     if table.is_being_vacuumed:
-        reason += "; VACUUM is at work on it"
+        reason += "; VACUUM is running on it"
         return Finding(Status.INFO, reason, object=table.table_name)
     if table.has_hnsw:
-        reason += "; its HNSW index finds less than it should"
+        reason += "; vector search misses results as dead rows accumulate"
         advice = vacuum_command([table.vacuum_name], "--reindex-hnsw")
     else:
         advice = f"VACUUM (ANALYZE) {table.name};"
@@ -112,24 +133,24 @@ class Bloat:
 @check(
     "bloat",
     Area.STORAGE,
-    about="Space inside the ten largest tables and their TOAST that holds nothing, where the "
-    f"extension pgstattuple tells; from {MIN_BLOAT_BYTES >> 20} MB of it on.",
-    source="pgstattuple_approx(); estimates from statistics are not taken for knowledge",
+    about="Unused space inside the ten largest tables and their TOAST, if the extension "
+    f"pgstattuple is installed; from {MIN_BLOAT_BYTES >> 20} MB of it on.",
+    source="pgstattuple_approx(); estimates from statistics are too inexact",
     thresholds=Thresholds(Unit.PERCENT, warning=50),
 )
-def bloat(context: Context) -> Outcome:
+def bloat(context: Context) -> CheckOutcome:
     extension = context.row("pgstattuple", Pgstattuple)
     if extension is None:
-        reason = "only the extension pgstattuple could tell how much space tables waste"
+        reason = "bloat can only be measured with the extension pgstattuple"
         advice = ("CREATE EXTENSION pgstattuple;",)
-        return Outcome(
+        return CheckOutcome(
             "not measured: no pgstattuple", None, (Finding(Status.INFO, reason, advice),)
         )
     if not extension.may_use:
         role = context.identity().role
         raise SkippedError(
             Cause.PRIVILEGE,
-            f"role {role} may not use pgstattuple; a superuser can let it",
+            f"role {role} may not use pgstattuple; a superuser can grant it",
             (f"GRANT pg_stat_scan_tables TO {quote_identifier(role)};",),
         )
     schema = sql.Identifier(extension.schema)
@@ -140,7 +161,7 @@ def bloat(context: Context) -> Outcome:
         Finding(
             status,
             f"{format_bytes(table.free_bytes)} of {table.name}'s "
-            f"{format_bytes(table.size_bytes)} hold nothing; only new rows of its own use them",
+            f"{format_bytes(table.size_bytes)} are unused; only its own new rows can use them",
             (vacuum_command([table.vacuum_name], "--full"),),
             object=table.table_name,
         )
@@ -148,7 +169,7 @@ def bloat(context: Context) -> Outcome:
         if (status := context.judge(table.percent)) is not Status.OK
     )
     free = sum(table.free_bytes for table in tables)
-    return Outcome(f"{format_bytes(free)} free inside tables", round(worst, 1), findings)
+    return CheckOutcome(f"{format_bytes(free)} free inside tables", round(worst, 1), findings)
 
 
 @dataclass(frozen=True)
@@ -158,7 +179,6 @@ class OldestIds:
     database: str
     age: int
     is_current: bool
-    freeze_max_age: int
 
     @property
     def share(self) -> float:
@@ -174,12 +194,12 @@ class NamedTable:
     "wraparound",
     Area.STORAGE,
     about="The age of the oldest transaction or multixact id of every database, as a share of "
-    "2^31, where the server stops taking writes.",
+    "2^31, where the server refuses writes.",
     source="pg_database; autovacuum freezes from autovacuum_freeze_max_age on (9.3 %), its "
     "failsafe is at 74.5 %",
     thresholds=Thresholds(Unit.PERCENT, warning=40, critical=75),
 )
-def wraparound(context: Context) -> Outcome:
+def wraparound(context: Context) -> CheckOutcome:
     databases = context.rows("wraparound", OldestIds)
     oldest = databases[0]
     findings = tuple(
@@ -187,13 +207,13 @@ def wraparound(context: Context) -> Outcome:
         for database in databases
         if (status := context.judge(database.share * 100)) is not Status.OK
     )
-    return Outcome(format_percent(oldest.share), round(oldest.share * 100, 4), findings)
+    return CheckOutcome(format_percent(oldest.share), round(oldest.share * 100, 4), findings)
 
 
 def _aged(context: Context, database: OldestIds, status: Status) -> Finding:
     reason = (
-        f"database {database.database} holds ids that are {database.age:,} transactions old, "
-        f"{format_percent(database.share)} of what there can be"
+        f"the oldest ids of database {database.database} are {database.age:,} transactions old, "
+        f"{format_percent(database.share)} of the maximum"
     )
     advice = [f"connect to database {database.database} and run: VACUUM (FREEZE);"]
     if database.is_current:
@@ -201,3 +221,99 @@ def _aged(context: Context, database: OldestIds, status: Status) -> Finding:
         advice = [f"VACUUM (FREEZE) {table.name};" for table in tables]
         advice.append("VACUUM (FREEZE);")
     return Finding(status, reason, tuple(advice), object=database.database)
+
+
+@check(
+    "growth",
+    Area.STORAGE,
+    about=f"How much the database grows in {DAYS_AHEAD} days, as a share of its size, by the "
+    f"samples of stats --record: {MIN_SAMPLES} or more over {MIN_DAYS:.0f} days or more.",
+    source="aperture_db.samples",
+    thresholds=Thresholds(Unit.PERCENT, warning=50),
+)
+def growth(context: Context) -> CheckOutcome:
+    samples = _read_samples(context)
+    sizes = [sample for sample in samples if sample.database_bytes is not None]
+    days = 0.0
+    if sizes:
+        days = (sizes[-1].sampled_at - sizes[0].sampled_at).total_seconds() / 86400
+    if len(sizes) < MIN_SAMPLES or days < MIN_DAYS:
+        reason = (
+            f"{plural(len(sizes), 'sample')} over {days:.1f} days; the trend needs "
+            f"{MIN_SAMPLES} over {MIN_DAYS:.0f} days"
+        )
+        finding = Finding(Status.INFO, reason, ("aperture-db stats --record",))
+        return CheckOutcome(f"collecting: {plural(len(sizes), 'sample')}", None, (finding,))
+    first, last = sizes[0].database_bytes or 0, sizes[-1].database_bytes or 0
+    per_day = (last - first) / days
+    percent = round(per_day * DAYS_AHEAD / max(last, 1) * 100, 1)
+    summary = f"{format_bytes(last)}, {format_bytes(round(per_day))} a day"
+    status = context.judge(percent)
+    if status is Status.OK:
+        return CheckOutcome(summary, percent)
+    reason = (
+        f"at {format_bytes(round(per_day))} a day the database grows by {percent:.0f} % in "
+        f"{DAYS_AHEAD} days"
+    )
+    advice = ("aperture-db stats --history", "aperture-db clean")
+    return CheckOutcome(summary, percent, (Finding(status, reason, advice),))
+
+
+def _read_samples(context: Context) -> list[history.Sample]:
+    # Asked now: after an error the transaction answers nothing more.
+    role = context.identity().role
+    try:
+        return history.read_samples(context.conn)
+    except pg.InsufficientPrivilege as error:
+        user = quote_identifier(role)
+        raise SkippedError(
+            Cause.PRIVILEGE,
+            f"role {role} may not read aperture_db.samples; their owner can grant it",
+            (
+                f"GRANT USAGE ON SCHEMA aperture_db TO {user};",
+                f"GRANT SELECT ON aperture_db.samples TO {user};",
+            ),
+        ) from error
+
+
+@check(
+    "legacy-embeddings",
+    Area.STORAGE,
+    about="The space of the legacy embeddings that migration 0078 left; nothing reads them.",
+    source="clean",
+    thresholds=Thresholds(Unit.BYTES, warning=LARGE_BYTES),
+)
+def legacy_embeddings(context: Context) -> CheckOutcome:
+    need_aperture(context)
+    report = measure_cleanable(context, clean.Kind.LEGACY_EMBEDDINGS)
+    return _cleanable(context, report, "that nothing reads")
+
+
+@check(
+    "stale-embeddings",
+    Area.STORAGE,
+    about="The space of the embeddings of models that are not in use.",
+    source="clean; system_settings.ai_config names the model in use",
+    thresholds=Thresholds(Unit.BYTES, warning=LARGE_BYTES),
+)
+def stale_embeddings(context: Context) -> CheckOutcome:
+    need_aperture(context)
+    report = measure_cleanable(context, clean.Kind.STALE_EMBEDDINGS)
+    if report.unknown:
+        raise NothingToCheckError("no model is configured")
+    return _cleanable(context, report, "of models that are not in use")
+
+
+def _cleanable(context: Context, report: clean.KindReport, which: str) -> CheckOutcome:
+    rows, size_bytes = report.rows or 0, report.size_bytes or 0
+    if not rows:
+        return CheckOutcome("none", 0)
+    marked = "" if report.is_size_exact else "about "
+    size = f"{marked}{format_bytes(size_bytes)}"
+    status = context.judge(size_bytes)
+    finding = Finding(
+        Status.INFO if status is Status.OK else status,
+        f"{plural(rows, 'embedding')} {which} {'take' if rows != 1 else 'takes'} {size}",
+        (f"aperture-db clean --apply {report.kind}",),
+    )
+    return CheckOutcome(f"{rows:,}, {size}", size_bytes, (finding,))

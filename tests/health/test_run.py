@@ -10,9 +10,11 @@ from functools import partial
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aperture_db.health import Area, Check, HealthReport, Selection, Verdict, loop, run_checks
-from aperture_db.health.check import Outcome
-from aperture_db.health.context import Context
+from aperture_db.health import run as health_run
+from aperture_db.health.check import Check, CheckOutcome, Context
+from aperture_db.health.report import Area, HealthReport, Verdict
+from aperture_db.health.run import run_checks
+from aperture_db.health.selection import CheckSelection
 from aperture_db.postgres.connection import connect
 from aperture_db.postgres.settings import resolve_target
 from tests.foundation.listeners import listening
@@ -24,9 +26,9 @@ STALL = "stall here"
 
 
 def make_check(check_id: str, look: Callable[[Context], object]) -> Check:
-    def look_and_tell(context: Context) -> Outcome:
+    def look_and_tell(context: Context) -> CheckOutcome:
         look(context)
-        return Outcome("looked")
+        return CheckOutcome("looked")
 
     return Check(check_id, Area.CONNECTION, "", "", None, look_and_tell)
 
@@ -37,7 +39,7 @@ def running(statement: str) -> Callable[[Context], object]:
 
 def run(conninfo: str, *checks: Check, timeout_seconds: float = 5.0) -> HealthReport:
     target = resolve_target(conninfo, None, {})
-    selection = Selection(timeout_seconds=timeout_seconds)
+    selection = CheckSelection(timeout_seconds=timeout_seconds)
     return run_checks(partial(connect, target, read_only=True), target, checks, selection)
 
 
@@ -115,7 +117,7 @@ STALLING = make_check("stalling", running(f"SELECT '{STALL}'"))
 
 
 def test_a_network_that_stalls_is_cut_off(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(health_run, "GRACE_SECONDS", 0.3)
     with listening(relayed(migrated, 2)) as port:
         conninfo = make_conninfo(migrated, host="127.0.0.1", port=port)
         report = run(conninfo, GOOD, STALLING, GOOD, timeout_seconds=0.2)
@@ -126,7 +128,7 @@ def test_a_network_that_stalls_is_cut_off(migrated: str, monkeypatch: pytest.Mon
 def test_a_server_that_goes_away_meanwhile_is_critical(
     migrated: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(health_run, "GRACE_SECONDS", 0.3)
     with listening(relayed(migrated, 1)) as port:
         conninfo = make_conninfo(migrated, host="127.0.0.1", port=port)
         report = run(conninfo, GOOD, STALLING, GOOD, timeout_seconds=0.2)
@@ -174,4 +176,4 @@ def test_a_check_that_times_out_exits_with_3(migrated: str) -> None:
         execute(migrated, "DROP OWNED BY plain_reader", "DROP ROLE plain_reader")
     assert outcome.code == 3
     assert "unknown  failed-jobs\n  no result within 0.3 s" in outcome.out
-    assert "Not fully known: 1 unknown, 0 ok" in outcome.out
+    assert "Partly unknown: 1 unknown, 0 ok" in outcome.out

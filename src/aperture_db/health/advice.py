@@ -1,4 +1,4 @@
-"""How a setting of the server is changed: where it was made, and where the server lives."""
+"""Advice that several checks give: the statements that change a setting of the server."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 from aperture_db import extensions
 from aperture_db.format import quote_identifier
-from aperture_db.health.context import Context
+from aperture_db.health.check import Context
 from aperture_db.postgres.hosting import MANAGED
 
-# PostgreSQL's manual advises a quarter of the memory, which the server does not tell; this much
-# fits every machine that holds such a database.
+REPORT_UPSTREAM = (
+    "report it to the developers of Aperture: changing it yourself would make the schema differ "
+    "from the one its next migrations expect"
+)
+# PostgreSQL's manual advises a quarter of the memory, which the server does not know; this
+# fits every machine that runs such a database.
 ADVISED_SHARED_BUFFERS = 512 << 20
 QUARTER_OF_MEMORY = (
     "set shared_buffers to a quarter of the machine's memory, where it is less, and restart the "
@@ -27,7 +31,7 @@ class Setting:
 
 
 def is_managed(context: Context) -> bool:
-    """Whether the server belongs to a service, which does not let anyone ALTER SYSTEM."""
+    """Tell if the server belongs to a managed service, where nobody may ALTER SYSTEM."""
     if context.shared.place is None:
         report = extensions.collect(context.conn, context.target.host)
         context.shared.place = report.server.place

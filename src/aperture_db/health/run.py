@@ -1,10 +1,13 @@
-"""Runs the checks, each in a transaction of its own: none can end the run or hold it up."""
+"""Runs the checks, each in a transaction of its own, so that none can abort or delay the run."""
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,19 +15,16 @@ import psycopg
 from psycopg import errors as pg
 
 from aperture_db.errors import ApertureDbError, ConnectError
-from aperture_db.health.check import Check, NothingToCheckError, Outcome, SkippedError
-from aperture_db.health.context import Context, Shared
-from aperture_db.health.deadline import cut_off_after
-from aperture_db.health.report import (
-    Area,
-    Cause,
-    Finding,
-    HealthReport,
-    Result,
-    Status,
-    decide,
+from aperture_db.health.check import (
+    Check,
+    CheckOutcome,
+    Context,
+    NothingToCheckError,
+    Shared,
+    SkippedError,
 )
-from aperture_db.health.selection import Selection
+from aperture_db.health.report import Area, Cause, Finding, HealthReport, Result, Status, decide
+from aperture_db.health.selection import CheckSelection
 from aperture_db.postgres.activity import read_exclusive_locks
 from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
 from aperture_db.postgres.driver_errors import grant_for
@@ -39,7 +39,7 @@ GRACE_SECONDS = 5.0
 Connect = Callable[[], AbstractContextManager[Connection]]
 
 
-class Session:
+class CheckSession:
     """A connection that is opened again when a check lost it."""
 
     def __init__(self, connect: Connect) -> None:
@@ -61,14 +61,14 @@ class Session:
 
 
 def run_checks(
-    connect: Connect, target: Target, checks: Sequence[Check], selection: Selection
+    connect: Connect, target: Target, checks: Sequence[Check], selection: CheckSelection
 ) -> HealthReport:
     """Run the selected checks and put the report together. Writes nothing.
 
     `connect` opens a read-only connection and is called again when one was lost. That the server
     can't be reached is a result of the check `reachable`; the others are left out then.
     """
-    session = Session(connect)
+    session = CheckSession(connect)
     started = time.monotonic()
     try:
         session.open()
@@ -110,13 +110,13 @@ def unreachable(error: ConnectError, seconds: float) -> Result:
 
 
 def _run_all(
-    session: Session,
+    session: CheckSession,
     target: Target,
     checks: Sequence[Check],
-    selection: Selection,
+    selection: CheckSelection,
     shared: Shared,
 ) -> tuple[list[Result], ConnectError | None]:
-    """The results, and why there was no connection any more for the last of them."""
+    """The results, and the error if the connection was lost and could not be opened again."""
     results: list[Result] = []
     lost: ConnectError | None = None
     for check in checks:
@@ -135,7 +135,7 @@ def _run_all(
     return results, lost
 
 
-def run_check(check: Check, context: Context, selection: Selection) -> Result:
+def run_check(check: Check, context: Context, selection: CheckSelection) -> Result:
     """One check in its own transaction, which ends with it."""
     timeout = selection.timeout_seconds
     try:
@@ -152,7 +152,7 @@ def run_check(check: Check, context: Context, selection: Selection) -> Result:
     except SkippedError as skipped:
         return _skipped(check, skipped.cause, skipped.reason, skipped.advice)
     except NothingToCheckError as nothing:
-        return _judged(check, context, Outcome(str(nothing)), selection)
+        return _judged(check, context, CheckOutcome(str(nothing)), selection)
     except psycopg.Error as error:
         return _failed_statement(check, context, error, timeout, is_cut_off=is_cut_off.is_set())
     except ApertureDbError as error:
@@ -164,8 +164,33 @@ def run_check(check: Check, context: Context, selection: Selection) -> Result:
     return _judged(check, context, outcome, selection)
 
 
-def _judged(check: Check, context: Context, outcome: Outcome, selection: Selection) -> Result:
-    """The result of what a check saw, without the findings that are ignored."""
+@contextmanager
+def cut_off_after(conn: Connection, seconds: float) -> Iterator[threading.Event]:
+    """Shut the connection's socket down when the block takes longer, which ends any wait for it.
+
+    Yields what is set when that happened.
+    """
+    happened = threading.Event()
+
+    def cut() -> None:
+        with suppress(OSError, psycopg.Error):
+            happened.set()
+            with socket.socket(fileno=os.dup(conn.fileno())) as duplicate:
+                duplicate.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield happened
+    finally:
+        timer.cancel()
+
+
+def _judged(
+    check: Check, context: Context, outcome: CheckOutcome, selection: CheckSelection
+) -> Result:
+    """The result of a check without the ignored findings."""
     kept = [f for f in outcome.findings if not selection.ignores(check.id, f.object)]
     kept.sort(key=lambda finding: -finding.status.severity)
     ignored = len(outcome.findings) - len(kept)
@@ -215,7 +240,7 @@ def _failed_statement(
 
 
 def _locked(check: Check, context: Context) -> Result:
-    """Name who holds the lock: it is still held, since the check waited in vain for it."""
+    """Name the holder of the lock: it is still held, since the check timed out waiting for it."""
     with suppress(psycopg.Error), context.conn.transaction():
         for lock in read_exclusive_locks(context.conn):
             if lock.is_held and lock.session:

@@ -152,7 +152,7 @@ def test_locked_table(
     assert tables["movies"].count.unknown is Unknown.LOCKED
     assert tables["movies"].total_bytes is None
     hint = next(hint for hint in report.hints if hint.id == "locked")
-    assert hint.message == "movies can't be read now"
+    assert hint.message == "movies can't be read"
     assert f"pid {backend_pid(holder)}" in hint.cause
     assert f"pg_terminate_backend({backend_pid(holder)})" in hint.next
     assert collect(reader(conninfo)).overview.movies.rows
@@ -169,7 +169,7 @@ def test_locked_table_of_another_kind(
         report = collect(reader(conninfo))
     assert report.overview.movies.rows
     assert [hint.message for hint in report.hints if hint.id == "locked"] == [
-        f"{table} can't be read now"
+        f"{table} can't be read"
     ]
 
 
@@ -189,7 +189,7 @@ def test_table_that_somebody_waits_to_lock(
             finally:
                 waiter.cancel_safe()
                 thread.join()
-    [hint] = [hint for hint in report.hints if hint.message == "movies can't be read now"]
+    [hint] = [hint for hint in report.hints if hint.message == "movies can't be read"]
     assert "waits for ACCESS EXCLUSIVE" in hint.cause
 
 
