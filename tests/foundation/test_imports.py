@@ -57,7 +57,7 @@ def test_help_and_version_load_no_driver_and_at_most_one_room(arguments: list[st
     [
         (["migrate"], {"extensions", "migrations"}),
         (["stats"], {"stats"}),
-        (["health", "-q"], {"backup", "clean", "extensions", "health", "migrations", "stats"}),
+        (["health", "-q"], {"clean", "extensions", "health", "migrations", "stats"}),
     ],
 )
 def test_a_command_loads_only_the_rooms_that_it_uses(

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from aperture_db import sql as queries
 from aperture_db.aperture.embeddings import ActiveModel, EmbeddingTable
-from aperture_db.aperture.media import MEDIA_TABLES, Media
+from aperture_db.aperture.entry import MEDIA_TABLES, Media
 from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
 from aperture_db.postgres.catalog import Database, Table, TableSize
 from aperture_db.postgres.connection import Connection

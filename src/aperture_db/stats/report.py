@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from aperture_db.aperture.entry import Group
-from aperture_db.aperture.media import Media
+from aperture_db.aperture.entry import Group, Media
 
 
 class Unknown(StrEnum):
