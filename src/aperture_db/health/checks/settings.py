@@ -146,7 +146,7 @@ def autovacuum(context: Context) -> CheckOutcome:
     findings = []
     for is_on, name in ((row.is_on, "autovacuum"), (row.is_counting, "track_counts")):
         if not is_on:
-            reason = f"{name} is off: dead rows accumulate, and transaction ids run out eventually"
+            reason = f"{name} is off: dead rows accumulate, and transaction ids will run out"
             findings.append(Finding(Status.WARNING, reason, _switch_on(context, name), object=name))
     findings += [
         Finding(
