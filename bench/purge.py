@@ -23,6 +23,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.migrations.directory import read_directory
 from aperture_db.postgres.connection import connect
+from aperture_db.postgres.session import open_session
 from aperture_db.postgres.settings import resolve_target
 from aperture_db.purge import PurgeOptions, PurgeTarget
 from aperture_db.purge.execute import PurgeLimits, execute
@@ -106,7 +107,7 @@ def size_of(conn: psycopg.Connection) -> int:
 def library(server: Server, size: SampleSize) -> Iterator[str]:
     """The name of a database with a library of that size; timed runs get copies of it."""
     with server.new_database() as conninfo:
-        with psycopg.connect(conninfo, autocommit=True) as conn:
+        with open_session(conninfo) as conn:
             for file in read_directory().files:
                 conn.execute(file.text)
             for _ in fill(conn, size, indexes_last=True):

@@ -14,8 +14,7 @@ import statistics
 import subprocess
 import sys
 
-import psycopg
-
+from aperture_db.postgres.session import open_session
 from aperture_db.sample import DEMO_SIZE, fill
 from bench.harness import Server, run, running_server
 
@@ -39,7 +38,7 @@ def import_seconds(arguments: list[str], environment: dict[str, str]) -> float:
 
 def fill_with_sample(conninfo: str) -> None:
     """The library that the demo has."""
-    with psycopg.connect(conninfo, autocommit=True) as conn:
+    with open_session(conninfo) as conn:
         for _ in fill(conn, DEMO_SIZE):
             pass
         conn.execute("VACUUM ANALYZE")

@@ -12,6 +12,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from aperture_db.postgres.session import open_session
 from aperture_db.sample import TEST_SIZE, fill
 
 pytest_plugins = ["tests.servers.fixtures", "tests.snapshot"]
@@ -115,7 +116,7 @@ def sample_database(
 
 def fill_sample(conninfo: str) -> None:
     """Fill a migrated database with the small sample library."""
-    with psycopg.connect(conninfo, autocommit=True) as conn:
+    with open_session(conninfo) as conn:
         for _ in fill(conn, TEST_SIZE):
             pass
 

@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pyte
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from aperture_db.postgres.session import open_session
 from aperture_db.sample import DEMO_SIZE, fill
 from tests.terminal import run_at_terminal
 
@@ -43,7 +43,7 @@ def test_the_readme_shows_what_the_program_prints(
     )
     (tmp_path / "backups").mkdir()
     demo = aperture_database()
-    with psycopg.connect(demo, autocommit=True) as conn:
+    with open_session(demo) as conn:
         deque(fill(conn, DEMO_SIZE, indexes_last=True), maxlen=0)
 
     def show(block: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from aperture_db.aperture.location import Location, locate
-from aperture_db.postgres.session import SessionConnection, SessionCursor
+from aperture_db.postgres.session import open_session
 
 
 @pytest.mark.parametrize(
@@ -35,17 +35,13 @@ def test_location(
             for name in ("aperture_migrations", "movies", "users", "watch_history"):
                 conn.execute(f"CREATE TABLE {schema}.{name} ()".encode())
         conn.execute(f"ALTER DATABASE {conn.info.dbname} SET search_path = {path}".encode())
-    with SessionConnection.connect(
-        conninfo, autocommit=True, cursor_factory=SessionCursor
-    ) as session:
+    with open_session(conninfo) as session:
         assert locate(session) == expected
         assert session.schema == expected.schema
 
 
 def test_queries_name_the_schema(new_database: Callable[[], str]) -> None:
     conninfo = new_database()
-    with SessionConnection.connect(
-        conninfo, autocommit=True, cursor_factory=SessionCursor
-    ) as session:
+    with open_session(conninfo) as session:
         session.schema = 'a"b'
         assert session.compose("aperture/landmarks").as_string(session).startswith("-- The")

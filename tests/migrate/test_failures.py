@@ -11,6 +11,7 @@ from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.apply import apply_files
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.transaction import LockLimits
+from aperture_db.postgres.session import open_session
 from aperture_db.postgres.settings import resolve_target
 from tests.cli import run_cli
 from tests.migrate.conftest import CREATE_THINGS, Directory, recorded, table_exists
@@ -103,7 +104,7 @@ def test_a_file_that_ends_its_transaction_is_called_not_atomic(
     conninfo = new_database()
     file = MigrationFile("0001_a.sql", content.encode())
     with (
-        psycopg.connect(conninfo, autocommit=True) as conn,
+        open_session(conninfo) as conn,
         pytest.raises(ApertureDbError) as caught,
     ):
         list(apply_files(conn, resolve_target(conninfo, None), [file], LockLimits(1, 1)))
@@ -120,7 +121,7 @@ def test_copy_that_the_checks_missed_ends_the_connection_but_not_the_tool(
     conninfo = new_database()
     file = MigrationFile("0001_a.sql", b"CREATE TABLE a (b int); COPY a FROM STDIN;")
     with (
-        psycopg.connect(conninfo, autocommit=True) as conn,
+        open_session(conninfo) as conn,
         pytest.raises(ApertureDbError) as caught,
     ):
         list(apply_files(conn, resolve_target(conninfo, None), [file], LockLimits(1, 1)))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
+from aperture_db.postgres.session import open_session
 from aperture_db.sample import SampleSize, fill
 from tests.conftest import make_template
 from tests.purge.additions import add_own_tables, add_rows
@@ -55,7 +56,7 @@ def large_plain_database(
 
 
 def _fill(conninfo: str) -> None:
-    with psycopg.connect(conninfo, autocommit=True) as conn:
+    with open_session(conninfo) as conn:
         for _ in fill(conn, LARGE, indexes_last=True):
             pass
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
+from aperture_db.postgres.session import open_session
 from aperture_db.purge import PurgeOptions, PurgeTarget
 from aperture_db.purge.assessment import assess, read_sizes
 from aperture_db.purge.scopes import scope_of
@@ -90,7 +91,7 @@ def test_a_table_that_another_session_uses_is_left_and_named(
     database = large_plain_database()
     with (
         psycopg.connect(database) as other,
-        psycopg.connect(database, autocommit=True) as conn,
+        open_session(database) as conn,
     ):
         other.execute("SELECT FROM watch_history LIMIT 1")
         with conn.transaction():

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
-import psycopg
 import pytest
 from psycopg.rows import dict_row
 
 from aperture_db.aperture import Media
+from aperture_db.postgres.session import SessionConnection, open_session
 from tests.program import run_inside
 from tests.relink.resync import (
     EVERYTHING,
@@ -21,7 +21,7 @@ from tests.relink.resync import (
     take_snapshot,
 )
 
-Conn = psycopg.Connection[Any]
+Conn = SessionConnection
 UserMade = dict[str, list[dict[str, Any]]]
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 USER_MADE = {
@@ -41,7 +41,7 @@ def database(sample_database: Callable[[], str]) -> str:
 
 @pytest.fixture
 def conn(database: str) -> Iterator[Conn]:
-    with psycopg.connect(database, autocommit=True) as connection:
+    with open_session(database) as connection:
         yield connection
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-import psycopg
 import pytest
 
 from aperture_db.postgres.connection import Connection, connect
+from aperture_db.postgres.session import open_session
 from aperture_db.postgres.settings import resolve_target
 
 Open = Callable[[str], Connection]
@@ -27,4 +27,4 @@ def reader() -> Iterator[Open]:
 def writer() -> Iterator[Open]:
     """Opens autocommit connections that may write."""
     with ExitStack() as connections:
-        yield lambda conninfo: connections.enter_context(psycopg.connect(conninfo, autocommit=True))
+        yield lambda conninfo: connections.enter_context(open_session(conninfo))

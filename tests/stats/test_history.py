@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import psycopg
 import pytest
 
 from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import open_session
 from aperture_db.stats.history import (
     GrowthUnit,
     Measurement,
@@ -125,7 +125,7 @@ def test_several_first_recordings_at_once(new_database: Callable[[], str], reade
     conninfo = new_database()
 
     def record() -> None:
-        with psycopg.connect(conninfo, autocommit=True) as conn:
+        with open_session(conninfo) as conn:
             record_sample(conn, MEASUREMENT)
 
     threads = [threading.Thread(target=record) for _ in range(8)]

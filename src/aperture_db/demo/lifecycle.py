@@ -201,14 +201,15 @@ def _create_contents(maintenance: Target, target: Target, backups: Path) -> Iter
     """
     with translated_errors(target):
         with connect(maintenance) as conn:
-            conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(target.database)))
+            database = sql.Identifier(target.database)
+            conn.execute_alone(sql.SQL("CREATE DATABASE {}").format(database))
         with connect(target) as conn:
             conn.execute(queries.load("demo/statistics_extension"))
             yield from _migrate(conn, target)
             yield from _fill(conn)
             conn.execute(queries.load("demo/backup_path"), {"path": str(backups)})
             yield Phase("collecting planner statistics")
-            conn.execute(queries.load("demo/vacuum"))
+            conn.execute_alone("VACUUM (ANALYZE)")
 
 
 def _make_durable(target: Target) -> None:

@@ -58,12 +58,9 @@ def locked_transaction(conn: Connection, limits: LockLimits) -> Iterator[int | N
     of the block whatever is still open is rolled back: only the block commits.
     """
     try:
-        cursor = psycopg.ClientCursor(conn).execute(
-            sql.load("migrations/begin_file"),
-            {"lock_key": LOCK_KEY, **limits.parameters},
-        )
-        cursor.set_result(-1)
-        row = cursor.fetchone()
+        conn.begin()
+        parameters = {"lock_key": LOCK_KEY, **limits.parameters}
+        row = conn.execute(sql.load("migrations/begin_file"), parameters).fetchone()
         assert row is not None
         obtained, pid, *_ = row
         yield pid if obtained else None

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     # Parts of this package are needed for --help, which loads no driver.
-    import psycopg
-    from psycopg.rows import TupleRow
+    from aperture_db.postgres.session import SessionConnection
 
-Connection: TypeAlias = "psycopg.Connection[TupleRow]"
-"""In autocommit mode, as `postgres.connection.connect` opens it."""
+Connection: TypeAlias = "SessionConnection"
+"""As `postgres.connection.connect` opens it."""

@@ -1,7 +1,6 @@
-"""Connections to the database, fit for a transaction pooler: nothing relies on session state.
+"""Connecting to the database, fit for a transaction pooler: nothing relies on session state.
 
-Connections autocommit; work that belongs together opens `conn.transaction()`. Settings are made
-with SET LOCAL, because a plain SET would reach other clients of a pooler.
+What a connection does is the business of `session`: every transaction keeps its contract.
 """
 
 from __future__ import annotations
@@ -11,24 +10,21 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager, suppress
-from types import TracebackType
+from contextlib import contextmanager
 
 import psycopg
-from psycopg.pq import TransactionStatus
-from psycopg.rows import TupleRow
 
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError, ConnectError, UsageError
 from aperture_db.postgres import Connection as Connection
 from aperture_db.postgres.driver_errors import translate_connect_error, translate_query_error
+from aperture_db.postgres.session import open_session
 from aperture_db.postgres.target import Target
 
 APPLICATION_NAME = "aperture-db"
 CONNECT_TIMEOUT_SECONDS = 5
 MIN_SERVER_VERSION = 140000
 RETRY_SECONDS = 0.5
-CANCEL_TIMEOUT_SECONDS = 5
 # A pooler may hand out its processes in turn, and others may take one in between.
 POOLER_PROBES = 3
 CONNECTION_CHECK_INTERVAL = "1s"
@@ -56,26 +52,6 @@ KEEPALIVES = {
 
 # What psycopg logs are troubles of cleaning up after an error; the error itself is reported.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
-
-
-class InterruptibleConnection(psycopg.Connection[TupleRow]):
-    """Leaves no statement running on the server when an exception ends its `with` block.
-
-    psycopg cancels on KeyboardInterrupt while it waits for the server. An interruption at any
-    other moment would only close the connection, which a busy server does not notice.
-    """
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if not self.closed and self.info.transaction_status is TransactionStatus.ACTIVE:
-            with suppress(psycopg.Error):
-                self.cancel_safe(timeout=CANCEL_TIMEOUT_SECONDS)
-            self.close()
-        super().__exit__(kind, error, traceback)
 
 
 def connect(
@@ -124,11 +100,7 @@ def _connect_once(target: Target, timeout_seconds: int) -> Connection:
         "connect_timeout": str(timeout_seconds),
     }
     try:
-        conn = InterruptibleConnection.connect(
-            **keywords,  # type: ignore[arg-type]
-            autocommit=True,
-            prepare_threshold=None,
-        )
+        conn = open_session(**keywords)
     except (psycopg.Error, UnicodeError) as error:
         raise translate_connect_error(error, target, timeout_seconds) from error
     try:

@@ -26,11 +26,6 @@ CANCEL_TIMEOUT_SECONDS = 5
 CONTRACT: Mapping[str, str] = {
     # First, because it also decides how the server writes the path.
     "quote_all_identifiers": "off",
-    # Whoever may create in a schema of the path could define an operator or function that fits
-    # better than PostgreSQL's own. Tables and extensions are named with their schemas instead.
-    "search_path": "pg_catalog, pg_temp",
-    # Rows that a policy hides are an error, never a smaller count.
-    "row_security": "off",
     "client_encoding": "UTF8",
     "standard_conforming_strings": "on",
     "backslash_quote": "safe_encoding",
@@ -73,16 +68,13 @@ class OriginalPath:
     """Those that exist and that the role may use, in order."""
 
 
-def opening_statement(version: int, *, isolation: str, read_only: bool) -> str:
-    """BEGIN with the whole contract, for a server of this version (160004 for 16.4)."""
-    mode = "READ ONLY" if read_only else "READ WRITE"
+def contract_statement(version: int) -> str:
+    """SET LOCAL of every setting that a server of this version knows (160004 for 16.4)."""
     contract = dict(CONTRACT)
     for since, settings in CONTRACT_SINCE.items():
         if version >= since:
             contract |= settings
-    begin = f"BEGIN ISOLATION LEVEL {isolation} {mode} NOT DEFERRABLE"
-    settings_ = [f"SET LOCAL {name} = {_value(name, value)}" for name, value in contract.items()]
-    return ";".join([begin, *settings_])
+    return ";".join(f"SET LOCAL {name} = {_value(name, value)}" for name, value in contract.items())
 
 
 def _value(name: str, value: str) -> str:
@@ -120,7 +112,6 @@ class SessionConnection(psycopg.Connection[TupleRow]):
 
     schema = "public"
     """The schema of the tables that queries name as {schema}.table; set by whoever knows it."""
-    _opening = ""
     _path: OriginalPath | None = None
     _is_alone = False
 
@@ -146,11 +137,19 @@ class SessionConnection(psycopg.Connection[TupleRow]):
         query = sql.SQL(queries.load(name))
         return query.format(**{"schema": sql.Identifier(self.schema)} | parts)
 
-    def restore_path(self) -> None:
-        """Give the open transaction the original search_path: for migration files and dumps,
-        which name things as psql would find them."""
+    @contextmanager
+    def original_search_path(self) -> Iterator[None]:
+        """Give the open transaction the original search_path during the block: migration files
+        and dumps name things as psql would find them."""
         setting = self.original_path.setting
         self.execute("SELECT pg_catalog.set_config('search_path', %s, true)", [setting])
+        yield
+        if self.info.transaction_status is TransactionStatus.INTRANS:
+            self.renew_contract()
+
+    def renew_contract(self) -> None:
+        """Set everything again in the open transaction, after statements that were not ours."""
+        self.execute(contract_statement(self.info.server_version).encode())
 
     def execute_alone(self, statement: LiteralString | sql.Composed) -> psycopg.Cursor[TupleRow]:
         """Execute a statement that PostgreSQL refuses in a transaction, VACUUM for example.
@@ -173,7 +172,7 @@ class SessionConnection(psycopg.Connection[TupleRow]):
             with super().transaction(savepoint_name, force_rollback):
                 yield
             return
-        self._begin()
+        self.begin()
         try:
             yield
         except psycopg.Rollback:
@@ -185,20 +184,19 @@ class SessionConnection(psycopg.Connection[TupleRow]):
         else:
             self.rollback() if force_rollback else self.commit()
 
-    def _begin(self) -> None:
-        if not self._opening:
-            isolation = self.isolation_level or psycopg.IsolationLevel.READ_COMMITTED
-            self._opening = opening_statement(
-                self.info.server_version,
-                isolation=isolation.name.replace("_", " "),
-                read_only=bool(self.read_only),
-            )
-        opening = self._opening
-        if self._path is None:
-            begin, _, contract = opening.partition(";")
-            opening = f"{begin};{ORIGINAL_PATH};{contract}"
+    def begin(self) -> None:
+        """Open a transaction that somebody else ends. Elsewhere `transaction` is the way."""
+        isolation = self.isolation_level or psycopg.IsolationLevel.READ_COMMITTED
+        level = isolation.name.replace("_", " ")
+        # A standby refuses READ WRITE, and default_transaction_read_only is a wish to be heard.
+        access = " READ ONLY" if self.read_only else ""
+        statements = [
+            f"BEGIN ISOLATION LEVEL {level}{access} NOT DEFERRABLE",
+            *([ORIGINAL_PATH] if self._path is None else ()),
+            contract_statement(self.info.server_version),
+        ]
         cursor = psycopg.Cursor(self)
-        cursor.execute(opening.encode())
+        cursor.execute(";".join(statements).encode())
         if self._path is None:
             cursor.nextset()
             row = cursor.fetchone()
@@ -216,3 +214,14 @@ class SessionConnection(psycopg.Connection[TupleRow]):
                 self.cancel_safe(timeout=CANCEL_TIMEOUT_SECONDS)
             self.close()
         super().__exit__(kind, error, traceback)
+
+
+def open_session(conninfo: str = "", **keywords: str) -> SessionConnection:
+    """Connect under the contract. Raises the driver's errors."""
+    return SessionConnection.connect(
+        conninfo,
+        autocommit=True,
+        prepare_threshold=None,
+        cursor_factory=SessionCursor,
+        **keywords,  # type: ignore[arg-type]
+    )

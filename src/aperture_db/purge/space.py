@@ -112,7 +112,7 @@ def _reuse(conn: Connection, table: Table) -> bool:
 def _vacuum(conn: Connection, table: Table, options: str) -> bool:
     """Vacuum as the owner, skipping a locked table; False for any other role."""
     if table.is_owner:
-        conn.execute(sql.SQL("VACUUM ({}) {}").format(sql.SQL(options), table.identifier))
+        conn.execute_alone(sql.SQL("VACUUM ({}) {}").format(sql.SQL(options), table.identifier))
     return table.is_owner
 
 

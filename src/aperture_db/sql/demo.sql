@@ -21,8 +21,3 @@ SELECT pg_reload_conf()
 -- Purpose: statistics on slow statements, so that no health check is skipped.
 -- Privilege: superuser.
 CREATE EXTENSION IF NOT EXISTS pg_stat_statements
-
--- name: vacuum
--- Purpose: collects the statistics that autovacuum would collect in time.
--- Privilege: owner of the tables.
-VACUUM (ANALYZE)

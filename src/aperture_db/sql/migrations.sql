@@ -1,9 +1,7 @@
 -- name: begin_file
--- Purpose: open a file's transaction and try for the lock that all runners of this tool share.
+-- Purpose: begin a file's transaction with a try for the lock that all runners of this tool share.
 -- The lock belongs to the transaction, so a pooler can't leave it behind, and the server ends the
--- transaction within a second of the client's death. READ COMMITTED, whatever the database's
--- default: what others recorded while this waited for them has to be seen. Privilege: none.
-BEGIN ISOLATION LEVEL READ COMMITTED;
+-- transaction within a second of the client's death. Privilege: none.
 SELECT
     pg_try_advisory_xact_lock(%(lock_key)s),
     pg_backend_pid(),

@@ -330,7 +330,9 @@ def _run_statement(
 ) -> Steps[None]:
     """Run one statement and report its progress. Leaving early cancels it on the server."""
     context.notices.clear()
-    work = RunningWork(context.conn, lambda: context.conn.execute(statement), context.ended_one)
+    work = RunningWork(
+        context.conn, lambda: context.conn.execute_alone(statement), context.ended_one
+    )
     with work as running:
         while True:
             yield None
