@@ -39,7 +39,7 @@ def fill_all(conn: Connection, size: SampleSize = TEST_SIZE) -> None:
 def sample(admin_conninfo: str, aperture_template: str) -> Iterator[Connection]:
     """A database with the small sample library, for tests that only read."""
     name = f"test_sample_{secrets.token_hex(6)}"
-    with connect(admin_conninfo) as admin:
+    with psycopg.connect(admin_conninfo, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {aperture_template} STRATEGY file_copy")
         with connect(make_conninfo(admin_conninfo, dbname=name)) as conn:
             fill_all(conn)
