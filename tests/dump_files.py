@@ -17,7 +17,8 @@ from aperture_db.backup.create import create
 from aperture_db.backup.results import Backup, BackupMade
 from aperture_db.dumps.files import Purpose
 from aperture_db.dumps.programs import base_environment, programs_for_server
-from aperture_db.postgres.connection import Connection, connect
+from aperture_db.postgres.connection import connect
+from aperture_db.postgres.session import Connection
 from aperture_db.postgres.settings import resolve_target
 from aperture_db.postgres.target import Target
 from tests.cli import COMMAND, environment

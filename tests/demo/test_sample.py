@@ -15,13 +15,12 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from aperture_db.errors import UsageError
-from aperture_db.postgres.session import SessionConnection, open_session
+from aperture_db.postgres.session import Connection, open_session
 from aperture_db.sample import DEMO_SIZE, TEST_SIZE, SampleSize, TableFilled, VectorIndexBuilt, fill
 from aperture_db.sample.fill import all_tables
 from aperture_db.sample.world import make_world
 from aperture_db.stats.overview import collect
 
-Connection = SessionConnection
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
 DIMENSIONS = (256, 384, 512, 768, 1024, 1536, 3072, 4096)

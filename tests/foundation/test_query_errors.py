@@ -10,8 +10,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.errors import ApertureDbError, BusyError, ConnectError
-from aperture_db.postgres.connection import Connection, connect, set_local, translated_errors
+from aperture_db.postgres.connection import connect, set_local, translated_errors
 from aperture_db.postgres.driver_errors import OTHERWISE, grant_for
+from aperture_db.postgres.session import Connection
 from aperture_db.postgres.settings import resolve_target
 from tests.servers.roles import Rights
 from tests.waiting import wait_until

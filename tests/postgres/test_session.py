@@ -13,7 +13,7 @@ from psycopg.pq import Trace
 from aperture_db.postgres.session import (
     CONTRACT,
     CONTRACT_SINCE,
-    SessionConnection,
+    Connection,
     open_session,
 )
 
@@ -58,20 +58,20 @@ def hostile_conninfo(new_database: Callable[[], str]) -> str:
 
 
 @pytest.fixture
-def hostile(hostile_conninfo: str) -> Iterator[SessionConnection]:
+def hostile(hostile_conninfo: str) -> Iterator[Connection]:
     """A connection to it as the tool makes one."""
     with open_session(hostile_conninfo) as conn:
         yield conn
 
 
-def value_of(conn: SessionConnection, expression: str) -> object:
+def value_of(conn: Connection, expression: str) -> object:
     """The value of one SQL expression."""
     row = conn.execute(f"SELECT {expression}".encode()).fetchone()
     assert row is not None
     return row[0]
 
 
-def test_every_setting_of_the_contract_is_in_force(hostile: SessionConnection) -> None:
+def test_every_setting_of_the_contract_is_in_force(hostile: Connection) -> None:
     expected = dict(CONTRACT)
     for since, settings in CONTRACT_SINCE.items():
         if hostile.info.server_version >= since:
@@ -89,21 +89,21 @@ def test_every_setting_of_the_contract_is_in_force(hostile: SessionConnection) -
         assert value_of(hostile, "current_setting('transaction_deferrable')") == "off"
 
 
-def test_a_statement_of_its_own_is_under_the_contract(hostile: SessionConnection) -> None:
+def test_a_statement_of_its_own_is_under_the_contract(hostile: Connection) -> None:
     assert value_of(hostile, "current_setting('TimeZone')") == "UTC"
     with hostile.cursor() as cursor:
         row = cursor.execute("SELECT current_setting('DateStyle')").fetchone()
     assert row == ("ISO, MDY",)
 
 
-def test_nothing_is_left_for_the_next_client(hostile: SessionConnection) -> None:
+def test_nothing_is_left_for_the_next_client(hostile: Connection) -> None:
     with hostile.transaction():
         pass
     row = hostile.execute_alone("SHOW search_path").fetchone()
     assert row == ("evil, public",)
 
 
-def test_a_read_only_connection_can_not_write(hostile: SessionConnection) -> None:
+def test_a_read_only_connection_can_not_write(hostile: Connection) -> None:
     hostile.read_only = True
     hostile.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with hostile.transaction():
@@ -112,27 +112,27 @@ def test_a_read_only_connection_can_not_write(hostile: SessionConnection) -> Non
             hostile.execute("CREATE TABLE public.t ()")
 
 
-def test_the_original_path_is_known_and_comes_back(hostile: SessionConnection) -> None:
+def test_the_original_path_is_known_and_comes_back(hostile: Connection) -> None:
     assert hostile.original_path.setting == "evil, public"
     assert hostile.original_path.schemas == ("evil", "public")
     with hostile.transaction(), hostile.original_search_path():
         assert value_of(hostile, "current_schema()") == "evil"
 
 
-def test_vacuum_runs_alone(hostile: SessionConnection) -> None:
+def test_vacuum_runs_alone(hostile: Connection) -> None:
     hostile.execute("CREATE TABLE public.t ()")
     hostile.execute_alone(sql.SQL("VACUUM {}").format(sql.Identifier("public", "t")))
     assert hostile.needs_transaction
 
 
-def fail(conn: SessionConnection, number: int, error: Exception) -> None:
+def fail(conn: Connection, number: int, error: Exception) -> None:
     """Insert a number in a transaction, and end that by an exception."""
     with conn.transaction():
         conn.execute("INSERT INTO public.t VALUES (%s)", [number])
         raise error
 
 
-def test_transactions_commit_roll_back_and_nest(hostile: SessionConnection) -> None:
+def test_transactions_commit_roll_back_and_nest(hostile: Connection) -> None:
     hostile.execute("CREATE TABLE public.t (n int)")
     with hostile.transaction():
         hostile.execute("INSERT INTO public.t VALUES (1)")
@@ -148,7 +148,7 @@ def test_transactions_commit_roll_back_and_nest(hostile: SessionConnection) -> N
     assert value_of(hostile, "array_agg(n) FROM public.t") == [1]
 
 
-def test_a_transaction_opens_in_one_round_trip(hostile: SessionConnection) -> None:
+def test_a_transaction_opens_in_one_round_trip(hostile: Connection) -> None:
     with hostile.transaction():
         pass
     with tempfile.TemporaryFile() as trace:

@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from aperture_db.aperture import MEDIA_TABLES, Media
-from aperture_db.postgres.session import SessionConnection
+from aperture_db.postgres.session import Connection
 from aperture_db.relink.keep import keep
 from aperture_db.relink.library import read_library
 from aperture_db.relink.report import RowOrigin
@@ -40,7 +40,7 @@ def take_snapshot(conn: psycopg.Connection[Any]) -> Snapshot:
 
 
 def keep_and_delete(
-    conn: SessionConnection, media: Collection[Media] = EVERYTHING, *, delete: bool = True
+    conn: Connection, media: Collection[Media] = EVERYTHING, *, delete: bool = True
 ) -> None:
     """What a purge does to titles and to what users made."""
     with conn.transaction():

@@ -11,7 +11,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from aperture_db.aperture import Media
-from aperture_db.postgres.session import SessionConnection, open_session
+from aperture_db.postgres.session import Connection, open_session
 from tests.program import run_inside
 from tests.relink.resync import (
     EVERYTHING,
@@ -21,7 +21,7 @@ from tests.relink.resync import (
     take_snapshot,
 )
 
-Conn = SessionConnection
+Conn = Connection
 UserMade = dict[str, list[dict[str, Any]]]
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 USER_MADE = {

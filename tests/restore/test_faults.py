@@ -14,7 +14,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.errors import ApertureDbError
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.restore.apply import transaction
 from tests.cli import finish

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from aperture_db.postgres.connection import Connection, connect
-from aperture_db.postgres.session import open_session
+from aperture_db.postgres.connection import connect
+from aperture_db.postgres.session import Connection, open_session
 from aperture_db.postgres.settings import resolve_target
 
 Open = Callable[[str], Connection]

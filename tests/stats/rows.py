@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 
 SYNCED_AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from aperture_db.postgres.catalog import read_sizes
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.stats.overview import COUNTED_TABLES, collect
 from aperture_db.stats.report import Count, Overview, TableStats, Unknown
 from aperture_db.stats.tables import collect_tables

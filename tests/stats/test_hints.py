@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.stats.overview import collect
 from aperture_db.stats.report import Coverage, Hint, StatsReport, Subject
 from tests.stats.conftest import Open

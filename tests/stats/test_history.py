@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from aperture_db.postgres.connection import Connection
-from aperture_db.postgres.session import open_session
+from aperture_db.postgres.session import Connection, open_session
 from aperture_db.stats.history import (
     GrowthUnit,
     Measurement,

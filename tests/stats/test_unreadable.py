@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.stats.overview import collect
 from aperture_db.stats.report import Count, Unknown
 from aperture_db.stats.tables import collect_tables

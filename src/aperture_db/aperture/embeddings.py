@@ -11,8 +11,8 @@ from psycopg import sql
 
 from aperture_db import sql as queries
 from aperture_db.aperture.entry import EMBEDDING_TABLE, Media
-from aperture_db.postgres import Connection
 from aperture_db.postgres.catalog import Table
+from aperture_db.postgres.session import Connection
 
 DEFAULT_MODEL = "text-embedding-3-large"
 # Those that Aperture 0.7.8 knows; every other model is in custom_ai_models.

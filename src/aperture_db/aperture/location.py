@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aperture_db.aperture.tables import CORE_TABLES, MIGRATIONS_TABLE, is_aperture
-from aperture_db.postgres.session import SessionConnection
+from aperture_db.postgres.session import Connection
 from aperture_db.sql import load
 
 
@@ -25,7 +25,7 @@ class Location:
     """Further schemas with tables of Aperture, on the search_path or not."""
 
 
-def locate(conn: SessionConnection) -> Location:
+def locate(conn: Connection) -> Location:
     """Find Aperture's schema, and make `conn` name it. Needs no privilege.
 
     Without tables on the path it is the first schema of the path, as for CREATE TABLE; `public`

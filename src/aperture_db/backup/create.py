@@ -38,8 +38,9 @@ from aperture_db.dumps.programs import (
     programs_for_server,
 )
 from aperture_db.errors import ApertureDbError, BusyError, UsageError
-from aperture_db.postgres.connection import Connection, require_session
+from aperture_db.postgres.connection import require_session
 from aperture_db.postgres.driver_errors import grant_for, translate_query_error
+from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Phase, Progress, Warned
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from aperture_db import sql
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 
 
 @dataclass(frozen=True)

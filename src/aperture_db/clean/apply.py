@@ -35,8 +35,9 @@ from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.format import quote_identifier, vacuum_command
 from aperture_db.postgres.activity import find_lock_holders
 from aperture_db.postgres.catalog import Table, read_foreign_keys, read_tables
-from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
+from aperture_db.postgres.connection import set_local, timeout_parameter
 from aperture_db.postgres.locks import LockMode
+from aperture_db.postgres.session import Connection
 
 MAX_NAMED_TABLES = 3
 DELETE_BATCH = sql.SQL("DELETE FROM {table} WHERE ctid = ANY (ARRAY({rows} LIMIT %(batch_rows)s))")

@@ -35,7 +35,8 @@ from aperture_db.postgres.catalog import (
     grants_to_read,
     read_database,
 )
-from aperture_db.postgres.connection import Connection, set_local
+from aperture_db.postgres.connection import set_local
+from aperture_db.postgres.session import Connection
 
 LOCK_TIMEOUT = "2s"
 # The line pointer and header of a row in the heap.

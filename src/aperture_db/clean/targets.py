@@ -21,7 +21,7 @@ from aperture_db.postgres.catalog import (
     readable_tables,
     visible_tables,
 )
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 
 BATCH_ROWS = 5_000
 # A run can have thousands of candidates, which are deleted with it.

@@ -23,7 +23,8 @@ from aperture_db.extensions.report import (
     Probe,
     ProbeOutcome,
 )
-from aperture_db.postgres.connection import Connection, set_local
+from aperture_db.postgres.connection import set_local
+from aperture_db.postgres.session import Connection
 
 ProbeResult: TypeAlias = tuple[ProbeOutcome, str]
 """The outcome and its details."""

@@ -26,8 +26,9 @@ from aperture_db.health.check import (
 from aperture_db.health.report import Area, Cause, Finding, HealthReport, Result, Status, decide
 from aperture_db.health.selection import CheckSelection
 from aperture_db.postgres.activity import read_exclusive_locks
-from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
+from aperture_db.postgres.connection import set_local, timeout_parameter
 from aperture_db.postgres.driver_errors import grant_for
+from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 
 REACHABLE = "reachable"

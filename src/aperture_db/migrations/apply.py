@@ -28,7 +28,8 @@ from aperture_db.migrations.transaction import (
     record,
 )
 from aperture_db.postgres.activity import BlockerWatch, Session, find_advisory_holders
-from aperture_db.postgres.connection import Connection, connect, is_pooled
+from aperture_db.postgres.connection import connect, is_pooled
+from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Progress, Waiting
 

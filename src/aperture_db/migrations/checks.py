@@ -16,7 +16,7 @@ from aperture_db.migrations.directory import (
     MigrationFile,
     changes_session,
 )
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.postgres.sql_scanner import SqlStatement, TokenKind, line_and_column
 
 TRANSACTION_STARTS = (

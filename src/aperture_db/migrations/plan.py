@@ -18,7 +18,8 @@ from aperture_db.migrations.status import (
     refuse_deviations,
     require_known_version,
 )
-from aperture_db.postgres.connection import Connection, connection_check_interval, is_pooled
+from aperture_db.postgres.connection import connection_check_interval, is_pooled
+from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 
 

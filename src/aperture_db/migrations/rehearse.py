@@ -32,7 +32,8 @@ from aperture_db.migrations.transaction import (
     record,
 )
 from aperture_db.postgres.activity import BlockerWatch, find_advisory_holders
-from aperture_db.postgres.connection import Connection, set_local
+from aperture_db.postgres.connection import set_local
+from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Progress, Waiting
 

@@ -11,8 +11,8 @@ from psycopg.pq import ExecStatus
 
 from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.directory import MigrationFile
-from aperture_db.postgres.connection import Connection
 from aperture_db.postgres.driver_errors import translate_query_error
+from aperture_db.postgres.session import Connection
 from aperture_db.postgres.sql_scanner import line_and_column
 from aperture_db.postgres.target import Target
 

@@ -15,7 +15,7 @@ from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.format import quote_identifier
 from aperture_db.migrations.directory import MigrationDirectory
 from aperture_db.migrations.report import Migration, MigrationStatus, State
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 
 
 class _Record(NamedTuple):

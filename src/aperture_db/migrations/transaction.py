@@ -20,7 +20,8 @@ from psycopg.pq import TransactionStatus
 from aperture_db import sql
 from aperture_db.errors import BusyError
 from aperture_db.postgres.activity import Session
-from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
+from aperture_db.postgres.connection import set_local, timeout_parameter
+from aperture_db.postgres.session import Connection
 
 # Every runner of this tool uses this key: "aperture" in ASCII, which fits a bigint.
 LOCK_KEY = 0x6170657274757265

@@ -14,8 +14,9 @@ from psycopg.rows import class_row
 
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError
-from aperture_db.postgres.connection import Connection, connect
+from aperture_db.postgres.connection import connect
 from aperture_db.postgres.locks import Session as Session
+from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 
 WATCH_AFTER_SECONDS = 0.5

@@ -16,7 +16,7 @@ from psycopg.rows import class_row
 
 from aperture_db import sql as queries
 from aperture_db.format import quote_identifier
-from aperture_db.postgres import Connection
+from aperture_db.postgres.session import Connection
 
 MOST_NAMED_TABLES = 8
 

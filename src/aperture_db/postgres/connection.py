@@ -16,8 +16,8 @@ import psycopg
 
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError, ConnectError, UsageError
-from aperture_db.postgres import Connection as Connection
 from aperture_db.postgres.driver_errors import translate_connect_error, translate_query_error
+from aperture_db.postgres.session import Connection as Connection
 from aperture_db.postgres.session import open_session
 from aperture_db.postgres.target import Target
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from aperture_db import sql as queries
 from aperture_db.format import quote_identifier
-from aperture_db.postgres import Connection
+from aperture_db.postgres.session import Connection
 
 SCHEMA = "aperture_db"
 

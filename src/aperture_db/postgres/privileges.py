@@ -10,7 +10,7 @@ from psycopg import sql as identifiers
 from psycopg.rows import class_row
 
 from aperture_db import sql
-from aperture_db.postgres import Connection
+from aperture_db.postgres.session import Connection
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def _value(name: str, value: str) -> str:
     return value if name in ("search_path", "DateStyle") else f"'{value}'"
 
 
-class SessionCursor(psycopg.Cursor[Any]):
+class Cursor(psycopg.Cursor[Any]):
     """Runs a statement outside a transaction within one of its own."""
 
     def execute(
@@ -94,13 +94,13 @@ class SessionCursor(psycopg.Cursor[Any]):
         binary: bool | None = None,
     ) -> Self:
         """Execute a statement under the contract."""
-        connection = cast("SessionConnection", self.connection)
+        connection = cast("Connection", self.connection)
         needed = connection.transaction() if connection.needs_transaction else nullcontext()
         with needed:
             return super().execute(query, params, prepare=prepare, binary=binary)
 
 
-class SessionConnection(psycopg.Connection[TupleRow]):
+class Connection(psycopg.Connection[TupleRow]):
     """A connection whose every transaction keeps the session contract.
 
     It autocommits: a statement outside a transaction gets one of its own, except through
@@ -216,12 +216,12 @@ class SessionConnection(psycopg.Connection[TupleRow]):
         super().__exit__(kind, error, traceback)
 
 
-def open_session(conninfo: str = "", **keywords: str) -> SessionConnection:
+def open_session(conninfo: str = "", **keywords: str) -> Connection:
     """Connect under the contract. Raises the driver's errors."""
-    return SessionConnection.connect(
+    return Connection.connect(
         conninfo,
         autocommit=True,
         prepare_threshold=None,
-        cursor_factory=SessionCursor,
+        cursor_factory=Cursor,
         **keywords,  # type: ignore[arg-type]
     )

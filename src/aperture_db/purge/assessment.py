@@ -19,7 +19,8 @@ from aperture_db.errors import ApertureDbError
 from aperture_db.format import quote_identifier
 from aperture_db.postgres import catalog
 from aperture_db.postgres.catalog import ForeignKey, RelationKind, Table, TableSize
-from aperture_db.postgres.connection import Connection, set_local
+from aperture_db.postgres.connection import set_local
+from aperture_db.postgres.session import Connection
 from aperture_db.purge.report import Deletion, MissingPrivilege, Strategy, Update
 from aperture_db.purge.selection import (
     EffectCounts,

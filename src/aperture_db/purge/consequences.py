@@ -25,7 +25,7 @@ from aperture_db.aperture.jobs import RATINGS, SYNC_USERS, WATCH_HISTORY
 from aperture_db.format import list_some, plural
 from aperture_db.postgres.activity import find_other_sessions
 from aperture_db.postgres.catalog import Table
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.purge import PurgeOptions, PurgeTarget
 from aperture_db.purge.report import JobToRun, PurgeWarning, Unrecoverable
 from aperture_db.purge.selection import EffectCounts, PurgeSelection, TableEffect

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import sql
 
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.progress import Progress
 from aperture_db.purge.assessment import (
     Assessment,

@@ -13,7 +13,7 @@ from psycopg import sql
 from aperture_db import sql as queries
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.postgres import catalog
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.purge import PurgeOptions, PurgeTarget
 from aperture_db.purge.scopes import scope_of
 from aperture_db.purge.selection import TRUE, select

@@ -13,8 +13,8 @@ from aperture_db.aperture.tables import FUNCTIONS, MIGRATIONS_TABLE, group_of
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.postgres import catalog
 from aperture_db.postgres.catalog import RelationKind, Table
-from aperture_db.postgres.connection import Connection
 from aperture_db.postgres.privileges import Privileges, read_privileges, set_privileges
+from aperture_db.postgres.session import Connection
 
 
 @dataclass(frozen=True)

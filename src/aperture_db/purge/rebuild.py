@@ -17,7 +17,8 @@ from aperture_db.migrations.script import StatementError, describe_failure, run_
 from aperture_db.migrations.status import collect, read_environment, require_known_version
 from aperture_db.migrations.transaction import FIRST_PAUSE_SECONDS, LOCK_KEY, record
 from aperture_db.postgres.activity import find_advisory_holders
-from aperture_db.postgres.connection import Connection, is_pooled
+from aperture_db.postgres.connection import is_pooled
+from aperture_db.postgres.session import Connection
 from aperture_db.progress import Progress
 from aperture_db.purge.assessment import Assessment, assess_rebuild
 from aperture_db.purge.guards import (

@@ -18,7 +18,7 @@ from aperture_db.aperture.embeddings import read_embedding_tables
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres import catalog
 from aperture_db.postgres.catalog import ForeignKey, Table
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.purge.scopes import NULL, Reset, Rows, Scope
 
 TRUE = sql.SQL("true")

@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from aperture_db.postgres.catalog import Table
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.progress import Phase, Progress
 from aperture_db.purge.assessment import Assessment, shown_name
 from aperture_db.purge.selection import TableEffect

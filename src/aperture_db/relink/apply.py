@@ -17,7 +17,8 @@ from aperture_db import aperture
 from aperture_db import sql as queries
 from aperture_db.aperture import MEDIA_TABLES, Media
 from aperture_db.postgres.catalog import Table, readable_tables
-from aperture_db.postgres.connection import Connection, set_local
+from aperture_db.postgres.connection import set_local
+from aperture_db.postgres.session import Connection
 from aperture_db.progress import Phase, Progress
 from aperture_db.relink.library import PROFILES, RATINGS, WATCHING, read_column_types
 from aperture_db.relink.plan import Assignment, Links

@@ -17,7 +17,7 @@ from psycopg import sql
 from aperture_db import sql as queries
 from aperture_db.aperture import Media
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.relink.keep import create_kept_tables
 from aperture_db.relink.kept import require_kept_tables
 from aperture_db.relink.library import RATINGS

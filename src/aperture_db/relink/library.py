@@ -11,7 +11,7 @@ from aperture_db import aperture
 from aperture_db import sql as queries
 from aperture_db.aperture import MEDIA_TABLES, Maker, Media
 from aperture_db.postgres.catalog import Table, read_foreign_keys, read_tables, visible_tables
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 
 WATCH_HISTORY, WATCHING, RATINGS = "watch_history", "user_watching_series", "user_ratings"
 PROFILES = "user_taste_profiles"

@@ -13,7 +13,7 @@ from aperture_db import sql as queries
 from aperture_db.aperture import Media
 from aperture_db.format import plural
 from aperture_db.postgres.catalog import read_database
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.relink.identity import TitleIdentity
 from aperture_db.relink.kept import (
     Kept,

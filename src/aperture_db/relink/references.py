@@ -17,7 +17,8 @@ from psycopg import sql
 from aperture_db import sql as queries
 from aperture_db.aperture import MEDIA_TABLES, TABLES, LooseReference, Maker, Media
 from aperture_db.postgres.catalog import Table, read_foreign_keys
-from aperture_db.postgres.connection import Connection, set_local
+from aperture_db.postgres.connection import set_local
+from aperture_db.postgres.session import Connection
 from aperture_db.relink.identity import TitleIdentity
 from aperture_db.relink.library import Library, read_column_types
 

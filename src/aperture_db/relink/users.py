@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 from aperture_db import sql as queries
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.postgres.catalog import read_foreign_keys
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.relink.library import Library, read_library
 
 RESET_COLUMNS = (

@@ -16,7 +16,8 @@ from aperture_db.dumps.contents import DumpContents, DumpedTable, count_rows
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.migrations.directory import bundled_directory
 from aperture_db.postgres import catalog
-from aperture_db.postgres.connection import Connection, set_local, timeout_parameter
+from aperture_db.postgres.connection import set_local, timeout_parameter
+from aperture_db.postgres.session import Connection
 from aperture_db.restore import OtherTables
 from aperture_db.restore.objects import (
     DatabaseObject,

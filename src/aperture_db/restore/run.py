@@ -21,7 +21,7 @@ from aperture_db.dumps.script import (
     ScriptReader,
 )
 from aperture_db.errors import ApertureDbError
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.progress import Event, Progress
 
 PROGRESS_EVERY_BYTES = 16 << 20

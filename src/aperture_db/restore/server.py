@@ -14,7 +14,7 @@ from aperture_db.dumps.contents import DumpContents
 from aperture_db.errors import ApertureDbError, FindingError
 from aperture_db.extensions import REQUIREMENTS
 from aperture_db.format import quote_identifier
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 
 # Part of every database.
 BUILT_IN = {"plpgsql"}

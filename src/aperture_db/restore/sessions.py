@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.format import quote_identifier
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 
 GRACE_SECONDS = 1.0
 END_TIMEOUT_SECONDS = 10.0

@@ -12,7 +12,8 @@ from psycopg import sql
 
 from aperture_db import sql as queries
 from aperture_db.errors import UsageError
-from aperture_db.postgres.connection import Connection, set_local
+from aperture_db.postgres.connection import set_local
+from aperture_db.postgres.session import Connection
 from aperture_db.sample.rows import TableRows, background, channels, library, recommendations, users
 from aperture_db.sample.rows.library import SERVER_URL
 from aperture_db.sample.schedule import JOBS, ScheduledJob

@@ -17,7 +17,7 @@ from aperture_db.aperture.embeddings import ActiveModel, EmbeddingTable
 from aperture_db.aperture.entry import MEDIA_TABLES, Media
 from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
 from aperture_db.postgres.catalog import Database, Table, TableSize
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.stats.inventory import Inventory
 from aperture_db.stats.report import Count, DatabaseFacts, Unknown, unknown_count
 

@@ -18,7 +18,8 @@ from aperture_db.postgres.catalog import (
     readable_tables,
     visible_tables,
 )
-from aperture_db.postgres.connection import Connection, set_local
+from aperture_db.postgres.connection import set_local
+from aperture_db.postgres.session import Connection
 from aperture_db.stats.report import Unknown
 
 Report = TypeVar("Report")

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from aperture_db import aperture
 from aperture_db.postgres.catalog import Database, Table, TableSize, read_database, read_sizes
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.stats import count_queries
 from aperture_db.stats.count_queries import Counts, describe_database, plan_counts, sum_counts
 from aperture_db.stats.coverage import (

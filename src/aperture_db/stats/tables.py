@@ -8,7 +8,7 @@ from functools import partial
 
 from aperture_db import aperture
 from aperture_db.postgres.catalog import Table, TableSize, read_database, read_sizes
-from aperture_db.postgres.connection import Connection
+from aperture_db.postgres.session import Connection
 from aperture_db.stats.count_queries import (
     describe_database,
     migration_queries,

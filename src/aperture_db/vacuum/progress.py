@@ -21,7 +21,8 @@ from psycopg.rows import class_row
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.activity import Session, find_sessions
-from aperture_db.postgres.connection import Connection, connect
+from aperture_db.postgres.connection import connect
+from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.vacuum.report import PlannedTable, TableIndex, VacuumMode
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from aperture_db import aperture, clean
+from aperture_db.clean.report import Kind
+from aperture_db import aperture
 from aperture_db import sql as queries
 from aperture_db.format import format_time, quote_identifier
 from aperture_db.health.advice import is_managed
@@ -184,7 +185,7 @@ CHOOSE_LIBRARIES = "choose the libraries again in Aperture under Settings, Libra
 VERDICTS = OrphanKind(
     "verdicts",
     "cached similarity verdicts on deleted titles",
-    (f"aperture-db clean --apply {clean.Kind.ORPHANS}",),
+    (f"aperture-db clean --apply {Kind.ORPHANS}",),
 )
 MODELS = OrphanKind(
     "models",
@@ -255,7 +256,7 @@ KINDS = (
 )
 def orphaned_rows(context: Context) -> CheckOutcome:
     visible = need_aperture(context)
-    counts = [(VERDICTS, measure_cleanable(context, clean.Kind.ORPHANS).rows or 0)]
+    counts = [(VERDICTS, measure_cleanable(context, Kind.ORPHANS).rows or 0)]
     for kind in KINDS:
         if _has_columns(visible, kind.reads):
             refuse_unreadable(context, [visible[table] for table in kind.reads])

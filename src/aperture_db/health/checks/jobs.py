@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from aperture_db import aperture, clean
+from aperture_db.clean.report import Kind
+from aperture_db import aperture
 from aperture_db.format import format_seconds, format_time, plural
 from aperture_db.health.check import (
     CheckOutcome,
@@ -89,7 +90,7 @@ def unknown_jobs(context: Context) -> CheckOutcome:
     visible = need_tables(context, "job_config", "job_runs")
     known = {"known": sorted(aperture.KNOWN_JOBS)}
     # In older versions of Aperture these names may be in use.
-    are_dead = measure_cleanable(context, clean.Kind.DEAD_JOBS).unknown is None
+    are_dead = measure_cleanable(context, Kind.DEAD_JOBS).unknown is None
     findings = [
         _unknown_schedule(schedule, is_dead=are_dead and schedule.name in aperture.DEAD_JOBS)
         for schedule in context.rows("unknown_jobs", Schedule, known)
@@ -115,7 +116,7 @@ def _unknown_schedule(schedule: Schedule, *, is_dead: bool) -> Finding:
         return Finding(
             Status.INFO,
             f"{schedule.name} {fails}: Aperture does not know that job",
-            (f"aperture-db clean --apply {clean.Kind.DEAD_JOBS}",),
+            (f"aperture-db clean --apply {Kind.DEAD_JOBS}",),
             object=schedule.name,
         )
     reason = f"{schedule.name} is scheduled, but unknown to Aperture 0.7.8"
@@ -196,13 +197,13 @@ def _missing_file(note: BackupNote) -> Finding | None:
 )
 def expired_sessions(context: Context) -> CheckOutcome:
     need_aperture(context)
-    rows = measure_cleanable(context, clean.Kind.EXPIRED_SESSIONS).rows or 0
+    rows = measure_cleanable(context, Kind.EXPIRED_SESSIONS).rows or 0
     if not rows:
         return CheckOutcome("none", 0)
     status = context.judge(rows)
     finding = Finding(
         Status.INFO if status is Status.OK else status,
         f"{plural(rows, 'expired login')} can be deleted",
-        (f"aperture-db clean --apply {clean.Kind.EXPIRED_SESSIONS}",),
+        (f"aperture-db clean --apply {Kind.EXPIRED_SESSIONS}",),
     )
     return CheckOutcome(f"{rows:,}", rows, (finding,))

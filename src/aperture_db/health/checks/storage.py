@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from psycopg import errors as pg
 from psycopg import sql
 
-from aperture_db import clean
+from aperture_db.clean.report import Kind, KindReport
 from aperture_db.format import (
     format_bytes,
     format_percent,
@@ -285,7 +285,7 @@ def _read_samples(context: Context) -> list[history.Sample]:
 )
 def legacy_embeddings(context: Context) -> CheckOutcome:
     need_aperture(context)
-    report = measure_cleanable(context, clean.Kind.LEGACY_EMBEDDINGS)
+    report = measure_cleanable(context, Kind.LEGACY_EMBEDDINGS)
     return _cleanable(context, report, "that nothing reads")
 
 
@@ -298,13 +298,13 @@ def legacy_embeddings(context: Context) -> CheckOutcome:
 )
 def stale_embeddings(context: Context) -> CheckOutcome:
     need_aperture(context)
-    report = measure_cleanable(context, clean.Kind.STALE_EMBEDDINGS)
+    report = measure_cleanable(context, Kind.STALE_EMBEDDINGS)
     if report.unknown:
         raise NothingToCheckError("no model is configured")
     return _cleanable(context, report, "of models that are not in use")
 
 
-def _cleanable(context: Context, report: clean.KindReport, which: str) -> CheckOutcome:
+def _cleanable(context: Context, report: KindReport, which: str) -> CheckOutcome:
     rows, size_bytes = report.rows or 0, report.size_bytes or 0
     if not rows:
         return CheckOutcome("none", 0)
