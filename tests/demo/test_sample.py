@@ -21,7 +21,6 @@ from aperture_db.sample.fill import all_tables
 from aperture_db.sample.world import make_world
 from aperture_db.stats.overview import collect
 
-
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
 DIMENSIONS = (256, 384, 512, 768, 1024, 1536, 3072, 4096)
 

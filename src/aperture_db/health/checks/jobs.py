@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from aperture_db.clean.report import Kind
 from aperture_db import aperture
+from aperture_db.clean.report import Kind
 from aperture_db.format import format_seconds, format_time, plural
 from aperture_db.health.check import (
     CheckOutcome,
