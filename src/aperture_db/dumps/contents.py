@@ -15,6 +15,7 @@ from aperture_db.dumps.files import (
     DumpFormat,
     broken,
     detect_format,
+    not_understood,
     not_usable,
     open_script,
     read_name,
@@ -27,6 +28,9 @@ from aperture_db.dumps.script import (
     NotADumpError,
     Part,
     ScriptReader,
+    UnknownPartError,
+    created_name,
+    name_in_comments,
 )
 from aperture_db.progress import Event, Progress
 
@@ -35,7 +39,9 @@ DATA = "TABLE DATA"
 EXTENSION_STATEMENT = re.compile(
     r'CREATE EXTENSION IF NOT EXISTS ("?)(?P<name>[^"]+?)\1 WITH SCHEMA ("?)(?P<schema>[^"]+?)\3;'
 )
-# Statements that would end the one transaction in which a dump is restored.
+LARGE_OBJECT_KINDS = {"BLOB", "BLOBS", "BLOB METADATA"}
+# Statements that would end the one transaction in which a dump is restored. pg_dump writes them
+# around the contents of large objects only, which a restore leaves out.
 TRANSACTION_WORDS = {
     b"ABORT", b"BEGIN", b"COMMIT", b"END", b"PREPARE", b"RELEASE", b"ROLLBACK", b"SAVEPOINT",
     b"START",
@@ -52,6 +58,11 @@ class DumpedTable:
     """False where the dump was made without the rows of this table."""
     row_count: int | None
     """None without rows, and for INSERT statements, whose rows only the server can count."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Schema and name as in the entries of the dump."""
+        return name_in_comments(self.schema), name_in_comments(self.name)
 
     def __str__(self) -> str:
         return self.name if self.schema == "public" else f"{self.schema}.{self.name}"
@@ -143,6 +154,8 @@ def read_contents(path: Path) -> Iterator[Event | ContentsRead]:
                 yield from survey.take(part)
     except NotADumpError as error:
         raise not_usable(path, str(error)) from error
+    except UnknownPartError as error:
+        raise not_understood(path, str(error)) from error
     except DumpScriptError as error:
         raise broken(path, str(error)) from error
     yield ContentsRead(survey.contents(path, format_, reader, has_checksum=has_checksum))
@@ -166,6 +179,7 @@ class _Survey:
         self._row_counts: dict[tuple[str, str], int | None] = {}
         self._extensions: list[DumpedExtension] = []
         self._migrations: set[str] = set()
+        self._names: dict[DumpEntry, tuple[str, str]] = {}
 
     def take(self, part: Part) -> Iterator[Event]:
         entry = part.entry
@@ -173,8 +187,14 @@ class _Survey:
             case CopyData():
                 yield Progress(f"reading {entry.name}", len(self._row_counts), None)
                 self._count_rows(part)
-            case DumpStatement(head=head) if head[0] in TRANSACTION_WORDS:
-                raise DumpScriptError(
+            case DumpStatement(text=text, head=head) if (
+                entry.kind == "TABLE" and head[0] == b"CREATE"
+            ):
+                self._names[entry] = created_name(text) or (entry.schema, entry.name)
+            case DumpStatement(head=head) if (
+                head[0] in TRANSACTION_WORDS and entry.kind not in LARGE_OBJECT_KINDS
+            ):
+                raise UnknownPartError(
                     f"it contains a statement that pg_dump never writes: {head[0].decode()}"
                 )
             case DumpStatement(text=text) if entry.kind == "EXTENSION":
@@ -220,7 +240,7 @@ class _Survey:
         has_data = DumpEntry(entry.name, DATA, entry.schema) in reader.entries
         # An empty table has a COPY without rows, or no INSERT.
         row_count = self._row_counts.get(key, 0) if has_data else None
-        return DumpedTable(*key, has_data, row_count)
+        return DumpedTable(*self._names.get(entry, key), has_data, row_count)
 
 
 def _column(copy_statement: bytes, rows: bytes, name: str) -> Iterator[str]:

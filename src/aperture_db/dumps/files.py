@@ -30,6 +30,21 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
+class NotUnderstoodError(ApertureDbError):
+    """A dump contains SQL that this tool does not know; it may be undamaged."""
+
+    default_code = "dump_not_understood"
+
+
+def not_understood(path: Path, why: str) -> NotUnderstoodError:
+    """The error for a part of a dump that this tool does not know."""
+    return NotUnderstoodError(
+        f"{path} cannot be verified by this version of aperture-db",
+        why=why,
+        next_step="report this message; pg_restore (or psql -f, for SQL) can restore the file",
+    )
+
+
 def broken(path: Path, why: str) -> BrokenDumpError:
     """The error for a damaged or incomplete file."""
     return BrokenDumpError(
@@ -197,16 +212,15 @@ def _open_archive(path: Path) -> Iterator[Read]:
             yield child.stdout.read1
         except DumpScriptError:
             # A script that breaks off is the effect; the message of pg_restore names the cause.
-            if not child.stdout.read1(1):
-                _require_success(path, child)
+            _require_success(path, child)
             raise
-        while child.stdout.read1(1 << 20):
-            # Output left unread would keep the program from exiting.
-            pass
         _require_success(path, child)
 
 
 def _require_success(path: Path, child: Child) -> None:
+    while child.stdout.read1(1 << 20):
+        # Output left unread would keep the program from exiting.
+        pass
     if child.wait() == 0:
         return
     if "unsupported version" in child.complaint:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from aperture_db.postgres.sql_scanner import SqlScanner
+from aperture_db.postgres.sql_scanner import SqlScanner, Token, TokenKind
 
 Read = Callable[[int], bytes]
 """Returns at most so many bytes of the script, none at its end."""
@@ -31,7 +31,7 @@ ENTRY = re.compile(
     rb"-- (?:Data for |Statistics for )?Name: (?P<name>.*); Type: (?P<kind>[A-Z ]+); "
     rb"Schema: (?P<schema>.*?); Owner: "
 )
-COPY = re.compile(rb"COPY .* FROM stdin;\s*$", re.IGNORECASE)
+COPY_END = re.compile(rb"\bFROM stdin;\Z", re.IGNORECASE)
 # Newer versions of pg_dump put the first two around a script, so that psql runs no meta-commands
 # in it; --create puts the third at its head.
 IGNORED_COMMANDS = (b"\\restrict ", b"\\unrestrict ", b"\\connect ")
@@ -43,6 +43,10 @@ class DumpScriptError(Exception):
 
 class NotADumpError(DumpScriptError):
     """The script was not written by pg_dump."""
+
+
+class UnknownPartError(DumpScriptError):
+    """The script contains something that this reader does not know; it may be undamaged."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,27 @@ class CopyData:
 
 Part = DumpStatement | CopyData
 PREAMBLE = DumpEntry("", "", "")
+
+
+def name_in_comments(name: str) -> str:
+    """A name as the comments of a dump write it: pg_dump puts a space for a line break."""
+    return name.replace("\n", " ").replace("\r", " ")
+
+
+def created_name(statement: bytes) -> tuple[str, str] | None:
+    """Schema and name in CREATE TABLE, where the comment of the entry may not be exact."""
+    tokens = iter(SqlScanner().tokens(statement.decode(errors="replace")))
+    for token in tokens:
+        if token.kind is TokenKind.WORD and token.text == "TABLE":
+            schema, dot, name = next(tokens), next(tokens), next(tokens)
+            return (_identifier(schema), _identifier(name)) if dot.text == "." else None
+    return None
+
+
+def _identifier(token: Token) -> str:
+    return token.text.lower() if token.kind is TokenKind.WORD else token.text
+
+
 END_MARK = b"\\.\n"
 
 
@@ -113,9 +138,6 @@ class ScriptReader:
                 if line.startswith(b"\\"):
                     self._ignore_command(line)
                     continue
-                if COPY.match(line):
-                    yield from self._copy(line)
-                    continue
             yield from self._statements(line)
         if not self._is_dump:
             raise NotADumpError(NOT_A_DUMP)
@@ -141,25 +163,29 @@ class ScriptReader:
     def _ignore_command(self, line: bytes) -> None:
         if not line.startswith(IGNORED_COMMANDS):
             shown = line.decode(errors="replace").strip()[:40]
-            raise DumpScriptError(f"line {self._line_number} is a psql meta-command: {shown}")
+            raise UnknownPartError(f"line {self._line_number} is a psql meta-command: {shown}")
 
-    def _statements(self, line: bytes) -> Iterator[DumpStatement]:
+    def _statements(self, line: bytes) -> Iterator[Part]:
+        """The statements that end in this line. A COPY is followed by its rows on the next one."""
         start = 0
         text = line.decode("latin-1")
         while (end := self._scanner.find_end(text, start)) is not None:
             self._pending += line[start:end]
-            if self._scanner.head:
-                head = tuple(word.encode("latin-1") for word in self._scanner.head)
-                yield DumpStatement(self._entry, bytes(self._pending), head)
+            statement = bytes(self._pending)
             self._pending.clear()
             start = end
+            head = tuple(word.encode("latin-1") for word in self._scanner.head)
+            if head[:1] == (b"COPY",) and COPY_END.search(statement):
+                yield from self._copy(statement.strip())
+            elif head:
+                yield DumpStatement(self._entry, statement, head)
         self._pending += line[start:]
         if len(self._pending) > LONGEST_STATEMENT_BYTES:
             raise DumpScriptError(f"the statement that ends at line {self._line_number} has no end")
 
-    def _copy(self, line: bytes) -> Iterator[CopyData]:
+    def _copy(self, statement: bytes) -> Iterator[CopyData]:
         blocks = self._copy_blocks()
-        yield CopyData(self._entry, line.rstrip(), blocks)
+        yield CopyData(self._entry, statement, blocks)
         for _ in blocks:
             # Skip the rows that the caller did not read.
             continue

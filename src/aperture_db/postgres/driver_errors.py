@@ -54,6 +54,7 @@ READ_GRANTS = {
     "table": "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user};",
     "view": "GRANT pg_monitor TO {user};",
     "sequence": "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {user};",
+    "large object": "GRANT SELECT ON LARGE OBJECT {name} TO {user};",
     "schema": "GRANT USAGE ON SCHEMA {name} TO {user};",
     "function": "GRANT EXECUTE ON FUNCTION {name} TO {user};",
 }

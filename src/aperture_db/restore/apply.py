@@ -262,7 +262,7 @@ def require_equal(
     for table, found in _count(conn, tables).items():
         expected = table.row_count
         if expected is None:
-            expected = run_counts.get((table.schema, table.name), 0)
+            expected = run_counts.get(table.key, 0)
         if found != expected:
             raise _different(f"{table} has {found:,} rows, the dump has {expected:,}")
     for table in tables:

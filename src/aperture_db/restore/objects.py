@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 
 from aperture_db import aperture, sql
 from aperture_db.dumps.contents import DumpContents
-from aperture_db.dumps.script import DumpEntry
+from aperture_db.dumps.script import DumpEntry, name_in_comments
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.privileges import Privileges, read_privileges
 from aperture_db.postgres.session import Connection
@@ -105,7 +105,11 @@ def divide(
     replaced: list[DatabaseObject] = []
     kept: list[DatabaseObject] = []
     for each in objects:
-        in_dump = (_family(each.kind), each.schema, each.name) in dumped
+        in_dump = (
+            _family(each.kind),
+            name_in_comments(each.schema),
+            name_in_comments(each.name),
+        ) in dumped
         (replaced if in_dump or _is_aperture(each) else kept).append(each)
     in_dump_schemas = {entry.schema for entry in contents.entries if entry.schema}
     left_out = sorted((in_dump_schemas - own) & set(schemas))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from aperture_db.dumps.contents import DumpContents
+from aperture_db.dumps.contents import LARGE_OBJECT_KINDS, DumpContents
 from aperture_db.dumps.files import broken, open_script
 from aperture_db.dumps.script import (
     CopyData,
@@ -95,7 +95,7 @@ def make_filter(contents: DumpContents, left_out_schemas: tuple[str, ...]) -> St
     """The filter for one dump."""
     return StatementFilter(
         frozenset(left_out_schemas),
-        frozenset((table.schema, table.name) for table in contents.tables),
+        frozenset(table.key for table in contents.tables),
     )
 
 
@@ -104,10 +104,12 @@ def describe_left_out(contents: DumpContents, left_out_schemas: tuple[str, ...])
     kinds = Counter(
         entry.kind
         for entry in contents.entries
-        if not entry.schema and entry.kind not in SILENT_KINDS | SKIPPED_KINDS
+        if not entry.schema and entry.kind not in SILENT_KINDS | SKIPPED_KINDS | LARGE_OBJECT_KINDS
     )
     schemas = tuple(f"schema {name}" for name in left_out_schemas)
-    return schemas + tuple(f"{kind.lower()} ({count})" for kind, count in sorted(kinds.items()))
+    others = tuple(f"{kind.lower()} ({count})" for kind, count in sorted(kinds.items()))
+    has_large_objects = any(entry.kind in LARGE_OBJECT_KINDS for entry in contents.entries)
+    return schemas + others + (("large objects",) if has_large_objects else ())
 
 
 class DumpRunner:

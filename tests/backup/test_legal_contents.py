@@ -1,0 +1,141 @@
+"""What a database may hold beside Aperture's tables never makes a good backup look damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.dump_files import PHRASE, execute, read_rows, run_pg_dump
+from tests.program import run_inside
+from tests.waiting import wait_until
+
+NewDatabase = Callable[[], str]
+
+# Words that open, close or copy something elsewhere, as names, bodies, comments and defaults.
+DEFINITIONS = {
+    "names with line breaks": (
+        'CREATE TABLE "two\nlines" ("a\nb" integer, c text DEFAULT \'x\n\\.\n\')',
+        "INSERT INTO \"two\nlines\" VALUES (1, 'one'), (2, DEFAULT)",
+        'CREATE INDEX "an\nindex" ON "two\nlines" ("a\nb")',
+    ),
+    "a function named begin": (
+        "CREATE FUNCTION begin() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION \"end\"(begin integer) RETURNS integer LANGUAGE sql AS 'SELECT begin'",
+    ),
+    "columns named begin and end": (
+        'CREATE TABLE spans (begin integer, "end" integer, atomic text, copy text)',
+        "INSERT INTO spans VALUES (1, 2, 'begin', 'COPY x FROM stdin;')",
+        """
+        CREATE FUNCTION lengths() RETURNS SETOF integer
+        BEGIN ATOMIC
+            SELECT CASE WHEN begin > 1 THEN begin ELSE "end" END FROM spans;
+            SELECT s.begin FROM spans AS s;
+        END
+        """,
+    ),
+    "the end of COPY in texts": (
+        "CREATE TYPE ends AS ENUM (E'x\n\\\\.\n', 'END;', 'COMMIT;')",
+        "CREATE TABLE endings (kind ends DEFAULT E'x\n\\\\.\n', note text)",
+        "INSERT INTO endings VALUES (DEFAULT, E'\\\\.'), ('END;', E'\n\\\\.\n')",
+        "COMMENT ON TABLE endings IS E'COMMIT;\n-- Name: x; Type: TABLE; Schema: -; Owner: x'",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DEFINITIONS)
+def test_legal_definitions_come_back(
+    kind: str, aperture_database: NewDatabase, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    conninfo, restored = aperture_database(), new_database()
+    execute(conninfo, *DEFINITIONS[kind])
+
+    made = run_inside("backup", "--dir", str(tmp_path), "--json", database=conninfo)
+    assert made.code == 0, made.err
+    file = made.envelope["data"]["backup"]["path"]
+    outcome = run_inside("restore", file, "--confirm", PHRASE, database=restored)
+
+    assert outcome.code == 0, outcome.err
+    rows = read_rows(conninfo)
+    # The backup is recorded after it is made.
+    assert read_rows(restored).keys() == rows.keys()
+    changed = {name for name, row in read_rows(restored).items() if row != rows[name]}
+    assert changed == {"public.backup_config"}
+
+
+def test_names_with_line_breaks_as_insert_statements(
+    aperture_database: NewDatabase, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    conninfo, restored = aperture_database(), new_database()
+    execute(conninfo, *DEFINITIONS["names with line breaks"])
+    file = run_pg_dump(conninfo, tmp_path / "dump.sql", "--inserts")
+    for _ in range(2):
+        outcome = run_inside("restore", str(file), "--confirm", PHRASE, database=restored)
+        assert outcome.code == 0, outcome.err
+        assert read_rows(restored) == read_rows(conninfo)
+
+
+@pytest.mark.parametrize("form", ["custom", "sql"])
+def test_large_objects_are_named_as_left_out(
+    form: str, aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    conninfo = aperture_database()
+    execute(conninfo, "SELECT lo_create(0)", "SELECT lo_from_bytea(0, 'COMMIT; \\\\. x')")
+    if form == "custom":
+        made = run_inside("backup", "--dir", str(tmp_path), "--json", database=conninfo)
+        assert made.code == 0, made.err
+        file = made.envelope["data"]["backup"]["path"]
+    else:
+        file = str(run_pg_dump(conninfo, tmp_path / "dump.sql"))
+    before = read_rows(conninfo)
+
+    outcome = run_inside("restore", file, "--confirm", PHRASE, database=conninfo)
+
+    assert outcome.code == 0, outcome.err
+    assert "will not be restored: large objects" in outcome.err
+    restored = read_rows(conninfo)
+    assert {name for name, row in restored.items() if row != before[name]} <= {
+        "public.backup_config"
+    }
+
+
+def test_rows_are_counted_in_the_table_not_in_an_index(
+    aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    """An index that lacks entries is damaged; the dump, which COPY reads from the table, is not."""
+    conninfo = aperture_database()
+    execute(
+        conninfo,
+        "CREATE TABLE notes (id integer PRIMARY KEY, filler text)",
+        "INSERT INTO notes SELECT n, repeat('x', 500) FROM generate_series(1, 5000) AS n",
+        "UPDATE pg_index SET indisready = false WHERE indrelid = 'notes'::regclass",
+        "INSERT INTO notes VALUES (5001, 'not in the index')",
+        "UPDATE pg_index SET indisready = true WHERE indrelid = 'notes'::regclass",
+    )
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+
+        def is_counted_in_the_index() -> bool:
+            # Old snapshots may keep VACUUM from marking the pages as visible for all.
+            conn.execute("VACUUM (ANALYZE, INDEX_CLEANUP off, DISABLE_PAGE_SKIPPING) notes")
+            return conn.execute("SELECT count(*) FROM notes").fetchone() == (5000,)
+
+        wait_until(is_counted_in_the_index, "the table is counted by an index-only scan")
+
+    outcome = run_inside("backup", "--dir", str(tmp_path), database=conninfo)
+
+    assert outcome.code == 0, outcome.err
+
+
+def test_a_backup_with_something_unknown_is_kept_with_a_warning(
+    aperture_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pg_restore reads it to its end, so it is not damaged."""
+    monkeypatch.setattr("aperture_db.dumps.contents.TRANSACTION_WORDS", {b"CREATE"})
+
+    outcome = run_inside("backup", "--dir", str(tmp_path), database=aperture_database())
+
+    assert outcome.code == 0, outcome.err
+    assert "warning: pg_restore can read the backup, but it was not verified: " in outcome.err
+    assert list(tmp_path.glob("aperture_backup_*.dump"))
