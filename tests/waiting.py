@@ -11,6 +11,19 @@ TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 0.02
 
 
+# Makes the session report its statistics before its next statement. PostgreSQL 14 lacks the
+# function; there a session reports at its end.
+FLUSH_STATISTICS = """
+DO $$
+BEGIN
+    IF to_regprocedure('pg_stat_force_next_flush()') IS NOT NULL THEN
+        PERFORM pg_stat_force_next_flush();
+    END IF;
+END
+$$
+"""
+
+
 def wait_until(
     condition: Callable[[], object], what: str, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> None:

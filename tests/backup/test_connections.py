@@ -18,13 +18,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from aperture_db.dumps.programs import connection_arguments, libpq_environment
 from aperture_db.errors import UsageError
 from aperture_db.postgres.connection import require_session
-from aperture_db.postgres.embedded import server_programs
 from tests.backup.stand_ins import stand_in
 from tests.cli import finish
 from tests.dump_files import PHRASE, execute, make_dump, opened, start_program
 from tests.program import run_inside
 from tests.servers.account import give_to_server_account
 from tests.servers.clusters import start_server
+from tests.servers.programs import server_under_test
 from tests.servers.shared import SharedServers
 from tests.servers.standby import ReplicatedDatabase
 from tests.servers.tls import TlsServer
@@ -200,7 +200,7 @@ def socket_server(servers: SharedServers) -> str:
             "unix_socket_directories": str(sockets),
             "listen_addresses": "127.0.0.1,::1",
         }
-        answer = start_server(server_programs(), home, settings)
+        answer = start_server(server_under_test(), home, settings)
         return {"conninfo": make_conninfo(answer["conninfo"], host=str(sockets))}
 
     return servers.get("sockets", start)["conninfo"]

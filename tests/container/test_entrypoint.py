@@ -10,11 +10,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aperture_db.postgres.embedded import free_port, server_programs
+from aperture_db.postgres.embedded import free_port
 from tests.conftest import MIGRATION_NAMES
 from tests.container.processes import read_line, run_entrypoint, start_entrypoint
 from tests.migrate.conftest import recorded, table_exists
 from tests.servers.clusters import create_cluster, superuser_conninfo
+from tests.servers.programs import server_under_test
 from tests.servers.starting import StartingServer
 from tests.waiting import wait_until
 
@@ -76,7 +77,7 @@ def test_a_refused_file_ends_with_the_code_of_migrate(
 def test_migrating_waits_for_a_server_that_comes_later(
     public_directory: Path, one_migration: dict[str, str]
 ) -> None:
-    cluster, password = create_cluster(server_programs(), public_directory)
+    cluster, password = create_cluster(server_under_test(), public_directory)
     cluster = replace(cluster, port=free_port())
     process = start_entrypoint(
         "echo",

@@ -20,6 +20,7 @@ from aperture_db.sample import DEMO_SIZE, TEST_SIZE, SampleSize, TableFilled, Ve
 from aperture_db.sample.fill import all_tables
 from aperture_db.sample.world import make_world
 from aperture_db.stats.overview import collect
+from tests.conftest import copy_database
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
 DIMENSIONS = (256, 384, 512, 768, 1024, 1536, 3072, 4096)
@@ -39,7 +40,7 @@ def sample(admin_conninfo: str, aperture_template: str) -> Iterator[Connection]:
     """A database with the small sample library, for tests that only read."""
     name = f"test_sample_{secrets.token_hex(6)}"
     with psycopg.connect(admin_conninfo, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {aperture_template} STRATEGY file_copy")
+        copy_database(admin, aperture_template, name)
         with connect(make_conninfo(admin_conninfo, dbname=name)) as conn:
             fill_all(conn)
             yield conn

@@ -14,11 +14,17 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from aperture_db.cli.options import PHRASE
-from aperture_db.postgres.embedded import server_programs
 from tests.cli import Outcome
-from tests.conftest import TEMPLATE, apply_migrations, fill_sample, make_template
+from tests.conftest import (
+    TEMPLATE,
+    apply_migrations,
+    copy_database,
+    fill_sample,
+    make_template,
+)
 from tests.program import run_inside
 from tests.servers.clusters import start_server
+from tests.servers.programs import server_under_test
 from tests.servers.roles import Rights, drop_role, make_role
 from tests.servers.shared import SharedServers
 
@@ -92,7 +98,7 @@ def follow_advice(conninfo: str, check: dict[str, Any]) -> None:
 @pytest.fixture(scope="session")
 def healthy_server(servers: SharedServers) -> str:
     """Superuser access to a server with settings as they should be."""
-    answer = servers.get("healthy", lambda home: start_server(server_programs(), home, SETTINGS))
+    answer = servers.get("healthy", lambda home: start_server(server_under_test(), home, SETTINGS))
     return answer["conninfo"]
 
 
@@ -104,8 +110,7 @@ def clone_healthy(healthy_server: str) -> Iterator[Callable[[str], str]]:
     def clone(template: str) -> str:
         name = f"test_{secrets.token_hex(6)}"
         with psycopg.connect(healthy_server, autocommit=True) as admin:
-            copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
-            admin.execute(copy.format(sql.Identifier(name), sql.Identifier(template)))
+            copy_database(admin, template, name)
         made.append(name)
         return make_conninfo(healthy_server, dbname=name)
 

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from aperture_db.postgres.embedded import server_programs
 from tests.health.conftest import follow_advice, read_check, read_health
 from tests.health.test_queries import execute
 from tests.servers.clusters import create_cluster, start_on_free_port, superuser_conninfo
+from tests.servers.programs import server_under_test
 from tests.servers.roles import Rights
 from tests.servers.shared import SharedServers
 
@@ -132,7 +132,7 @@ def damaged_server(servers: SharedServers) -> str:
 
 
 def start_damaged_server(home: Path) -> dict[str, str]:
-    cluster, password = create_cluster(server_programs(), home)
+    cluster, password = create_cluster(server_under_test(), home)
     running = start_on_free_port(cluster)
     conninfo = superuser_conninfo(running, password)
     with psycopg.connect(conninfo, autocommit=True) as conn:

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 
 from aperture_db.health.checks import queries
-from aperture_db.postgres.embedded import server_programs
 from tests.health.conftest import follow_advice, read_check, read_health
 from tests.health.test_sessions import idle_session
 from tests.servers.clusters import start_server
+from tests.servers.programs import server_under_test
 from tests.servers.roles import drop_role, make_role
 from tests.servers.shared import SharedServers
 from tests.waiting import wait_until
@@ -85,7 +85,7 @@ def test_an_extension_without_its_library_measures_nothing(standby_conninfo: str
 def test_loading_the_library_keeps_those_that_are_loaded(servers: SharedServers) -> None:
     """Only roles that may read the setting can be told the whole of its new value."""
     loaded = {"shared_preload_libraries": "auto_explain, passwordcheck"}
-    made = servers.get("preloading", lambda home: start_server(server_programs(), home, loaded))
+    made = servers.get("preloading", lambda home: start_server(server_under_test(), home, loaded))
     server = made["conninfo"]
     statement = read_check(server, "slow-statements")["advice"][0]
     assert statement == (

@@ -12,6 +12,7 @@ from tests.health.conftest import follow_advice, read_check, read_health
 from tests.health.test_queries import execute
 from tests.program import run_inside
 from tests.servers.roles import Rights
+from tests.waiting import FLUSH_STATISTICS
 
 
 def make_embeddings(conninfo: str, rows: int, *, table: str = "embeddings_256") -> None:
@@ -29,13 +30,13 @@ def make_embeddings(conninfo: str, rows: int, *, table: str = "embeddings_256") 
 
 def test_dead_rows_of_a_table_with_hnsw(migrated: str) -> None:
     make_embeddings(migrated, 600)
-    execute(migrated, "VACUUM ANALYZE", "SELECT pg_stat_force_next_flush()")
+    execute(migrated, "VACUUM ANALYZE", FLUSH_STATISTICS)
     before = read_health(migrated)
     assert before["dead-rows"]["status"] == "ok"
     execute(
         migrated,
         "DELETE FROM embeddings_256 WHERE id IN (SELECT id FROM embeddings_256 LIMIT 100)",
-        "SELECT pg_stat_force_next_flush()",
+        FLUSH_STATISTICS,
     )
     reading = read_health(migrated)
     assert reading.changed_since(before) == {"dead-rows"}
@@ -44,7 +45,7 @@ def test_dead_rows_of_a_table_with_hnsw(migrated: str) -> None:
     assert check["reason"].startswith("embeddings_256 has 100 dead rows, 16.7 % of all")
     assert check["advice"] == ["aperture-db vacuum --reindex-hnsw --table embeddings_256"]
     follow_advice(migrated, check)
-    execute(migrated, "SELECT pg_stat_force_next_flush()")
+    execute(migrated, FLUSH_STATISTICS)
     assert read_health(migrated).changed_since(before) == set()
 
 
@@ -80,7 +81,7 @@ def test_bloat_where_pgstattuple_tells(
         "ALTER TABLE pages ALTER filler SET STORAGE PLAIN",
         "INSERT INTO pages SELECT i, repeat('x', 4000) FROM generate_series(1, 16000) AS i",
         "DELETE FROM pages WHERE id % 10 <> 0",
-        "SELECT pg_stat_force_next_flush()",
+        FLUSH_STATISTICS,
         "VACUUM ANALYZE pages",
     )
     reading = read_health(migrated)
@@ -180,10 +181,10 @@ def test_a_table_with_an_odd_name_in_another_schema_can_be_vacuumed_as_advised(
         """CREATE INDEX ON "My own"."it's $odd" USING hnsw (spot halfvec_l2_ops)""",
         """VACUUM ANALYZE "My own"."it's $odd" """,
         """DELETE FROM "My own"."it's $odd" WHERE id <= 200""",
-        "SELECT pg_stat_force_next_flush()",
+        FLUSH_STATISTICS,
     )
     check = read_check(migrated, "dead-rows")
     assert check["findings"][0]["object"] == "it's $odd"
     follow_advice(migrated, check)
-    execute(migrated, "SELECT pg_stat_force_next_flush()")
+    execute(migrated, FLUSH_STATISTICS)
     assert read_check(migrated, "dead-rows")["status"] == "ok"

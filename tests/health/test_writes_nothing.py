@@ -9,6 +9,7 @@ import psycopg
 from tests.health.conftest import read_health, run_health
 from tests.program import run_inside
 from tests.servers.roles import Rights
+from tests.waiting import FLUSH_STATISTICS
 
 COUNTERS = """
 SELECT sum(n_tup_ins), sum(n_tup_upd), sum(n_tup_del), sum(n_dead_tup), sum(n_mod_since_analyze),
@@ -24,7 +25,7 @@ WHERE relid IN (SELECT oid FROM pg_class WHERE NOT relisshared)
 def counters(conninfo: str) -> tuple[object, ...]:
     """What has been written to the database, after every other session told its part."""
     with psycopg.connect(conninfo, autocommit=True) as conn:
-        conn.execute("SELECT pg_stat_force_next_flush()")
+        conn.execute(FLUSH_STATISTICS)
         row = conn.execute(COUNTERS).fetchone()
     assert row is not None
     return tuple(row)

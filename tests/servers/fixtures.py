@@ -14,12 +14,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from aperture_db.postgres.embedded import server_programs
 from tests.servers.clusters import start_server
 from tests.servers.crowded import CrowdedServer, crowd, start_crowded_server
 from tests.servers.old import start_old_pgvector, start_postgres15
 from tests.servers.pgbouncer import start_pgbouncer, through_port
-from tests.servers.programs import NO_MOUNTS
+from tests.servers.programs import NO_MOUNTS, server_under_test
 from tests.servers.roles import Rights, drop_role, make_role
 from tests.servers.shared import SharedServers, stop_servers
 from tests.servers.standby import ReplicatedDatabase, start_standby
@@ -58,9 +57,14 @@ def _heed_signals() -> None:
 
 
 def _interrupt_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    # Not ignored: programs that the end of the run starts would inherit that.
-    signal.signal(number, lambda _number, _frame: None)
+    _disregard(number)
     raise KeyboardInterrupt
+
+
+def _disregard(number: int) -> None:
+    """From here on the run ends anyway. The signal is not ignored, as programs that are started
+    would inherit that."""
+    signal.signal(number, lambda _number, _frame: None)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -72,6 +76,7 @@ def pytest_configure_node(node: object) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput") and SERVERS in config.stash:
+        _disregard(signal.SIGTERM)
         config.stash[SERVERS].stop_all()
 
 
@@ -108,7 +113,7 @@ def servers(request: pytest.FixtureRequest) -> SharedServers:
 @pytest.fixture(scope="session")
 def admin_conninfo(servers: SharedServers) -> str:
     """Superuser access to the embedded server's database `postgres`."""
-    main = servers.get("main", lambda home: start_server(server_programs(), home, MAIN_SETTINGS))
+    main = servers.get("main", lambda home: start_server(server_under_test(), home, MAIN_SETTINGS))
     return main["conninfo"]
 
 
@@ -123,7 +128,7 @@ def pgbouncer_conninfo(servers: SharedServers, admin_conninfo: str) -> Callable[
 @pytest.fixture(scope="session")
 def replicated_servers(servers: SharedServers) -> ReplicatedDatabase:
     """The database `postgres` on a primary and on its hot standby."""
-    pair = servers.get("standby", lambda home: start_standby(server_programs(), home))
+    pair = servers.get("standby", lambda home: start_standby(server_under_test(), home))
     return ReplicatedDatabase(pair["primary"], pair["standby"])
 
 
@@ -173,13 +178,13 @@ def old_pgvector(servers: SharedServers) -> str:
 @pytest.fixture(scope="session")
 def tls_server(servers: SharedServers) -> TlsServer:
     """A server that speaks TLS, with the certificates to trust it or not to."""
-    return TlsServer(**servers.get("tls", lambda home: start_tls_server(server_programs(), home)))
+    return TlsServer(**servers.get("tls", lambda home: start_tls_server(server_under_test(), home)))
 
 
 @pytest.fixture
 def crowded_server(servers: SharedServers) -> Iterator[CrowdedServer]:
     """A server that has no connection left for ordinary roles during the test."""
-    answer = servers.get("crowded", lambda home: start_crowded_server(server_programs(), home))
+    answer = servers.get("crowded", lambda home: start_crowded_server(server_under_test(), home))
     with servers.exclusive("crowd"), crowd(answer["conninfo"]) as crowded:
         yield crowded
 
@@ -189,7 +194,7 @@ def starting_server(servers: SharedServers) -> Iterator[StartingServer]:
     """A server of the test's own that is starting up until the test calls `.finish()`."""
     home = servers.directory / f"starting_{secrets.token_hex(4)}"
     home.mkdir()
-    yield start_starting_server(server_programs(), home)
+    yield start_starting_server(server_under_test(), home)
     stop_servers(home)
     # The end of the run looks for pid files, and finds none of a server that has gone.
     shutil.rmtree(home)

@@ -8,10 +8,30 @@ from pathlib import Path
 
 import pytest
 
+from aperture_db.postgres.embedded import server_programs
+
 NO_MOUNTS = "this machine forbids to mount"
 """The only reason for which CI, too, skips a test: no package changes it. What such tests show is
 also shown without a mount, as far as that goes."""
+TEST_SERVER = "APERTURE_DB_TEST_SERVER"
+SERVER_PROGRAMS = ("initdb", "pg_ctl", "postgres")
 SYSTEM_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin")
+
+
+def server_under_test() -> Path:
+    """The directory of the programs that the tests' main servers run: bin/ of the installation
+    that APERTURE_DB_TEST_SERVER names, else the embedded server's."""
+    installation = os.environ.get(TEST_SERVER)
+    if not installation:
+        return server_programs()
+    programs = Path(installation).absolute() / "bin"
+    missing = [name for name in SERVER_PROGRAMS if not os.access(programs / name, os.X_OK)]
+    if missing:
+        raise pytest.UsageError(
+            f"{TEST_SERVER} must name the directory of a PostgreSQL installation: "
+            f"{programs} has no {', '.join(missing)}"
+        )
+    return programs
 
 
 def require(program: str, package: str) -> Path:

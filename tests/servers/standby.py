@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from aperture_db.postgres.embedded import Cluster
+from aperture_db.postgres.embedded import Cluster, server_programs
 from tests.servers.account import give_to_server_account, run_as_server_account
 from tests.servers.clusters import create_cluster, start_on_free_port, superuser_conninfo
 from tests.waiting import wait_until
@@ -60,11 +60,18 @@ def start_standby(programs: Path, home: Path) -> dict[str, str]:
     standby = Cluster(programs, home / "standby", port=0)
     standby.data.mkdir(mode=0o700)
     give_to_server_account(standby.data)
+    # Some installations have nothing but the server; a newer client copies older servers, too.
+    clients = programs if (programs / "pg_basebackup").exists() else server_programs()
     copied = run_as_server_account(
-        [programs / "pg_basebackup", f"--pgdata={standby.data}", f"--dbname={primary_conninfo}",
-         "--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream"],
-        programs,
+        [clients / "pg_basebackup", f"--pgdata={standby.data}", f"--dbname={primary_conninfo}",
+         "--checkpoint=fast", "--wal-method=stream"],
+        clients,
     )  # fmt: skip
     assert copied.returncode == 0, copied.stdout
+    # Not with --write-recovery-conf: older servers don't know all options that a newer client has.
+    standby.configure({"primary_conninfo": primary_conninfo})
+    signal = standby.data / "standby.signal"
+    signal.touch()
+    give_to_server_account(signal)
     standby = start_on_free_port(standby)
     return {"primary": primary_conninfo, "standby": superuser_conninfo(standby, password)}

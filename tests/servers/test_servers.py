@@ -13,9 +13,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from aperture_db.postgres.embedded import server_programs
 from tests.cli import environment
 from tests.servers.crowded import CrowdedServer
-from tests.servers.programs import require
+from tests.servers.programs import TEST_SERVER, require, server_under_test
 from tests.servers.roles import Rights
 from tests.servers.shared import SharedServers
 from tests.servers.standby import ReplicatedDatabase
@@ -169,6 +170,16 @@ def processes_with(word: bytes) -> list[bytes]:
         with suppress(OSError):
             lines.append((process / "cmdline").read_bytes())
     return [line for line in lines if word in line]
+
+
+def test_another_server_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TEST_SERVER, str(tmp_path))
+    with pytest.raises(pytest.UsageError, match="has no initdb, pg_ctl, postgres"):
+        server_under_test()
+    (tmp_path / "bin").symlink_to(server_programs())
+    assert server_under_test() == tmp_path / "bin"
+    monkeypatch.setenv(TEST_SERVER, "")
+    assert server_under_test() == server_programs()
 
 
 def test_a_server_that_could_not_start_is_tried_again(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
-from tests.waiting import wait_until
+from tests.waiting import FLUSH_STATISTICS, wait_until
 
 MOVIES = """
     INSERT INTO movies (provider_item_id, title)
@@ -39,7 +39,7 @@ def fill_embeddings(conn: Connection[TupleRow], models: int = 1) -> None:
 def settle(conn: Connection[TupleRow], table: str) -> None:
     """Make the server's statistics of the table exact. Those of the session itself have to come
     first: they would be added to what VACUUM counts."""
-    conn.execute("SELECT pg_stat_force_next_flush()")
+    conn.execute(FLUSH_STATISTICS)
     conn.execute("SELECT")
     conn.execute(f"VACUUM ANALYZE {table}")
 
@@ -51,7 +51,7 @@ def delete_quarter(conn: Connection[TupleRow], remainder: int) -> None:
     deleted = conn.execute(
         "DELETE FROM movies WHERE provider_item_id::int %% 4 = %s", [remainder]
     ).rowcount
-    conn.execute("SELECT pg_stat_force_next_flush()")
+    conn.execute(FLUSH_STATISTICS)
     wait_until(lambda: _dead_rows(conn) == before + deleted, "the statistics know the dead rows")
 
 

@@ -17,7 +17,7 @@ from tests.program import run_inside
 from tests.servers.roles import Rights
 from tests.vacuum.filling import delete_quarter, settle, slowed
 from tests.vacuum.test_vacuum import count_tables, results
-from tests.waiting import wait_until
+from tests.waiting import FLUSH_STATISTICS, wait_until
 
 VACUUMED = (
     "SELECT count(DISTINCT relid) FROM pg_stat_progress_vacuum "
@@ -42,7 +42,7 @@ def test_tables_without_changes_are_skipped_and_counted(used_database: str) -> N
     assert again.envelope["data"]["up_to_date_tables"] == count_tables(used_database)
     with psycopg.connect(used_database, autocommit=True) as conn:
         conn.execute("UPDATE movies SET title = 'x' WHERE provider_item_id = '1'")
-        conn.execute("SELECT pg_stat_force_next_flush()")
+        conn.execute(FLUSH_STATISTICS)
     changed = run_inside("vacuum", "--json", database=used_database)
     assert set(results(changed)) == {"movies"}
     everything = run_inside("vacuum", "--all", "--json", database=used_database)
@@ -59,7 +59,7 @@ def test_rows_that_were_only_inserted_are_work_for_vacuum_and_analyze(used_datab
     assert up_to_date(used_database) == 0
     with psycopg.connect(used_database, autocommit=True) as conn:
         conn.execute(FILL_USERS)
-        conn.execute("SELECT pg_stat_force_next_flush()")
+        conn.execute(FLUSH_STATISTICS)
     analyzed = run_inside("vacuum", "--analyze-only", "--json", database=used_database)
     assert set(results(analyzed)) == {"users"}
     assert up_to_date(used_database, "--analyze-only") == count_tables(used_database)
@@ -106,7 +106,7 @@ def two_tables(used_database: str) -> str:
         conn.execute(FILL_USERS)
         settle(conn, "users")
         conn.execute("DELETE FROM users WHERE provider_user_id::int % 4 = 0")
-        conn.execute("SELECT pg_stat_force_next_flush()")
+        conn.execute(FLUSH_STATISTICS)
     return used_database
 
 
