@@ -310,8 +310,10 @@ def test_as_an_ordinary_user() -> None:
     command = [*as_user(account), sys.executable, "-m", "aperture_db", "demo"]
     environ = {"PATH": os.environ["PATH"], "HOME": str(user_home)}
     home = Home(user_home / ".local" / "share" / "aperture-db")
+    sockets = set(Path("/tmp").glob(".s.PGSQL.*"))
     try:
         subprocess.run(command, env=environ, cwd="/", check=True, capture_output=True)
+        assert set(Path("/tmp").glob(".s.PGSQL.*")) <= sockets
         assert home.url_file.stat().st_uid == account.pw_uid
         assert Path(f"/proc/{home.pid}").stat().st_uid == account.pw_uid
         assert movies(home) == 296

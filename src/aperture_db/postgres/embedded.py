@@ -47,7 +47,7 @@ class Cluster:
     """Directory of initdb, pg_ctl and postgres."""
     data: Path
     port: int
-    """Where `start` lets the server listen."""
+    """Port for the next `start`."""
 
     @property
     def log(self) -> Path:
@@ -61,7 +61,7 @@ class Cluster:
         settings: Mapping[str, str] | None = None,
         inherited: Sequence[int] = (),
     ) -> None:
-        """Make the data directory with one superuser who logs in by password (SCRAM), over
+        """Create the data directory with one superuser who logs in by password (SCRAM), over
         loopback TCP only. `settings` are lines of postgresql.conf, values unquoted. initdb gets
         the `inherited` descriptors: a lock then holds until it has ended, even if this process
         is killed."""
@@ -98,7 +98,7 @@ class Cluster:
                 file.write(f"{name} = '{quoted}'\n")
 
     def sync(self) -> None:
-        """Bring the data directory to disk, for a server that ran without fsync until now."""
+        """Flush the data directory to disk, after the server ran without fsync."""
         self._run("initdb", "--sync-only", f"--pgdata={self.data}")
 
     def start(self) -> None:
@@ -115,13 +115,13 @@ class Cluster:
         )  # fmt: skip
 
     def stop(self, *, gently: bool = True) -> None:
-        """Stop the server, disconnecting its clients; not `gently` it leaves everything unsaved,
-        fit for data that is deleted next."""
+        """Stop the server and disconnect its clients. Without `gently` it shuts down immediately,
+        which suits data that is deleted next."""
         mode = "fast" if gently else "immediate"
         self._run("pg_ctl", "stop", f"--pgdata={self.data}", f"--mode={mode}", "--wait")
 
     def is_running(self) -> bool:
-        """Whether the server's process is there and something listens on its port."""
+        """Check that the server's process exists and something listens on its port."""
         port = self.running_port
         if port is None or is_port_free(port):
             return False
@@ -132,7 +132,7 @@ class Cluster:
 
     @property
     def running_port(self) -> int | None:
-        """The port that a running server listens on; after a crash, that it listened on."""
+        """The port of the running server; after a crash, its last one."""
         try:
             lines = self._pid_file.read_text().splitlines()
             # initdb's own process, which listens nowhere, writes its pid as a negative number.
@@ -162,7 +162,7 @@ class Cluster:
             )
 
     def _fatal_line(self, offset: int) -> str:
-        """What the server logged last as its reason to give up, after `offset` bytes."""
+        """The last FATAL message in the server's log after `offset` bytes."""
         if not self.log.exists():
             return ""
         text = self.log.read_bytes()[offset:].decode(errors="replace")
@@ -171,7 +171,7 @@ class Cluster:
 
 
 def state_directory() -> Path:
-    """Where demo servers and the unpacked programs live: APERTURE_DB_HOME, /var/lib/aperture-db
+    """Directory of demo servers and unpacked programs: APERTURE_DB_HOME, /var/lib/aperture-db
     for root (whose home the server's account can't enter), else below the user's data home."""
     if configured := os.environ.get("APERTURE_DB_HOME"):
         return Path(configured).expanduser().absolute()
@@ -188,7 +188,7 @@ def _home() -> Path:
     with contextlib.suppress(KeyError):
         return Path(pwd.getpwuid(os.geteuid()).pw_dir)
     raise UsageError(
-        "there is no place for the embedded server",
+        "the embedded server has no directory",
         why=f"HOME is not set and the account {os.geteuid()} has no home directory",
         next_step="export APERTURE_DB_HOME=/path/to/a/directory/that/you/may/write/to",
         code="bad_home",
@@ -250,7 +250,7 @@ def _is_usable(unpacked: Path) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on at this moment."""
+    """A TCP port of the loopback address that is free at this moment."""
     with socket.socket() as probe:
         probe.bind((BIND_ADDRESS, 0))
         port: int = probe.getsockname()[1]
@@ -258,7 +258,7 @@ def free_port() -> int:
 
 
 def is_port_free(port: int) -> bool:
-    """Whether nobody listens on this port of the loopback address."""
+    """Check that nothing listens on this port of the loopback address."""
     try:
         with socket.create_connection((BIND_ADDRESS, port), timeout=PROBE_TIMEOUT_SECONDS):
             return False

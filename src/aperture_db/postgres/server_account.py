@@ -21,7 +21,7 @@ ACCOUNTS = ("nobody", "postgres")
 
 
 def server_account() -> pwd.struct_passwd | None:
-    """The account that root hands the server to; None for everybody else.
+    """The account that runs root's server; None for other users, who run it themselves.
 
     Raises UsageError where there is no account that PostgreSQL would run as.
     """
@@ -52,7 +52,7 @@ def _require_known_account(user_id: int) -> None:
 
 
 def give_to_server_account(path: Path) -> None:
-    """Make the account the owner; nothing where this process runs the server itself."""
+    """Make the server's account the owner; does nothing where the user runs the server."""
     if account := server_account():
         os.chown(path, account.pw_uid, account.pw_gid)
 

@@ -1,18 +1,38 @@
-"""Everything that the rows are made from, decided before the first row."""
+"""Everything that the rows are made from, decided before the first row.
+
+Embeddings have distances that make sense: titles that share genres, people or a collection are
+near each other. Every trait has a direction of its own; a title's vector is the sum of its traits'
+directions and some noise. Random directions in hundreds of dimensions are nearly at right angles,
+so the cosine of two titles is about the share of traits that they have in common.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from random import Random
 from uuid import UUID
+from zlib import crc32
+
+from pgvector import HalfVector
 
 from aperture_db.sample.people import SampleUser, Viewing, make_users, make_viewing
 from aperture_db.sample.schedule import Clock
-from aperture_db.sample.titles import Episode, Film, Show, make_films, make_shows, new_id
-from aperture_db.sample.vectors import VectorSpace
+from aperture_db.sample.titles import Episode, Film, Show, Title, make_films, make_shows, new_id
 
+NOISE_POOL_LENGTH = 65_536
+GENRE_WEIGHT = 1.0
+PERSON_WEIGHT = 0.35
+COLLECTION_WEIGHT = 0.8
+TITLE_NOISE = 0.6
+"""Length of the noise; the traits of a title together have length 1."""
+EPISODE_NOISE = 0.35
+TASTE_NOISE = 0.2
+
+Traits = tuple[tuple[str, float], ...]
 SUPPORTED_DIMENSIONS = (256, 384, 512, 768, 1024, 1536, 3072, 4096)
 MIN_MOVIES, MIN_SERIES, MIN_USERS = 20, 4, 4
 # Models that Aperture knows; every other dimension needs a row in custom_ai_models.
@@ -70,6 +90,56 @@ LARGE_SIZE = SampleSize(
     runs_per_user=20, job_days=90,
 )  # fmt: skip
 """A big household's library: 60,000 episodes and about 116,000 recommendation candidates."""
+
+
+def traits_of(title: Title) -> Traits:
+    """The weighted traits that place a title; its first genre counts most."""
+    traits = [
+        (genre, GENRE_WEIGHT / (1 + position / 2)) for position, genre in enumerate(title.genres)
+    ]
+    traits += [(director, PERSON_WEIGHT) for director in title.directors[:1]]
+    if isinstance(title, Film) and title.collection:
+        traits.append((title.collection, COLLECTION_WEIGHT))
+    return tuple(traits)
+
+
+class VectorSpace:
+    """Makes vectors of one dimension; the same random source gives the same vectors."""
+
+    def __init__(self, dimension: int, rng: Random) -> None:
+        self.dimension = dimension
+        self._rng = rng
+        self._scaled: dict[float, list[float]] = {}
+
+    @cached_property
+    def _pool(self) -> list[float]:
+        """Normal deviates. Slices at different offsets serve as independent noise, which is
+        hundreds of times faster than drawing each number."""
+        length = NOISE_POOL_LENGTH + self.dimension
+        deviation = 1 / math.sqrt(self.dimension)
+        return [self._rng.gauss(0, deviation) for _ in range(length)]
+
+    def center(self, traits: Traits) -> list[float]:
+        """The unit vector of these traits."""
+        sums = [0.0] * self.dimension
+        for name, weight in traits:
+            start = crc32(name.encode()) % NOISE_POOL_LENGTH
+            direction = self._pool[start : start + self.dimension]
+            sums = [total + weight * part for total, part in zip(sums, direction, strict=True)]
+        length = math.hypot(*sums)
+        return [part / length for part in sums]
+
+    def near(self, center: list[float], noise: float) -> HalfVector:
+        """A vector of about unit length around `center`; `noise` is the length of the deviation."""
+        pool = self._scaled.get(noise)
+        if pool is None:
+            pool = self._scaled[noise] = [part * noise for part in self._pool]
+        start = self._rng.randrange(NOISE_POOL_LENGTH)
+        deviation = pool[start : start + self.dimension]
+        shrink = 1 / math.sqrt(1 + noise * noise)
+        return HalfVector(
+            [(part + extra) * shrink for part, extra in zip(center, deviation, strict=True)]
+        )
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from psycopg.types.json import Jsonb
 from aperture_db.sample.people import NEUTRAL, SampleUser, Watch
 from aperture_db.sample.rows import Row, TableRows, exact
 from aperture_db.sample.titles import Film, Title
-from aperture_db.sample.vectors import TASTE_NOISE
-from aperture_db.sample.world import World
+from aperture_db.sample.world import TASTE_NOISE, World
 
 NO_TOKEN = "not-a-real-token"  # noqa: S105
 SESSION_LIFETIME = timedelta(days=30)
