@@ -116,7 +116,7 @@ def read_active_model(
     if "system_settings" not in readable:
         return None
     keys = ["ai_config", "openai_api_key", "embedding_model"]
-    rows = conn.execute(queries.load("aperture/settings"), {"keys": keys}).fetchall()
+    rows = conn.execute(queries.compose("aperture/settings"), {"keys": keys}).fetchall()
     is_undivided = any(table.is_undivided for table in embedding_tables)
     active = configured_model(dict(rows), is_undivided=is_undivided)
     if active is None:
@@ -130,7 +130,9 @@ def read_active_model(
         and "embedding_dimensions" in custom_models.columns
     ):
         parameters = {"provider": active.provider, "model": active.model}
-        row = conn.execute(queries.load("aperture/custom_model_dimension"), parameters).fetchone()
+        row = conn.execute(
+            queries.compose("aperture/custom_model_dimension"), parameters
+        ).fetchone()
         return replace(active, dimension=row[0] if row else None)
     return active
 

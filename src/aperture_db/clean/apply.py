@@ -228,7 +228,7 @@ class BatchDeletion:
         for statement in target.statements:
             table = table_of(statement)
             if table in self.planned:
-                cursor = self.conn.execute(queries.load(statement), {"ids": row[0]})
+                cursor = self.conn.execute(queries.compose(statement), {"ids": row[0]})
                 deleted[table] = cursor.rowcount
         return deleted if deleted[target.table.name] else {}
 

@@ -67,7 +67,7 @@ class CleanTarget:
 
     def select(self, columns: sql.Composable) -> sql.Composed:
         """Build the query for these columns of the rows, which it names `target`."""
-        return sql.SQL(self.query).format(columns=columns, **self.parts)
+        return sql.SQL(self.query).format(columns=columns, schema=queries.SCHEMA, **self.parts)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Space:
 
 def table_of(query: str) -> str:
     """Return the table from which a named query selects or deletes rows."""
-    found = re.search(r"\bFROM (\w+)", queries.load(query))
+    found = re.search(r"\bFROM \{schema\}\.(\w+)", queries.load(query))
     assert found is not None, query
     return found[1]
 
@@ -114,7 +114,7 @@ def needed_tables(kind: Kind, context: CleanContext) -> list[Table]:
     names = {
         name
         for query in QUERIES[kind]
-        for name in re.findall(r"\b(?:FROM|JOIN) (\w+)", queries.load(query))
+        for name in re.findall(r"\b(?:FROM|JOIN) \{schema\}\.(\w+)", queries.load(query))
     }
     if kind is Kind.OLD_CACHE:
         names |= {table.name for table in aperture.TABLES.values() if table.is_refetched}
@@ -179,7 +179,7 @@ def _job_history(context: CleanContext) -> Iterator[CleanTarget]:
     history, errors = QUERIES[Kind.JOB_HISTORY]
     referenced: sql.Composable = sql.SQL("SELECT NULL::uuid WHERE false")
     if context.has(table_of(errors), "job_id"):
-        referenced = sql.SQL(queries.load(errors))
+        referenced = queries.compose(errors)
     yield from _targets_of(context, history, {"referenced": referenced})
 
 

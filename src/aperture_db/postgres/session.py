@@ -19,8 +19,6 @@ from psycopg.abc import Params
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from aperture_db import sql as queries
-
 CANCEL_TIMEOUT_SECONDS = 5
 
 CONTRACT: Mapping[str, str] = {
@@ -128,14 +126,6 @@ class Connection(psycopg.Connection[TupleRow]):
                 pass
         assert self._path is not None
         return self._path
-
-    def compose(self, name: str, **parts: str | sql.Composable) -> sql.Composed:
-        """A named query with its {parts} filled in: text becomes a literal, {schema} the schema.
-
-        A brace that belongs to the SQL is doubled in the file.
-        """
-        query = sql.SQL(queries.load(name))
-        return query.format(**{"schema": sql.Identifier(self.schema)} | parts)
 
     @contextmanager
     def original_search_path(self) -> Iterator[None]:

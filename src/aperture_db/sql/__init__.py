@@ -7,8 +7,35 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from typing import Any, cast
+
+from psycopg import sql
+from psycopg.abc import AdaptContext
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+class AperturesSchema(sql.Composable):
+    """The schema of Aperture's tables, as the connection that runs the query knows it."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def as_bytes(self, context: AdaptContext | None = None) -> bytes:
+        """The quoted name. Needs the connection of `postgres.session` as context."""
+        connection = cast("Any", context and context.connection)
+        return sql.Identifier(connection.schema).as_bytes(context)
+
+
+SCHEMA = AperturesSchema()
+
+
+def compose(name: str, **parts: str | sql.Composable) -> sql.Composed:
+    """A query with its {parts} filled in: text becomes a literal, {schema} Aperture's schema.
+
+    A brace that belongs to the SQL is doubled in the file.
+    """
+    return sql.SQL(load(name)).format(**{"schema": SCHEMA} | parts)
 
 
 def load(name: str) -> str:

@@ -2,7 +2,7 @@
 -- The dimension that an administrator entered for an embedding model of one's own.
 -- Privilege: SELECT on custom_ai_models.
 SELECT embedding_dimensions
-FROM custom_ai_models
+FROM {schema}.custom_ai_models
 WHERE provider = %(provider)s
     AND function_type = 'embeddings'
     AND model_id = %(model)s
@@ -32,7 +32,7 @@ ORDER BY c.relname
 -- name: settings
 -- Settings of Aperture by key. Privilege: SELECT on system_settings.
 SELECT key, value
-FROM system_settings
+FROM {schema}.system_settings
 WHERE key = ANY (%(keys)s)
 
 -- name: landmarks

@@ -1,28 +1,28 @@
 -- name: dead_jobs
 -- Schedules of jobs that no code knows any more. Privilege: SELECT on job_config.
 SELECT {columns}
-FROM job_config AS target
+FROM {schema}.job_config AS target
 WHERE target.job_name = ANY (%(dead_jobs)s)
 
 -- name: delete_candidates
 -- The candidates of recommendation runs. Privilege: SELECT and DELETE on recommendation_candidates.
-DELETE FROM recommendation_candidates WHERE run_id = ANY (%(ids)s)
+DELETE FROM {schema}.recommendation_candidates WHERE run_id = ANY (%(ids)s)
 
 -- name: delete_evidence
 -- The evidence of recommendation runs. Privilege: SELECT and DELETE on recommendation_evidence,
 -- SELECT on recommendation_candidates.
-DELETE FROM recommendation_evidence
-WHERE candidate_id IN (SELECT id FROM recommendation_candidates WHERE run_id = ANY (%(ids)s))
+DELETE FROM {schema}.recommendation_evidence
+WHERE candidate_id IN (SELECT id FROM {schema}.recommendation_candidates WHERE run_id = ANY (%(ids)s))
 
 -- name: delete_runs
 -- Recommendation runs. Privilege: SELECT and DELETE on recommendation_runs.
-DELETE FROM recommendation_runs WHERE id = ANY (%(ids)s)
+DELETE FROM {schema}.recommendation_runs WHERE id = ANY (%(ids)s)
 
 -- name: expired_sessions
 -- Logins that have ended; Aperture deletes one only when its cookie is shown again.
 -- Privilege: SELECT on sessions.
 SELECT {columns}
-FROM sessions AS target
+FROM {schema}.sessions AS target
 WHERE target.expires_at < now()
 
 -- name: job_history
@@ -30,14 +30,14 @@ WHERE target.expires_at < now()
 -- its age: what it counted tells whether a sync is complete. Runs that an error refers to stay,
 -- because deleting them would change the error. Privilege: SELECT on job_runs and api_errors.
 SELECT {columns}
-FROM job_runs AS target
+FROM {schema}.job_runs AS target
 JOIN (
     SELECT
         id,
         row_number() OVER (PARTITION BY job_name ORDER BY started_at DESC, id) AS position,
         row_number() OVER (PARTITION BY job_name, status ORDER BY started_at DESC, id)
             AS position_in_status
-    FROM job_runs
+    FROM {schema}.job_runs
 ) AS ranked ON ranked.id = target.id
 WHERE ranked.position > %(runs_per_job)s
     AND NOT (target.status = 'completed' AND ranked.position_in_status = 1)
@@ -52,7 +52,7 @@ FROM ({rows}) AS measured (width)
 -- Errors of external services that were dismissed a week ago (Aperture's own rule), or are old.
 -- Privilege: SELECT on api_errors.
 SELECT {columns}
-FROM api_errors AS target
+FROM {schema}.api_errors AS target
 WHERE target.dismissed_at < now() - interval '7 days'
     OR target.created_at < now() - make_interval(secs => %(error_age_seconds)s)
 
@@ -60,9 +60,9 @@ WHERE target.dismissed_at < now() - interval '7 days'
 -- Titles of the discovery pool that were not refreshed for a long time and that no suggestion
 -- refers to. Privilege: SELECT on discovery_pool and discovery_candidates.
 SELECT {columns}
-FROM discovery_pool AS target
+FROM {schema}.discovery_pool AS target
 WHERE target.updated_at < now() - make_interval(secs => %(cache_age_seconds)s)
-    AND NOT EXISTS (SELECT FROM discovery_candidates WHERE pool_id = target.id)
+    AND NOT EXISTS (SELECT FROM {schema}.discovery_candidates WHERE pool_id = target.id)
 
 -- name: old_rows
 -- Rows of a cache that were not refreshed for a long time; what is still wanted is fetched again.
@@ -76,16 +76,16 @@ WHERE target.{refreshed_at} < now() - make_interval(secs => %(cache_age_seconds)
 -- none of these can ever be asked for again.
 -- Privilege: SELECT on similarity_validation_cache, movies and series.
 SELECT {columns}
-FROM similarity_validation_cache AS target
+FROM {schema}.similarity_validation_cache AS target
 WHERE NOT EXISTS (
-        SELECT FROM movies WHERE id = target.source_id AND target.source_type = 'movie'
+        SELECT FROM {schema}.movies WHERE id = target.source_id AND target.source_type = 'movie'
         UNION ALL
-        SELECT FROM series WHERE id = target.source_id AND target.source_type = 'series'
+        SELECT FROM {schema}.series WHERE id = target.source_id AND target.source_type = 'series'
     )
     OR NOT EXISTS (
-        SELECT FROM movies WHERE id = target.target_id AND target.target_type = 'movie'
+        SELECT FROM {schema}.movies WHERE id = target.target_id AND target.target_type = 'movie'
         UNION ALL
-        SELECT FROM series WHERE id = target.target_id AND target.target_type = 'series'
+        SELECT FROM {schema}.series WHERE id = target.target_id AND target.target_type = 'series'
     )
 
 -- name: other_models
@@ -97,7 +97,7 @@ WHERE target.model <> ALL ({models})
 
 -- name: runs_in_errors
 -- Runs that an error refers to. Privilege: SELECT on api_errors.
-SELECT job_id FROM api_errors WHERE job_id IS NOT NULL
+SELECT job_id FROM {schema}.api_errors WHERE job_id IS NOT NULL
 
 -- name: space
 -- The space of a table that an empty one would not take: heap and TOAST, and the indexes. Empty
@@ -127,7 +127,7 @@ WHERE c.oid = %(oid)s
 -- What superseded recommendation runs weighed. Privilege: SELECT on recommendation_candidates and
 -- recommendation_runs.
 SELECT {columns}
-FROM recommendation_candidates AS target
+FROM {schema}.recommendation_candidates AS target
 WHERE target.run_id IN ({runs})
 
 -- name: superseded_discovery_runs
@@ -135,12 +135,12 @@ WHERE target.run_id IN ({runs})
 -- than the newest completed one of the same user and media type.
 -- Privilege: SELECT on discovery_runs and discovery_candidates.
 SELECT {columns}
-FROM discovery_runs AS target
-WHERE NOT EXISTS (SELECT FROM discovery_candidates WHERE run_id = target.id)
+FROM {schema}.discovery_runs AS target
+WHERE NOT EXISTS (SELECT FROM {schema}.discovery_candidates WHERE run_id = target.id)
     AND (target.status <> 'running' OR target.created_at < now() - interval '1 day')
     AND EXISTS (
         SELECT
-        FROM discovery_runs AS newer
+        FROM {schema}.discovery_runs AS newer
         WHERE newer.user_id = target.user_id
             AND newer.media_type = target.media_type
             AND newer.status = 'completed'
@@ -151,8 +151,8 @@ WHERE NOT EXISTS (SELECT FROM discovery_candidates WHERE run_id = target.id)
 -- Why superseded recommendation runs chose as they did. Privilege: SELECT on
 -- recommendation_evidence, recommendation_candidates and recommendation_runs.
 SELECT {columns}
-FROM recommendation_evidence AS target
-JOIN recommendation_candidates AS candidate ON candidate.id = target.candidate_id
+FROM {schema}.recommendation_evidence AS target
+JOIN {schema}.recommendation_candidates AS candidate ON candidate.id = target.candidate_id
 WHERE candidate.run_id IN ({runs})
 
 -- name: superseded_runs
@@ -160,7 +160,7 @@ WHERE candidate.run_id IN ({runs})
 -- is the only one that Aperture reads. A run that may still be at work stays.
 -- Privilege: SELECT on recommendation_runs.
 SELECT {columns}
-FROM recommendation_runs AS target
+FROM {schema}.recommendation_runs AS target
 JOIN (
     SELECT
         id,
@@ -169,7 +169,7 @@ JOIN (
             ORDER BY created_at DESC, id
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS newer_completed
-    FROM recommendation_runs
+    FROM {schema}.recommendation_runs
 ) AS ranked ON ranked.id = target.id
 WHERE ranked.newer_completed >= 1
     AND (target.status <> 'running' OR target.created_at < now() - interval '1 day')

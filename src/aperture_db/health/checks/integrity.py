@@ -286,7 +286,7 @@ def _has_columns(visible: Mapping[str, Table], columns: Mapping[str, set[str]]) 
 def _used_models(context: Context) -> dict[str, object]:
     """Function, provider and model of each function that is configured."""
     rows = context.conn.execute(
-        queries.load("aperture/settings"), {"keys": ["ai_config"]}
+        queries.compose("aperture/settings"), {"keys": ["ai_config"]}
     ).fetchall()
     try:
         config = json.loads(rows[0][1]) if rows else {}
