@@ -19,7 +19,7 @@ from aperture_db.postgres.session import Connection, open_session
 from aperture_db.sample import DEMO_SIZE, TEST_SIZE, SampleSize, TableFilled, VectorIndexBuilt, fill
 from aperture_db.sample.fill import all_tables
 from aperture_db.sample.world import make_world
-from aperture_db.stats.overview import collect
+from aperture_db.stats.collect import collect
 from tests.conftest import copy_database
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)

@@ -11,9 +11,8 @@ from psycopg import sql
 
 from aperture_db.postgres.catalog import read_sizes
 from aperture_db.postgres.session import Connection
-from aperture_db.stats.overview import COUNTED_TABLES, collect
+from aperture_db.stats.collect import COUNTED_TABLES, collect, collect_tables
 from aperture_db.stats.report import Count, Overview, TableStats, Unknown
-from aperture_db.stats.tables import collect_tables
 from tests.stats.conftest import Open
 
 VERSIONS = ["0001", "0010", "0024", "0050", "0077", "0078", "0085", "0114"]
@@ -169,7 +168,7 @@ def test_database_of_something_else(
     [hint] = report.hints
     assert hint.message == "this is not Aperture's database"
     assert "2 tables of another application" in hint.cause
-    assert "some names would clash" in hint.next
+    assert "table names would clash" in hint.next
 
 
 def test_outside_the_search_path(
@@ -229,5 +228,5 @@ def test_a_table_dropped_while_being_read(
             other.execute("DROP TABLE IF EXISTS embeddings_legacy")
         return read_sizes(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("aperture_db.stats.tables.read_sizes", drop_then_read)
+    monkeypatch.setattr("aperture_db.stats.collect.read_sizes", drop_then_read)
     assert "embeddings_legacy" not in [table.name for table in collect_tables(conn).tables]

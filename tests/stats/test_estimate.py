@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from aperture_db.stats.overview import collect
+from aperture_db.stats.collect import collect, collect_tables
 from aperture_db.stats.report import Count, EmbeddingState, Unknown
-from aperture_db.stats.tables import collect_tables
 from tests.stats.conftest import Open
 from tests.stats.rows import add_movies, add_users
 
@@ -24,7 +23,7 @@ def test_never_analyzed_tables_are_counted_or_unknown(
     overview = collect(reader(conninfo), estimate=True).overview
     assert overview.movies == Count(300)
     assert overview.series == Count(0)
-    monkeypatch.setattr("aperture_db.stats.count_queries.QUICK_PAGES", 0)
+    monkeypatch.setattr("aperture_db.stats.counting.QUICK_PAGES", 0)
     report = collect(reader(conninfo), estimate=True)
     assert report.overview.movies == Count(None, exact=False, unknown=Unknown.NOT_ANALYZED)
     # Without a single page there is nothing to count.

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from aperture_db.postgres.session import Connection
-from aperture_db.stats.overview import collect
+from aperture_db.stats.collect import collect
 from aperture_db.stats.report import Coverage, Hint, StatsReport, Subject
 from tests.stats.conftest import Open
 from tests.stats.rows import (

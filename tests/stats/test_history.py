@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from aperture_db.postgres.session import Connection, open_session
+from aperture_db.stats.collect import collect
 from aperture_db.stats.history import (
     GrowthUnit,
     Measurement,
@@ -19,7 +20,6 @@ from aperture_db.stats.history import (
     read_samples,
     record_sample,
 )
-from aperture_db.stats.overview import collect
 from tests.program import run_inside
 from tests.servers.roles import Rights
 from tests.stats.conftest import Open

@@ -8,8 +8,7 @@ from collections.abc import Callable
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from aperture_db.stats.overview import collect
-from aperture_db.stats.tables import collect_tables
+from aperture_db.stats.collect import collect, collect_tables
 from tests.conftest import apply_migrations, fill_sample
 from tests.program import run_inside
 from tests.servers.standby import ReplicatedDatabase

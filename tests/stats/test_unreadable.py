@@ -11,9 +11,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.postgres.session import Connection
-from aperture_db.stats.overview import collect
+from aperture_db.stats.collect import collect, collect_tables
 from aperture_db.stats.report import Count, Unknown
-from aperture_db.stats.tables import collect_tables
 from tests.servers.roles import Rights
 from tests.stats.conftest import Open
 from tests.waiting import wait_until, waits_for_lock
@@ -23,7 +22,7 @@ MakeRole = Callable[[str, Rights], str]
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aperture_db.stats.inventory.LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr("aperture_db.stats.counting.LOCK_TIMEOUT", "100ms")
 
 
 def truncate_until_cancelled(conn: Connection) -> None:
@@ -200,7 +199,7 @@ def test_lock_that_ends_in_time_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     conninfo = sample_database()
-    monkeypatch.setattr("aperture_db.stats.inventory.LOCK_TIMEOUT", "30s")
+    monkeypatch.setattr("aperture_db.stats.counting.LOCK_TIMEOUT", "30s")
     holder = writer(conninfo)
     holder.execute("BEGIN; LOCK TABLE movies")
     reports: list[Count] = []

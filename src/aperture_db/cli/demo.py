@@ -18,7 +18,7 @@ with lazy_imports():
     from aperture_db.demo import lifecycle
     from aperture_db.demo import report as results
     from aperture_db.render import demo as view
-    from aperture_db.stats import overview
+    from aperture_db.stats import collect
 
 if TYPE_CHECKING:
     from typer._click.core import Context
@@ -115,7 +115,7 @@ def _present(run: Run, ready: results.Ready) -> None:
     run.interrupted_note = "the demo is running"
     run.target = ready.target
     with run.connect(read_only=True) as conn:
-        stats = overview.collect(conn)
+        stats = collect.collect(conn)
     run.show(results.make_report(ready, stats, os.environ), view.render_demo)
     if os.environ.get(URL_VARIABLE):
         run.warn(f"{URL_VARIABLE} is set and takes precedence: unset it to use the demo")

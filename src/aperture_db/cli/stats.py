@@ -18,10 +18,9 @@ from aperture_db.errors import UsageError
 with lazy_imports():
     from aperture_db.render import history as history_view
     from aperture_db.render import stats as view
+    from aperture_db.stats import collect
     from aperture_db.stats import history as samples
-    from aperture_db.stats import overview
     from aperture_db.stats import report as results
-    from aperture_db.stats import tables as table_list
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -81,7 +80,7 @@ def stats(
 
 def _show_overview(run: Run, watch_seconds: float | None, *, estimate: bool) -> int:
     with run.connect(read_only=True) as conn:
-        read = partial(overview.collect, conn, estimate=estimate)
+        read = partial(collect.collect, conn, estimate=estimate)
         if watch_seconds is not None:
             return watch(run, watch_seconds, read, view.render_stats)
         report = read()
@@ -91,7 +90,7 @@ def _show_overview(run: Run, watch_seconds: float | None, *, estimate: bool) -> 
 
 def _show_tables(run: Run, watch_seconds: float | None, *, estimate: bool) -> int:
     with run.connect(read_only=True) as conn:
-        read = partial(table_list.collect_tables, conn, estimate=estimate)
+        read = partial(collect.collect_tables, conn, estimate=estimate)
         if watch_seconds is not None:
             return watch(run, watch_seconds, read, lambda new, _first: view.render_tables(new))
         report = read()
@@ -103,7 +102,7 @@ def _record(run: Run, *, estimate: bool) -> None:
     """Read as any other run does; only the sample itself is written."""
     run.interrupted_note = "no sample was recorded"
     with run.connect(read_only=True) as conn:
-        report = overview.collect(conn, estimate=estimate)
+        report = collect.collect(conn, estimate=estimate)
     measurement = samples.measure(report)
     with run.connect() as conn:
         recorded_at = samples.record_sample(conn, measurement)

@@ -22,8 +22,7 @@ from aperture_db.aperture import (
     jobs,
 )
 from aperture_db.postgres.session import Connection
-from aperture_db.stats.count_queries import Counts, row_source
-from aperture_db.stats.inventory import Inventory
+from aperture_db.stats.counting import Counts, Inventory, row_source
 from aperture_db.stats.report import (
     Count,
     Coverage,

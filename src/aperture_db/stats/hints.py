@@ -13,8 +13,8 @@ from aperture_db.aperture import jobs
 from aperture_db.format import list_some, plural, quote_identifier
 from aperture_db.postgres.activity import ExclusiveLock
 from aperture_db.postgres.catalog import Table, grants_to_read
+from aperture_db.stats.counting import Inventory
 from aperture_db.stats.coverage import EMBEDDING_JOBS, EMBEDDING_SUBJECTS, JobResult
-from aperture_db.stats.inventory import Inventory
 from aperture_db.stats.report import (
     Count,
     Coverage,

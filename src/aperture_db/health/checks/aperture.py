@@ -19,9 +19,8 @@ from aperture_db.migrations.directory import read_directory
 from aperture_db.migrations.report import State
 from aperture_db.migrations.status import collect
 from aperture_db.postgres.catalog import readable_tables, visible_tables
-from aperture_db.stats.count_queries import embedding_queries, run_count_queries
+from aperture_db.stats.counting import Inventory, embedding_queries, run_count_queries
 from aperture_db.stats.coverage import EMBEDDING_JOBS
-from aperture_db.stats.inventory import Inventory
 
 CREATED_BY = {"vector": 2, "pgcrypto": 2, "pg_trgm": 60}
 """The numbers of the migrations that create the extensions."""

@@ -1,9 +1,9 @@
-"""The overview: counts of the library, the space it takes, and what the counts mean."""
+"""Reads what stats shows: the overview of the library, and every table with its space."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 from psycopg import sql
@@ -11,8 +11,18 @@ from psycopg import sql
 from aperture_db import aperture
 from aperture_db.postgres.catalog import Database, Table, TableSize, read_database, read_sizes
 from aperture_db.postgres.session import Connection
-from aperture_db.stats import count_queries
-from aperture_db.stats.count_queries import Counts, describe_database, plan_counts, sum_counts
+from aperture_db.stats import counting
+from aperture_db.stats.counting import (
+    Counts,
+    Inventory,
+    describe_database,
+    migration_queries,
+    plan_counts,
+    read_past_locks,
+    row_queries,
+    run_count_queries,
+    sum_counts,
+)
 from aperture_db.stats.coverage import (
     JobResult,
     counted_models,
@@ -28,7 +38,6 @@ from aperture_db.stats.hints import (
     hints_about_library,
     hints_about_unreadable_tables,
 )
-from aperture_db.stats.inventory import Inventory, read_past_locks
 from aperture_db.stats.report import (
     Count,
     Coverage,
@@ -37,6 +46,9 @@ from aperture_db.stats.report import (
     Overview,
     StatsReport,
     Storage,
+    TablesReport,
+    TableStats,
+    TableTotals,
     Unknown,
     unknown_count,
 )
@@ -54,7 +66,7 @@ def collect(conn: Connection, *, estimate: bool = False) -> StatsReport:
     Needs no privilege: what the role may not read is marked so. A locked table is waited for two
     seconds and then left out. Opens its own transaction.
     """
-    return read_past_locks(conn, partial(_read, conn, estimate=estimate))
+    return read_past_locks(conn, partial(_read_overview, conn, estimate=estimate))
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,7 @@ class Reading:
         return unknown_count(Unknown.NOT_COUNTED)
 
 
-def _read(conn: Connection, inventory: Inventory, *, estimate: bool) -> StatsReport:
+def _read_overview(conn: Connection, inventory: Inventory, *, estimate: bool) -> StatsReport:
     is_aperture = aperture.is_aperture(inventory.visible)
     tables = _needed_tables(inventory) if is_aperture else []
     reading = _count(conn, inventory, tables, estimate=estimate)
@@ -144,18 +156,18 @@ def _count(
     if tables:
         embedding_tables = aperture.read_embedding_tables(conn)
         active = aperture.read_active_model(conn, embedding_tables, inventory.readable)
-        wanted += count_queries.migration_queries(inventory)
-        wanted += count_queries.detail_queries(inventory)
+        wanted += counting.migration_queries(inventory)
+        wanted += counting.detail_queries(inventory)
         if not estimate:
-            wanted += count_queries.library_queries(inventory)
-            wanted += count_queries.embedding_queries(inventory, embedding_tables, active)
+            wanted += counting.library_queries(inventory)
+            wanted += counting.embedding_queries(inventory, embedding_tables, active)
     counted = [table for table in tables if table.name not in aperture.CONSULTED_TABLES]
     plan = plan_counts(inventory, counted, sizes, estimate=estimate)
     by_model = {table.oid for table in embedding_tables if table.name in inventory.readable} & {
         table.oid for table in plan.to_count
     }
-    wanted += count_queries.row_queries(plan.to_count, by_model)
-    counts = count_queries.run_count_queries(conn, wanted)
+    wanted += counting.row_queries(plan.to_count, by_model)
+    counts = counting.run_count_queries(conn, wanted)
     return Reading(
         inventory,
         read_database(conn),
@@ -222,3 +234,64 @@ def _group_bytes(inventory: Inventory, sizes: Mapping[int, TableSize]) -> dict[s
             key = str(group or OTHER)
             sums[key] = sums.get(key, 0) + size.total_bytes
     return dict(sorted(sums.items(), key=lambda item: -item[1]))
+
+
+SIZES = [field.name for field in fields(TableTotals) if field.name.endswith("_bytes")]
+"""The fields of TableStats and TableTotals that TableSize has under the same name."""
+
+
+def collect_tables(conn: Connection, *, estimate: bool = False) -> TablesReport:
+    """Tables of every schema, also those that are not Aperture's.
+
+    Needs no privilege: what the role may not read is marked so. A locked table is waited for two
+    seconds and then left out. Opens its own transaction.
+    """
+    return read_past_locks(conn, partial(_read_tables, conn, estimate=estimate))
+
+
+def _read_tables(conn: Connection, inventory: Inventory, *, estimate: bool) -> TablesReport:
+    tables = [table for table in inventory.tables if table.has_storage]
+    sizes = read_sizes(conn, inventory.unlocked)
+    plan = plan_counts(inventory, tables, sizes, estimate=estimate)
+    counts = run_count_queries(conn, [*migration_queries(inventory), *row_queries(plan.to_count)])
+    facts = describe_database(read_database(conn), inventory, counts)
+    table_counts = plan.table_counts(counts)
+    listed = [
+        _describe_table(table, table_counts[table.oid], sizes.get(table.oid)) for table in tables
+    ]
+    listed.sort(key=lambda stats: (-(stats.total_bytes or 0), stats.schema, stats.name))
+    return TablesReport(
+        database=facts,
+        tables=tuple(listed),
+        total=_sum_tables(listed),
+        hints=tuple(hints_about_unreadable_tables(inventory, tables, table_counts.values(), facts)),
+        is_exact=not estimate,
+    )
+
+
+def _describe_table(table: Table, count: Count, size: TableSize | None) -> TableStats:
+    sizes: dict[str, int | None] = {name: getattr(size, name, None) for name in SIZES}
+    return TableStats(
+        schema=table.schema,
+        name=table.name,
+        group=aperture.group_of(table.name) if table.is_visible else None,
+        count=count,
+        dead_rows=table.dead_rows,
+        **sizes,
+    )
+
+
+def _sum_tables(tables: Sequence[TableStats]) -> TableTotals:
+    known = [table for table in tables if table.count.rows is not None]
+    dead_rows = [table.dead_rows for table in tables if table.dead_rows is not None]
+    sizes = {name: sum(getattr(table, name) or 0 for table in tables) for name in SIZES}
+    return TableTotals(
+        tables=len(tables),
+        count=Count(
+            sum(table.count.rows or 0 for table in tables),
+            exact=all(table.count.exact for table in known),
+        ),
+        is_complete=len(known) == len(tables),
+        dead_rows=sum(dead_rows) if dead_rows else None,
+        **sizes,
+    )
