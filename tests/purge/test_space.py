@@ -11,9 +11,9 @@ import pytest
 from aperture_db.postgres.session import open_session
 from aperture_db.purge import PurgeOptions, PurgeTarget
 from aperture_db.purge.assessment import assess, read_sizes
+from aperture_db.purge.deletion import SpaceReturn
 from aperture_db.purge.scopes import scope_of
 from aperture_db.purge.selection import select
-from aperture_db.purge.space import SpaceReturn
 from tests.cli import finish, start_cli
 from tests.purge.purging import CONFIRMED, purge
 from tests.waiting import wait_until
@@ -76,7 +76,7 @@ def test_space_that_an_old_transaction_keeps_is_not_called_given_back(
     new_database: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("aperture_db.purge.space.WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("aperture_db.purge.deletion.WAIT_SECONDS", 0.1)
     database = large_plain_database()
     with psycopg.connect(database if where == "here" else new_database()) as old:
         old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

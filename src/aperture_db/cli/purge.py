@@ -23,7 +23,7 @@ with lazy_imports():
     from aperture_db.backup import directory as backup_directory
     from aperture_db.dumps import files, programs
     from aperture_db.postgres import connection
-    from aperture_db.purge import execute, export, plan, report
+    from aperture_db.purge import execute, plan, report
     from aperture_db.render import purge as view
 
 app = typer.Typer(add_completion=False)
@@ -126,7 +126,7 @@ def purge(
     execute.require_expected(shown.plan.rows, expect_rows)
     save_to = _backup_directory(run, directory) if backup else None
     if export_ratings is not None:
-        export.require_new_file(export_ratings)
+        execute.require_new_file(export_ratings)
     require_confirmation(run, confirm, _question(run, shown, save_to))
     if export_ratings is not None:
         shown = _export(run, shown, export_ratings)
@@ -181,7 +181,7 @@ def _question(run: Run, shown: report.PurgeReport, save_to: Path | None) -> str:
 
 def _export(run: Run, shown: report.PurgeReport, path: Path) -> report.PurgeReport:
     with run.connect(read_only=True) as conn:
-        export.export_ratings(conn, shown.plan.what, shown.plan.options, path)
+        execute.export_ratings(conn, shown.plan.what, shown.plan.options, path)
     shown = replace(shown, ratings_file=str(path.absolute()))
     run.data = shown
     run.say(f"Ratings exported to {shown.ratings_file}", "muted")

@@ -1,12 +1,15 @@
-"""Advice that several checks give: the statements that change a setting of the server."""
+"""What several checks advise: statements that change a setting, and rows that `clean` can delete."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from aperture_db import extensions
+from aperture_db.clean.collect import collect
+from aperture_db.clean.report import Kind, KindReport
 from aperture_db.format import quote_identifier
-from aperture_db.health.check import Context
+from aperture_db.health.check import Context, SkippedError
+from aperture_db.health.report import Cause
 from aperture_db.postgres.hosting import MANAGED
 
 REPORT_UPSTREAM = (
@@ -88,3 +91,14 @@ def _holder(context: Context, name: str) -> str | None:
         "database user": f"ROLE {role} IN DATABASE {database}",
     }
     return holders.get(row.source) if row else None
+
+
+def measure_cleanable(context: Context, kind: Kind) -> KindReport:
+    """The rows that `clean` would delete of a kind. Raises SkippedError without the privileges."""
+    report = collect(context.conn, [kind], lock_timeout=None).kinds[0]
+    if report.grant:
+        advice = (report.grant,)
+        raise SkippedError(
+            Cause.PRIVILEGE, f"{report.unknown}; the tables' owner can let it", advice
+        )
+    return report

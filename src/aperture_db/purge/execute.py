@@ -1,32 +1,43 @@
-"""Carries out a plan: lock, count again, act, verify and commit, all in one transaction."""
+"""Carries out a plan: lock, count again, act, verify and commit, all in one transaction.
+
+Before that the ratings can be exported, by ids that outlive a purge and the next sync: users are
+named, and titles have their ids at IMDb, TMDB, TVDB and on the media server.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import psycopg
+from psycopg import sql
 
-from aperture_db.errors import ApertureDbError
+from aperture_db import sql as queries
+from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.postgres import catalog
 from aperture_db.postgres.connection import (
     ABORTED,
     COMMITTED,
-    Connection,
     ask_for_status,
     connection_check_interval,
     set_local,
 )
 from aperture_db.postgres.driver_errors import translate_query_error
+from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Committed, Committing, Phase, Progress
+from aperture_db.purge import PurgeOptions, PurgeTarget
 from aperture_db.purge.assessment import Assessment
+from aperture_db.purge.deletion import SpaceReturn
 from aperture_db.purge.guards import LockRefusedError, changed_meanwhile, describe_refusal
 from aperture_db.purge.report import PurgeOutcome, PurgePlan, TableOutcome, UpdateOutcome
-from aperture_db.purge.space import SpaceReturn
+from aperture_db.purge.scopes import scope_of
+from aperture_db.purge.selection import TRUE, select
 
 FIRST_VERSION_WITH_TRANSACTION_TIMEOUT = 170000
 
@@ -233,3 +244,67 @@ def _size(conn: Connection) -> int | None:
         return catalog.read_database(conn).size_bytes
     except psycopg.Error:
         return None
+
+
+RATINGS_TABLE = "user_ratings"
+
+
+def require_new_file(path: Path) -> None:
+    """Raise UsageError when the file exists, or its directory does not."""
+    if path.exists() or not path.absolute().parent.is_dir():
+        raise UsageError(
+            f"the ratings cannot be written to {path}",
+            why="it exists" if path.exists() else "its directory does not exist",
+            next_step="name a new file in an existing directory",
+            code="unusable_file",
+        )
+
+
+def export_ratings(
+    conn: Connection, target: PurgeTarget, options: PurgeOptions, path: Path
+) -> None:
+    """Write the ratings that a purge deletes to a CSV file that only its owner can read.
+
+    One transaction that changes nothing. Needs SELECT on user_ratings, users, movies and series.
+    """
+    with conn.transaction():
+        statement = _export_statement(conn, target, options)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                if statement is not None:
+                    with conn.cursor().copy(statement) as copy:
+                        for data in copy:
+                            file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise ApertureDbError(
+                f"the ratings could not be written to {path}, nothing was changed",
+                why=str(error.strerror),
+                next_step="name another file with --export-ratings",
+                code="export_failed",
+            ) from error
+
+
+def _export_statement(
+    conn: Connection, target: PurgeTarget, options: PurgeOptions
+) -> sql.Composed | None:
+    """None for a version that has no ratings."""
+    tables = catalog.visible_tables(catalog.read_tables(conn))
+    if RATINGS_TABLE not in tables:
+        return None
+    deleted: sql.Composable = TRUE
+    if target is not PurgeTarget.EVERYTHING:
+        selection = select(conn, scope_of(target, options))
+        effect = next((e for e in selection.effects if e.table.name == RATINGS_TABLE), None)
+        if effect is None or effect.deleted is None:
+            return None
+        deleted = effect.deleted
+    return sql.SQL(queries.load("purge/export_ratings")).format(
+        ratings=tables[RATINGS_TABLE].identifier,
+        users=tables["users"].identifier,
+        movies=tables["movies"].identifier,
+        series=tables["series"].identifier,
+        deleted=deleted,
+    )

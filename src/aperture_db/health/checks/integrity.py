@@ -11,7 +11,7 @@ from aperture_db import aperture
 from aperture_db import sql as queries
 from aperture_db.clean.report import Kind
 from aperture_db.format import format_time, quote_identifier
-from aperture_db.health.advice import is_managed
+from aperture_db.health.advice import is_managed, measure_cleanable
 from aperture_db.health.check import (
     CheckOutcome,
     Context,
@@ -19,7 +19,6 @@ from aperture_db.health.check import (
     need_aperture,
     refuse_unreadable,
 )
-from aperture_db.health.cleanable import measure_cleanable
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.postgres.catalog import Table
 

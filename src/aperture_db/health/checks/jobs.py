@@ -9,6 +9,7 @@ from pathlib import Path
 from aperture_db import aperture
 from aperture_db.clean.report import Kind
 from aperture_db.format import format_seconds, format_time, plural
+from aperture_db.health.advice import measure_cleanable
 from aperture_db.health.check import (
     CheckOutcome,
     Context,
@@ -16,7 +17,6 @@ from aperture_db.health.check import (
     need_aperture,
     need_tables,
 )
-from aperture_db.health.cleanable import measure_cleanable
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 
 DAY_SECONDS = 86_400

@@ -15,6 +15,7 @@ from aperture_db.format import (
     quote_identifier,
     vacuum_command,
 )
+from aperture_db.health.advice import measure_cleanable
 from aperture_db.health.check import (
     CheckOutcome,
     Context,
@@ -24,7 +25,6 @@ from aperture_db.health.check import (
     need_aperture,
     need_primary,
 )
-from aperture_db.health.cleanable import measure_cleanable
 from aperture_db.health.report import Area, Cause, Finding, Status, Thresholds, Unit
 from aperture_db.stats import history
 
