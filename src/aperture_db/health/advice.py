@@ -1,4 +1,4 @@
-"""What several checks advise: statements that change a setting, and rows that `clean` can delete."""
+"""What several checks advise: to change a setting, to delete rows with `clean`."""
 
 from __future__ import annotations
 
