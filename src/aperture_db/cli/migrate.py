@@ -17,7 +17,7 @@ from aperture_db.errors import FindingError, UsageError
 from aperture_db.format import format_seconds
 
 with lazy_imports():
-    from aperture_db.migrations import apply, directory, plan, rehearse, report, status, transaction
+    from aperture_db.migrations import apply, directory, plan, report, status, transaction
     from aperture_db.postgres import connection
     from aperture_db.render import migrate as view
     from aperture_db.render import progress
@@ -213,7 +213,7 @@ class _Application:
                     )
                 )
                 events = (
-                    rehearse.rehearse_files(conn, run.target, files, limits)
+                    apply.rehearse_files(conn, run.target, files, limits)
                     if self._is_rehearsal
                     else apply.apply_files(conn, run.target, files, limits)
                 )

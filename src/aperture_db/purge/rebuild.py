@@ -20,9 +20,15 @@ from aperture_db.format import list_some, plural, quote_identifier
 from aperture_db.migrations.checks import check_files, refuse
 from aperture_db.migrations.directory import DIRECTORY_VARIABLE, MigrationDirectory, MigrationFile
 from aperture_db.migrations.report import State
-from aperture_db.migrations.script import StatementError, describe_failure, run_script
 from aperture_db.migrations.status import collect, read_environment, require_known_version
-from aperture_db.migrations.transaction import FIRST_PAUSE_SECONDS, LOCK_KEY, record
+from aperture_db.migrations.transaction import (
+    FIRST_PAUSE_SECONDS,
+    LOCK_KEY,
+    StatementError,
+    describe_failure,
+    record,
+    run_script,
+)
 from aperture_db.postgres import catalog
 from aperture_db.postgres.activity import find_advisory_holders
 from aperture_db.postgres.catalog import RelationKind, Table
