@@ -51,6 +51,9 @@ COMMANDS = {
     "check-extensions": CommandEntry(
         "aperture_db.cli.check_extensions", "Inspect", "Check the extensions that Aperture needs."
     ),
+    "psql": CommandEntry(
+        "aperture_db.cli.psql", "Inspect", "Open psql on the configured database."
+    ),
     "migrate": CommandEntry("aperture_db.cli.migrate", "Maintain", "Apply pending migrations."),
     "vacuum": CommandEntry(
         "aperture_db.cli.vacuum",

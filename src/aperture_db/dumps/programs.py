@@ -1,4 +1,4 @@
-"""Finds pg_dump and pg_restore of the right version, and gives them our connection.
+"""Finds pg_dump, pg_restore and psql of the right version, and gives them our connection.
 
 pg_dump refuses a server of a newer major version than its own; pg_restore reads archives of older
 versions of pg_dump, but not of newer ones.
@@ -72,6 +72,11 @@ class ClientPrograms:
     def pg_restore(self) -> Path:
         return self.directory / "pg_restore"
 
+    @property
+    def psql(self) -> Path:
+        """Some packages leave it out."""
+        return self.directory / "psql"
+
     def __str__(self) -> str:
         return f"{self.version[0]}.{self.version[1]} in {self.directory}"
 
@@ -101,6 +106,24 @@ def newest_programs() -> ClientPrograms:
     if not found:
         raise _missing(None, found)
     return found[-1]
+
+
+def psql_for_server(server_version: int) -> Path:
+    """The oldest installed psql that knows the server's catalogs, else the newest one, which
+    still runs SQL. `server_version` is PostgreSQL's number. Raises ClientProgramError.
+    """
+    major = server_version // 10_000
+    found = installed_programs(os.environ.get("PATH", os.defpath))
+    usable = [programs for programs in found if os.access(programs.psql, os.X_OK)]
+    if not usable:
+        raise ClientProgramError(
+            "no psql is installed",
+            why="the client programs of PostgreSQL are not on this machine"
+            if not found
+            else f"the client programs in {found[-1].directory} come without it",
+            next_step=how_to_get(major),
+        )
+    return next((each.psql for each in usable if each.major >= major), usable[-1].psql)
 
 
 @cache
