@@ -13,7 +13,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.errors import UsageError
-from aperture_db.postgres.conninfo import URL_EXAMPLE, ParsedConninfo, parse
+from aperture_db.postgres.settings import URL_EXAMPLE, ParsedConninfo, parse_conninfo
 
 KEYWORDS = [option.keyword.decode() for option in pq.Conninfo.get_defaults()]
 
@@ -33,7 +33,7 @@ names = st.from_regex(r"[a-z][a-z0-9_.]{0,20}", fullmatch=True)
 
 
 def read(text: str) -> ParsedConninfo:
-    return parse(text, KEYWORDS)
+    return parse_conninfo(text, KEYWORDS)
 
 
 def params(text: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from aperture_db.postgres.locks import LockMode
+from aperture_db.postgres.activity import LockMode
 
 
 @pytest.mark.parametrize("held", LockMode)

@@ -33,10 +33,9 @@ from aperture_db.clean.targets import (
 )
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.format import quote_identifier, vacuum_command
-from aperture_db.postgres.activity import find_lock_holders
+from aperture_db.postgres.activity import LockMode, find_lock_holders
 from aperture_db.postgres.catalog import Table, read_foreign_keys, read_tables
 from aperture_db.postgres.connection import set_local, timeout_parameter
-from aperture_db.postgres.locks import LockMode
 from aperture_db.postgres.session import Connection
 
 MAX_NAMED_TABLES = 3

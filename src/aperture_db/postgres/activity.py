@@ -1,4 +1,4 @@
-"""Who holds what another session waits for."""
+"""Who is at work on the server, which locks they hold, and who holds what another waits for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
@@ -15,9 +16,75 @@ from psycopg.rows import class_row
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import connect
-from aperture_db.postgres.locks import Session as Session
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
+
+
+class LockMode(StrEnum):
+    """A mode as LOCK TABLE takes it, from the weakest to the strongest."""
+
+    ACCESS_SHARE = "ACCESS SHARE"
+    ROW_SHARE = "ROW SHARE"
+    ROW_EXCLUSIVE = "ROW EXCLUSIVE"
+    SHARE_UPDATE_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE"
+    SHARE = "SHARE"
+    SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
+    EXCLUSIVE = "EXCLUSIVE"
+    ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
+
+    @property
+    def catalog_name(self) -> str:
+        """The name in `pg_locks.mode`, such as AccessShareLock."""
+        return "".join(word.title() for word in self.split()) + "Lock"
+
+    @property
+    def conflicts(self) -> tuple[str, ...]:
+        """The modes that keep another session from this one, as `pg_locks.mode` names them."""
+        return tuple(mode.catalog_name for mode in LockMode if mode in _CONFLICTS[self])
+
+
+_WRITERS = {
+    LockMode.ROW_EXCLUSIVE,
+    LockMode.SHARE_UPDATE_EXCLUSIVE,
+    LockMode.SHARE,
+    LockMode.SHARE_ROW_EXCLUSIVE,
+    LockMode.EXCLUSIVE,
+    LockMode.ACCESS_EXCLUSIVE,
+}
+_CONFLICTS = {
+    LockMode.ACCESS_SHARE: {LockMode.ACCESS_EXCLUSIVE},
+    LockMode.ROW_SHARE: {LockMode.EXCLUSIVE, LockMode.ACCESS_EXCLUSIVE},
+    LockMode.ROW_EXCLUSIVE: _WRITERS - {LockMode.ROW_EXCLUSIVE, LockMode.SHARE_UPDATE_EXCLUSIVE},
+    LockMode.SHARE_UPDATE_EXCLUSIVE: _WRITERS - {LockMode.ROW_EXCLUSIVE},
+    LockMode.SHARE: _WRITERS - {LockMode.SHARE},
+    LockMode.SHARE_ROW_EXCLUSIVE: _WRITERS,
+    LockMode.EXCLUSIVE: set(LockMode) - {LockMode.ACCESS_SHARE},
+    LockMode.ACCESS_EXCLUSIVE: set(LockMode),
+}
+
+
+@dataclass(frozen=True)
+class Session:
+    """Another session of the server. Without pg_monitor its state and age are unknown."""
+
+    pid: int
+    application: str
+    user: str
+    state: str
+    transaction_age_seconds: float | None
+
+    def __str__(self) -> str:
+        parts = [f"pid {self.pid}"]
+        if self.application:
+            parts.append(self.application)
+        if self.user:
+            parts.append(f"user {self.user}")
+        if self.state:
+            parts.append(self.state)
+        if self.transaction_age_seconds is not None:
+            parts.append(f"in its transaction for {self.transaction_age_seconds:.0f} s")
+        return ", ".join(parts)
+
 
 WATCH_AFTER_SECONDS = 0.5
 WATCH_INTERVAL_SECONDS = 0.25

@@ -1,12 +1,12 @@
-"""What is in a PostgreSQL database: tables, columns, foreign keys, sizes, rows, privileges, locks.
+"""What is in a PostgreSQL database, who may use it, and the tool's own schema in it.
 
-Knows nothing of Aperture. Nothing here but `count_rows` and `read_sizes` waits for a lock on a
-table, and nothing but `count_rows` needs a privilege on one.
+Knows nothing of Aperture. Of what is read, nothing but `count_rows` and `read_sizes` waits for a
+lock on a table, and nothing but `count_rows` needs a privilege on one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -189,3 +189,115 @@ def count_rows(conn: Connection, tables: Iterable[Table]) -> dict[int, int]:
     if not counts:
         return {}
     return dict(conn.execute(sql.SQL(" UNION ALL ").join(counts)).fetchall())
+
+
+@dataclass(frozen=True)
+class Privilege:
+    """What one role other than the owner may do with one object, or with a column of it."""
+
+    kind: str
+    """TABLE, SEQUENCE or ROUTINE: the word for GRANT."""
+    identity: str
+    """Quoted, with its schema and the arguments of a function: ready for a statement."""
+    column_name: str | None
+    privilege: str
+    """Empty where nobody but the owner may use the object."""
+    grantee: str | None
+    """None for PUBLIC."""
+    is_grantable: bool
+
+    @property
+    def place(self) -> tuple[str, str | None]:
+        """The object, or the column of it."""
+        return self.identity, self.column_name
+
+    def statement(self, query: str) -> sql.Composed:
+        """`grant` or `revoke` it."""
+        column: sql.Composable = sql.SQL("")
+        if self.column_name is not None:
+            column = sql.SQL(" ({})").format(sql.Identifier(self.column_name))
+        return sql.SQL(queries.load(f"postgres/{query}")).format(
+            # The words and the identity are the server's own.
+            privilege=sql.SQL(self.privilege),
+            column=column,
+            kind=sql.SQL(self.kind),
+            object=sql.SQL(self.identity),
+            grantee=sql.Identifier(self.grantee) if self.grantee else sql.SQL("PUBLIC"),
+            option=sql.SQL("WITH GRANT OPTION" if self.is_grantable else ""),
+        )
+
+
+@dataclass(frozen=True)
+class Privileges:
+    """Everything that others than the owners may do with some objects, kept while these are made
+    anew: neither a dump nor a migration carries that."""
+
+    held: tuple[Privilege, ...]
+    places: frozenset[tuple[str, str | None]]
+    """All of these objects and their columns, also those that nobody else may use."""
+
+
+def read_privileges(
+    conn: Connection, relation_oids: Collection[int], routine_oids: Collection[int]
+) -> Privileges:
+    """Of tables, views and sequences, the sequences that the tables own, and routines."""
+    parameters = {"relations": list(relation_oids), "routines": list(routine_oids)}
+    with conn.cursor(row_factory=class_row(Privilege)) as cursor:
+        found = cursor.execute(queries.load("postgres/held"), parameters).fetchall()
+    return Privileges(
+        tuple(each for each in found if each.privilege), frozenset(each.place for each in found)
+    )
+
+
+def set_privileges(conn: Connection, now: Privileges, wanted: Privileges) -> None:
+    """Make them what they were. What was not there before keeps what it was made with: objects
+    are told by their names, since new ones have other oids. Needs the rights of the owners."""
+    for privilege in now.held:
+        if privilege not in wanted.held and privilege.place in wanted.places:
+            conn.execute(privilege.statement("revoke"))
+    for privilege in wanted.held:
+        if privilege not in now.held and privilege.place in now.places:
+            conn.execute(privilege.statement("grant"))
+
+
+SCHEMA = "aperture_db"
+"""The tool's own, apart from everything of Aperture's. It is created on first use."""
+
+
+def create_schema(conn: Connection) -> None:
+    """Create the schema unless it exists, within the open transaction.
+
+    Needs CREATE on the database the first time. Until the transaction ends, others who want to
+    create something in the schema wait.
+    """
+    conn.execute(queries.load("postgres/lock_own_schema"))
+    exists = conn.execute(queries.load("postgres/own_schema_exists")).fetchone()
+    if exists != (True,):
+        conn.execute(queries.load("postgres/create_own_schema"))
+
+
+def own_tables(conn: Connection) -> frozenset[str]:
+    """The names of the tables in the schema; none where it was never created."""
+    return frozenset(name for (name,) in conn.execute(queries.load("postgres/own_tables")))
+
+
+def missing_grant(conn: Connection, tables: Iterable[str]) -> str | None:
+    """What lets the role write to these tables of the schema, or create them; None when it may."""
+    row = conn.execute(
+        queries.load("postgres/own_schema_privileges"), {"tables": list(tables)}
+    ).fetchone()
+    assert row is not None
+    role, database, exists, may_create_schema, may_create_tables, has_all, may_write = row
+    user = quote_identifier(role)
+    if not exists:
+        if may_create_schema:
+            return None
+        return f"GRANT CREATE ON DATABASE {quote_identifier(database)} TO {user};"
+    if not has_all and not may_create_tables:
+        return f"GRANT USAGE, CREATE ON SCHEMA {SCHEMA} TO {user};"
+    if not may_write:
+        return (
+            f"GRANT USAGE ON SCHEMA {SCHEMA} TO {user}; "
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {SCHEMA} TO {user};"
+        )
+    return None

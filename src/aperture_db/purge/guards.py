@@ -12,10 +12,9 @@ from psycopg.rows import class_row
 
 from aperture_db import sql as queries
 from aperture_db.errors import ApertureDbError, BusyError
-from aperture_db.postgres.activity import find_lock_holders
+from aperture_db.postgres.activity import LockMode, find_lock_holders
 from aperture_db.postgres.catalog import Table
 from aperture_db.postgres.connection import timeout_parameter
-from aperture_db.postgres.locks import LockMode
 from aperture_db.postgres.session import Connection
 from aperture_db.purge.report import TableLock
 from aperture_db.purge.selection import PurgeSelection

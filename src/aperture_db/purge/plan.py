@@ -11,9 +11,9 @@ from aperture_db.errors import ApertureDbError
 from aperture_db.format import plural
 from aperture_db.migrations.directory import MigrationDirectory, read_directory
 from aperture_db.postgres import catalog
+from aperture_db.postgres.activity import LockMode
 from aperture_db.postgres.catalog import Database
 from aperture_db.postgres.connection import set_local, timeout_parameter
-from aperture_db.postgres.locks import LockMode
 from aperture_db.postgres.session import Connection
 from aperture_db.purge import PurgeOptions, PurgeTarget
 from aperture_db.purge.assessment import (

@@ -31,9 +31,14 @@ from aperture_db.migrations.transaction import (
 )
 from aperture_db.postgres import catalog
 from aperture_db.postgres.activity import find_advisory_holders
-from aperture_db.postgres.catalog import RelationKind, Table
+from aperture_db.postgres.catalog import (
+    Privileges,
+    RelationKind,
+    Table,
+    read_privileges,
+    set_privileges,
+)
 from aperture_db.postgres.connection import is_pooled
-from aperture_db.postgres.privileges import Privileges, read_privileges, set_privileges
 from aperture_db.postgres.session import Connection
 from aperture_db.progress import Progress
 from aperture_db.purge.assessment import Assessment, assess_rebuild

@@ -10,7 +10,7 @@ from psycopg import sql
 from aperture_db import sql as queries
 from aperture_db.aperture import MEDIA_TABLES, Media
 from aperture_db.errors import ApertureDbError
-from aperture_db.postgres.own_schema import create_schema, missing_grant, own_tables
+from aperture_db.postgres.catalog import create_schema, missing_grant, own_tables
 from aperture_db.postgres.session import Connection
 from aperture_db.relink.kept import KEPT_TABLES, has_kept_tables
 from aperture_db.relink.library import PROFILES, WATCH_HISTORY, Library, RowSource

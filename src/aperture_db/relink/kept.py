@@ -14,7 +14,7 @@ from psycopg.rows import class_row, dict_row
 from aperture_db import sql as queries
 from aperture_db.aperture import MEDIA_TABLES, Media
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.postgres.own_schema import own_tables
+from aperture_db.postgres.catalog import own_tables
 from aperture_db.postgres.session import Connection
 from aperture_db.relink.identity import TitleIdentity
 from aperture_db.relink.library import Library, read_library

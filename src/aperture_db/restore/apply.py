@@ -17,6 +17,7 @@ from aperture_db.dumps.files import Purpose
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.format import quote_identifier
 from aperture_db.postgres.activity import BlockerWatch
+from aperture_db.postgres.catalog import set_privileges
 from aperture_db.postgres.connection import (
     ABORTED,
     COMMITTED,
@@ -29,7 +30,6 @@ from aperture_db.postgres.connection import (
     set_local,
     timeout_parameter,
 )
-from aperture_db.postgres.privileges import set_privileges
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Committed, Committing, Event, Phase, Progress, Warned
 from aperture_db.restore.objects import (

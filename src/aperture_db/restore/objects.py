@@ -12,7 +12,7 @@ from aperture_db import aperture, sql
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.dumps.script import DumpEntry, name_in_comments
 from aperture_db.errors import ApertureDbError
-from aperture_db.postgres.privileges import Privileges, read_privileges
+from aperture_db.postgres.catalog import Privileges, read_privileges
 from aperture_db.postgres.session import Connection
 
 # The tool's own schema is restored like those of Aperture's tables. All other schemas belong to

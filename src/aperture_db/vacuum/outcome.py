@@ -13,9 +13,8 @@ from psycopg.rows import class_row
 
 from aperture_db import sql as queries
 from aperture_db.format import quote_identifier, vacuum_command
-from aperture_db.postgres.activity import Session, find_lock_holders_by_table
+from aperture_db.postgres.activity import LockMode, Session, find_lock_holders_by_table
 from aperture_db.postgres.driver_errors import translate_query_error
-from aperture_db.postgres.locks import LockMode
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.vacuum.report import PlannedTable, SnapshotHolder, VacuumMode, VacuumOutcome

@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from psycopg import sql
 
+from aperture_db.postgres.activity import Session
 from aperture_db.postgres.catalog import Table
-from aperture_db.postgres.locks import Session
 
 INTERNAL = {"json": False}
 # Above this share of dead rows, rebuilding an HNSW index beats vacuuming it (bench/vacuum.py).
