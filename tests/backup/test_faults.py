@@ -202,7 +202,7 @@ def in_mount_namespace(script: str, arguments: Sequence[str], conninfo: str) -> 
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize("kilobytes", [64, 300, 600])
+@pytest.mark.parametrize("kilobytes", [64, 200, 400])
 def test_a_full_disk(kilobytes: int, sample_database: NewDatabase, tmp_path: Path) -> None:
     conninfo = sample_database()
     disk = tmp_path / "disk"

@@ -38,7 +38,7 @@ NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
 
 def test_every_kind_of_file_in_a_directory(tmp_path: Path, snapshot: Snapshot) -> None:
-    whole = b"PGDMP" + b"x" * 5_000
+    whole = b"PGDMP\x01\x10\x00\x04\x08\x01\x03" + b"x" * 5_000
     sealed = tmp_path / "aperture_backup_2026-03-09_02-00-00.dump"
     sealed.write_bytes(whole)
     checksum.write_checksum(sealed)
@@ -80,6 +80,7 @@ def test_list_json(aperture_database: NewDatabase, tmp_path: Path) -> None:
             "purpose": "backup",
             "made_at": made.made_at.isoformat().replace("+00:00", "Z"),
             "size_bytes": made.size_bytes,
+            "compression": "zstd",
             "state": "complete",
             "has_own_name": True,
         }
@@ -209,6 +210,7 @@ def test_views(snapshot: Snapshot) -> None:
         path=Path("/backups/aperture_backup_2026-03-10_02-00-00.dump"),
         made_at=NOW,
         size_bytes=48_300_000,
+        compression="zstd:3",
         table_count=80,
         row_count=412_345,
         last_migration="0114_watch_history_playback_progress.sql",

@@ -17,8 +17,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aperture_db.backup.directory import choose_expired
 from aperture_db.backup.results import BackupState, ListedBackup
-from aperture_db.dumps.files import Purpose, make_name
+from aperture_db.dumps import programs
+from aperture_db.dumps.files import Purpose, archive_compression, make_name
 from aperture_db.dumps.programs import newest_programs
+from aperture_db.errors import ClientProgramError
+from tests.backup.stand_ins import stand_in
 from tests.cli import Outcome, finish
 from tests.dump_files import execute, make_dump, read_rows, run_pg_dump, start_program
 from tests.program import run_inside
@@ -156,6 +159,100 @@ def test_pg_restore_reads_it_as_it_is(sample_database: NewDatabase, tmp_path: Pa
     assert len(from_file.stdout) == len(piped.stdout)
 
 
+@pytest.mark.parametrize(
+    ("option", "method"),
+    [("zstd", "zstd"), ("zstd:19", "zstd"), ("lz4:9", "lz4"), ("gzip:1", "gzip"), ("none", "none")],
+)
+def test_the_compression_of_the_option(
+    option: str, method: str, aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    conninfo = aperture_database()
+    outcome = backup(conninfo, "--dir", str(tmp_path), "--compress", option, "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.envelope["data"]["backup"]["compression"] == option
+    listed = run_inside("backup", "--list", "--dir", str(tmp_path), "--json").envelope["data"]
+    assert [each["compression"] for each in listed["backups"]] == [method]
+    (file,) = tmp_path.iterdir()
+    assert run_inside("backup", "--verify", str(file)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [
+        ("xz", "zstd, gzip, lz4 or none"),
+        ("zstd:23", "levels 1 to 22"),
+        ("zstd:-1", "levels 1 to 22"),
+        ("gzip:", "levels 1 to 9"),
+        ("none:1", "none has no level"),
+    ],
+)
+def test_a_compression_that_is_not_possible(option: str, why: str, tmp_path: Path) -> None:
+    outcome = run_inside("backup", "--dir", str(tmp_path), "--compress", option)
+    assert outcome.code == 2
+    assert why in outcome.err
+
+
+def test_gzip_where_pg_dump_lacks_zstd(
+    aperture_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conninfo = aperture_database()
+    path = stand_in(tmp_path / "bin", 'exec "$REAL" "$@"', lacks="zstd")
+    monkeypatch.setenv("PATH", path)
+    directory = tmp_path / "backups"
+    directory.mkdir()
+
+    outcome = backup(conninfo, "--dir", str(directory), "--json")
+
+    assert outcome.code == 0, outcome.err
+    assert outcome.envelope["data"]["backup"]["compression"] == "gzip:6"
+    # The embedded server's own programs are newer than the stand-in, and have it.
+    chosen = backup(conninfo, "--dir", str(directory), "--compress", "zstd", "--json")
+    assert chosen.envelope["data"]["backup"]["compression"] == "zstd"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "argument", "is_supported"),
+    [("gzip:4", "--compress=4", True), ("gzip", "--compress=6", True),
+     ("none", "--compress=0", True), ("zstd:3", None, False), ("lz4", None, False)],
+)  # fmt: skip
+def test_a_pg_dump_without_names_of_methods(
+    wanted: str, argument: str | None, is_supported: bool
+) -> None:
+    old = programs.ClientPrograms(Path("/usr/lib/postgresql/15/bin"), (15, 4))
+    compression = programs.parse_compression(wanted)
+    assert compression.is_supported_by(old) is is_supported
+    if argument:
+        assert compression.argument_for(old) == argument
+    assert str(programs.default_compression(old)) == "gzip:6"
+
+
+def test_no_pg_dump_with_the_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path / "bin", "exit 1", lacks="lz4")
+    only = programs.ClientPrograms(tmp_path / "bin", (18, 0))
+    monkeypatch.setattr(programs, "installed_programs", lambda _path: (only,))
+    with pytest.raises(ClientProgramError) as caught:
+        programs.programs_for_server(160004, programs.parse_compression("lz4"))
+    assert "no installed pg_dump can compress with lz4" in caught.value.what
+    assert "--compress gzip:6" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("head", "method"),
+    [
+        (b"PGDMP\x01\x10\x00\x04\x08\x01\x03", "zstd"),
+        (b"PGDMP\x01\x0f\x00\x04\x08\x01\x02", "lz4"),
+        (b"PGDMP\x01\x10\x00\x04\x08\x01\x01", "gzip"),
+        (b"PGDMP\x01\x0e\x00\x04\x08\x01\x00\x06\x00\x00\x00", "gzip"),
+        (b"PGDMP\x01\x0e\x00\x04\x08\x01\x01\x01\x00\x00\x00", "gzip"),
+        (b"PGDMP\x01\x0e\x00\x04\x08\x01\x00\x00\x00\x00\x00", "none"),
+        (b"PGDMP\x01\x10\x00\x04\x08\x01\x63", None),
+        (b"SQL", None),
+    ],
+)
+def test_the_method_that_an_archive_names(head: bytes, method: str | None) -> None:
+    assert archive_compression(head.ljust(20, b"\x00") if len(head) > 5 else head) == method
+
+
 def test_retention_removes_only_its_own(sample_database: NewDatabase, tmp_path: Path) -> None:
     conninfo = sample_database()
     source = make_dump(conninfo, tmp_path).path
@@ -257,7 +354,9 @@ def test_choose_expired_counts_only_whole_ones_of_ours() -> None:
         day: int, state: BackupState = BackupState.COMPLETE, *, own: bool = True
     ) -> ListedBackup:
         made_at = datetime(2024, 1, day, tzinfo=UTC)
-        return ListedBackup(Path(f"/{day}"), Purpose.BACKUP, made_at, 1, state, has_own_name=own)
+        return ListedBackup(
+            Path(f"/{day}"), Purpose.BACKUP, made_at, 1, "zstd", state, has_own_name=own
+        )
 
     backups = [
         listed(1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psycopg
@@ -33,7 +33,9 @@ from aperture_db.dumps.contents import ContentsRead, DumpContents, read_contents
 from aperture_db.dumps.files import BrokenDumpError, NotUnderstoodError, Purpose
 from aperture_db.dumps.programs import (
     ClientPrograms,
+    Compression,
     connection_arguments,
+    default_compression,
     libpq_environment,
     programs_for_server,
 )
@@ -60,6 +62,7 @@ def make_backup(
     directory: BackupDirectory,
     *,
     keep: int,
+    compression: Compression | None = None,
     lock_timeout_seconds: float,
 ) -> Generator[Event | BackupMade | BackupFinished, None, None]:
     """Make a backup, record it, and prune the backups beyond `keep`; the last event is
@@ -69,7 +72,14 @@ def make_backup(
     """
     require_directory(directory)
     backup: Backup | None = None
-    for event in create(target, conn, directory.path, lock_timeout_seconds=lock_timeout_seconds):
+    events = create(
+        target,
+        conn,
+        directory.path,
+        compression=compression,
+        lock_timeout_seconds=lock_timeout_seconds,
+    )
+    for event in events:
         if isinstance(event, BackupMade):
             backup = event.backup
         yield event
@@ -100,10 +110,12 @@ def create(
     directory: Path,
     *,
     purpose: Purpose = Purpose.BACKUP,
+    compression: Compression | None = None,
     lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
 ) -> Generator[Event | BackupMade, None, None]:
     """Dump the database of `conn` into `directory`; the last event is BackupMade.
 
+    Without `compression`, zstd:3 is taken where pg_dump was built with it, else gzip.
     `conn` must be idle; it holds the snapshot that pg_dump reads, and in which the rows are
     counted. Needs SELECT on every table and takes ACCESS SHARE locks. Raises ClientProgramError
     without a suitable pg_dump, BusyError when a lock times out, else ApertureDbError; after a
@@ -111,13 +123,15 @@ def create(
     """
     started = time.monotonic()
     require_session(conn, target, "a backup")
-    programs = programs_for_server(conn.info.server_version)
+    programs = programs_for_server(conn.info.server_version, compression)
+    compression = compression or default_compression(programs)
+    command = _dump_command(programs, compression)
     made_at = now()
     with partial_file(directory) as partial:
         yield Phase("counting rows")
         with open_snapshot(conn, target, lock_timeout_seconds) as snapshot:
             yield Phase(f"backing up to {directory}")
-            yield from _dump(target, conn, programs, partial, snapshot, lock_timeout_seconds)
+            yield from _dump(target, conn, command, partial, snapshot, lock_timeout_seconds)
         yield Phase("verifying the backup")
         checksum.write_checksum(partial.path)
         try:
@@ -134,6 +148,7 @@ def create(
             path=path,
             made_at=made_at.replace(microsecond=0),
             size_bytes=size_bytes,
+            compression=str(compression),
             table_count=len(contents.tables if contents else row_counts),
             row_count=sum(row_counts),
             last_migration=contents.last_migration if contents else None,
@@ -144,21 +159,28 @@ def create(
     )
 
 
+def _dump_command(programs: ClientPrograms, compression: Compression) -> list[str | Path]:
+    """What does not depend on the connection."""
+    return [
+        programs.pg_dump,
+        "--format=custom",
+        compression.argument_for(programs),
+        "--no-owner",
+        "--no-acl",
+        "--verbose",
+    ]
+
+
 def _dump(
     target: Target,
     conn: Connection,
-    programs: ClientPrograms,
+    command: Sequence[str | Path],
     partial: PartialFile,
     snapshot: Snapshot,
     lock_timeout_seconds: float,
 ) -> Iterator[Event]:
-    command: list[str | Path] = [
-        programs.pg_dump,
-        "--format=custom",
-        "--compress=6",
-        "--no-owner",
-        "--no-acl",
-        "--verbose",
+    command = [
+        *command,
         f"--snapshot={snapshot.id}",
         f"--lock-wait-timeout={lock_timeout_seconds * 1000:.0f}",
         f"--file={partial.path}",

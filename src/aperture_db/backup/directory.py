@@ -17,7 +17,7 @@ from aperture_db.aperture import DEFAULT_BACKUP_PATH
 from aperture_db.backup.results import BackupDirectory, BackupList, BackupState, ListedBackup
 from aperture_db.backup.settings import BackupSettings
 from aperture_db.dumps.checksum import ChecksumState, read_checksum
-from aperture_db.dumps.files import Purpose, make_name, read_name
+from aperture_db.dumps.files import HEAD_BYTES, Purpose, archive_compression, make_name, read_name
 from aperture_db.errors import ApertureDbError
 
 PARTIAL_SUFFIX = ".partial"
@@ -97,10 +97,21 @@ def _listed(directory: Path) -> Iterator[ListedBackup]:
             purpose=name.purpose,
             made_at=name.made_at or file_time,
             size_bytes=status.st_size,
+            compression=_compression(path),
             state=_state(path, status.st_size),
             has_own_name=name.made_at is not None
             and path.name == make_name(name.purpose, name.made_at),
         )
+
+
+def _compression(path: Path) -> str | None:
+    if path.suffix != ".dump":
+        return "gzip" if path.suffix == ".gz" else "none"
+    try:
+        with path.open("rb") as file:
+            return archive_compression(file.read(HEAD_BYTES))
+    except OSError:
+        return None
 
 
 def _state(path: Path, size_bytes: int) -> BackupState:

@@ -42,6 +42,8 @@ class ListedBackup:
     made_at: datetime
     """From the name, else the modification time of the file."""
     size_bytes: int
+    compression: str | None
+    """The method, as the first bytes tell; None where they do not."""
     state: BackupState
     has_own_name: bool
     """The name is exactly one that this tool gives: nobody renamed the file."""
@@ -75,6 +77,8 @@ class Backup:
     path: Path
     made_at: datetime
     size_bytes: int
+    compression: str
+    """Method and level as pg_dump takes them: zstd:3."""
     table_count: int
     row_count: int
     last_migration: str | None

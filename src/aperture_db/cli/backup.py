@@ -17,7 +17,7 @@ from aperture_db.errors import UsageError
 with lazy_imports():
     from aperture_db import aperture
     from aperture_db.backup import create, directory, results, settings
-    from aperture_db.dumps import contents
+    from aperture_db.dumps import contents, programs
     from aperture_db.render import backup as view
 
 INSTEAD = "Instead of making a backup"
@@ -67,6 +67,14 @@ def backup(
             "settings).",
         ),
     ] = None,
+    compress: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD[:LEVEL]",
+            help="zstd, gzip, lz4 or none (default: zstd:3 where the installed pg_dump has it, "
+            "else gzip).",
+        ),
+    ] = None,
     lock_timeout: Annotated[
         float,
         typer.Option(
@@ -90,10 +98,29 @@ def backup(
     elif list_:
         _list(run, directory_option)
     else:
-        _make(run, directory_option, keep, lock_timeout)
+        _make(run, directory_option, keep, _parse_compression(compress), lock_timeout)
 
 
-def _make(run: Run, option: Path | None, keep: int | None, lock_timeout_seconds: float) -> None:
+def _parse_compression(text: str | None) -> programs.Compression | None:
+    if text is None:
+        return None
+    try:
+        return programs.parse_compression(text)
+    except ValueError as error:
+        raise UsageError(
+            f"--compress {text} is not possible",
+            why=str(error),
+            next_step="choose another, for example --compress zstd:3",
+        ) from error
+
+
+def _make(
+    run: Run,
+    option: Path | None,
+    keep: int | None,
+    compression: programs.Compression | None,
+    lock_timeout_seconds: float,
+) -> None:
     run.interrupted_note = "no backup was made; earlier ones were not changed"
     with run.connect() as conn:
         configured = settings.read_settings(conn)
@@ -103,6 +130,7 @@ def _make(run: Run, option: Path | None, keep: int | None, lock_timeout_seconds:
             conn,
             directory.choose_directory(option, configured),
             keep=keep or retention,
+            compression=compression,
             lock_timeout_seconds=lock_timeout_seconds,
         )
         with run.reporter() as reporter, closing(events):

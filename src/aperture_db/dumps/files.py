@@ -143,7 +143,7 @@ def detect_format(path: Path) -> DumpFormat:
         if not path.is_file():
             raise _missing(path)
         with path.open("rb") as file:
-            head = file.read(512)
+            head = file.read(HEAD_BYTES)
     except OSError as error:
         raise UsageError(
             f"cannot read {path}",
@@ -231,6 +231,26 @@ def _require_success(path: Path, child: Child) -> None:
 def read_maker(path: Path) -> str:
     """The version of the pg_dump that made an archive, from its head; empty if it isn't there."""
     with path.open("rb") as file:
-        head = file.read(512)
+        head = file.read(HEAD_BYTES)
     versions = re.findall(rb"\x00{3}(\d+[\w.]+(?: \([^)]*\))?)\x00", head)
     return versions[-1].decode() if versions else ""
+
+
+# Enough for everything that this tool reads from the head of a file.
+HEAD_BYTES = 512
+# pg_dump's numbers of the methods, since archive version 1.15.
+ARCHIVE_COMPRESSIONS = ("none", "gzip", "lz4", "zstd")
+
+
+def archive_compression(head: bytes) -> str | None:
+    """The compression method that the head of an archive names; None for other files.
+
+    The bytes are: PGDMP, three of the archive's version, the sizes of an integer and an offset,
+    the format, then the method; before 1.15 the level as an integer of a sign and its bytes.
+    """
+    if not head.startswith(b"PGDMP") or len(head) < 20:
+        return None
+    major, minor, integer_size = head[5], head[6], head[8]
+    if (major, minor) >= (1, 15):
+        return ARCHIVE_COMPRESSIONS[head[11]] if head[11] < len(ARCHIVE_COMPRESSIONS) else None
+    return "gzip" if any(head[12 : 12 + integer_size]) else "none"

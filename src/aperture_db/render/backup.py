@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from aperture_db.backup.results import BackupList, BackupReport, BackupState
+from aperture_db.backup.results import BackupList, BackupReport, BackupState, ListedBackup
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.dumps.files import Purpose
 from aperture_db.format import (
@@ -35,10 +35,10 @@ def render_backup(report: BackupReport) -> RenderableType:
 
 def _report_lines(report: BackupReport) -> Iterator[Text]:
     backup = report.backup
-    tables = plural(backup.table_count, "table")
+    held = f"{plural(backup.table_count, 'table')} and {plural(backup.row_count, 'row')}"
     yield unbroken(f"Backed up to {backup.path}")
     yield Text(
-        f"{format_bytes(backup.size_bytes)} with {tables} and {plural(backup.row_count, 'row')}"
+        f"{format_bytes(backup.size_bytes)} ({backup.compression}) with {held}"
         f"{_at(backup.last_migration)}; verified; "
         f"took {format_seconds(backup.duration_seconds)}."
     )
@@ -67,10 +67,15 @@ def render_list(backups: BackupList, now: datetime | None = None) -> RenderableT
         table.add_row(
             backup.name,
             format_seconds(age_seconds),
-            format_bytes(backup.size_bytes),
+            _size(backup),
             Text(backup.state.value, style=STATE_STYLES[backup.state]),
         )
     return Group(table, Text(), *(Text(line) for line in _list_notes(backups)))
+
+
+def _size(backup: ListedBackup) -> str:
+    method = "uncompressed" if backup.compression == "none" else backup.compression or ""
+    return f"{format_bytes(backup.size_bytes)} {method}".rstrip()
 
 
 def _list_notes(backups: BackupList) -> Iterator[str]:
