@@ -74,7 +74,7 @@ def render_list(backups: BackupList, now: datetime | None = None) -> RenderableT
 
 
 def _size(backup: ListedBackup) -> str:
-    method = "uncompressed" if backup.compression == "none" else backup.compression or ""
+    method = "plain" if backup.compression == "none" else backup.compression or ""
     return f"{format_bytes(backup.size_bytes)} {method}".rstrip()
 
 
