@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from datetime import date
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from aperture_db.health.checks.connection import judge_plain
+from aperture_db.health.checks.connection import judge_plain, judge_version, next_major
 from aperture_db.health.report import Status
 from aperture_db.postgres.embedded import free_port
 from tests.conftest import apply_migrations
@@ -87,8 +88,46 @@ def test_a_read_only_default_is_found_where_it_was_made(migrated: str, place: st
 
 def test_an_older_server_is_told(postgres15: str) -> None:
     check = read_check(postgres15, "server-version")
-    assert check["status"] == "info"
-    assert check["reason"] == f"PostgreSQL {check['value']} works; 16 or newer is advised"
+    assert check["status"] in ("info", "warning")
+    assert check["value"] in check["reason"] or "support for PostgreSQL 15 ends" in check["reason"]
+
+
+ENDED = "PostgreSQL {}.2 gets no more security fixes: support for {} ended"
+NEWER = "PostgreSQL {}.2 is newer than the versions that aperture-db was tested with"
+ENDS = "support for PostgreSQL {} ends on "
+
+
+@pytest.mark.parametrize(
+    ("major", "today", "status", "reason"),
+    [
+        (13, "2026-01-01", Status.WARNING, ENDED),
+        (14, "2026-01-01", Status.INFO, "PostgreSQL 14.2 works; 16 or newer is advised"),
+        (14, "2026-11-12", Status.INFO, ENDS + "2026-11-12: no more security fixes after that"),
+        (14, "2026-11-13", Status.WARNING, ENDED + " on 2026-11-12"),
+        (15, "2026-11-13", Status.INFO, "PostgreSQL 15.2 works; 16 or newer is advised"),
+        (16, "2028-05-11", Status.INFO, ENDS + "2028-11-09: no more security fixes after that"),
+        (16, "2028-11-10", Status.WARNING, ENDED + " on 2028-11-09"),
+        (18, "2030-11-15", Status.WARNING, ENDED + " on 2030-11-14"),
+        (19, "2026-11-13", Status.INFO, NEWER),
+    ],
+)  # fmt: skip
+def test_a_version_is_judged_by_its_support(
+    major: int, today: str, status: Status, reason: str
+) -> None:
+    finding = judge_version(major, f"{major}.2", date.fromisoformat(today))
+    assert finding is not None
+    assert finding.status is status
+    assert finding.reason == reason.format(major, major)
+
+
+def test_a_version_with_years_of_support_is_ok() -> None:
+    assert judge_version(16, "16.2", date(2026, 11, 13)) is None
+    assert judge_version(18, "18.2", date(2030, 5, 15)) is None
+
+
+def test_the_advice_for_an_old_server_names_one_with_years_of_support() -> None:
+    advised = [next_major(date(year, 11, 20)) for year in (2026, 2027, 2028, 2029, 2031)]
+    assert advised == [16, 16, 17, 18, 18]
 
 
 def test_a_slow_network_is_told_by_its_threshold(migrated: str) -> None:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 
 # The newest release this tool was tried with; named where pgvector is built from source.
-PGVECTOR_RELEASE = "0.8.5"
+PGVECTOR_RELEASE = "0.8.6"
 
 
 INTERNAL = {"json": False}

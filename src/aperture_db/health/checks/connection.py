@@ -6,6 +6,7 @@ import ipaddress
 import statistics
 import time
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 
 from aperture_db.extensions import ADVISED_MAJOR
 from aperture_db.format import format_percent, format_seconds, plural, quote_identifier
@@ -99,21 +100,67 @@ def judge_plain(address: str, *, is_offered: bool) -> CheckOutcome:
     return CheckOutcome("not encrypted", "none", (Finding(Status.WARNING, reason, advice),))
 
 
+# From https://www.postgresql.org/support/versioning/.
+SUPPORT_ENDS = {
+    14: date(2026, 11, 12),
+    15: date(2027, 11, 11),
+    16: date(2028, 11, 9),
+    17: date(2029, 11, 8),
+    18: date(2030, 11, 14),
+}
+SUPPORT_ENDS_SOON = timedelta(days=183)
+
+
 @check(
     "server-version",
     Area.CONNECTION,
-    about=f"PostgreSQL {ADVISED_MAJOR} or newer; 14 and 15 work.",
-    source="Aperture's compose files; servers older than 14 are refused",
+    about=f"PostgreSQL {ADVISED_MAJOR} or newer, with support from the PostgreSQL project; "
+    "14 and 15 work.",
+    source="Aperture's compose files; PostgreSQL's versioning policy: info half a year before the "
+    "end of support, warning after it",
 )
 def server_version(context: Context) -> CheckOutcome:
     number = context.conn.info.server_version
     version = f"{number // 10000}.{number % 10000}"
-    if number // 10000 >= ADVISED_MAJOR:
-        return CheckOutcome(f"PostgreSQL {version}", version)
-    reason = f"PostgreSQL {version} works; {ADVISED_MAJOR} or newer is advised"
-    image = f"pgvector/pgvector:pg{ADVISED_MAJOR}"
-    advice = ("aperture-db backup", f"restore it into a server of the image {image}")
-    return CheckOutcome(f"PostgreSQL {version}", version, (Finding(Status.INFO, reason, advice),))
+    finding = judge_version(number // 10000, version, datetime.now(UTC).date())
+    return CheckOutcome(f"PostgreSQL {version}", version, (finding,) if finding else ())
+
+
+def judge_version(major: int, version: str, today: date) -> Finding | None:
+    """Judge a version by its support from the PostgreSQL project and by Aperture's advice."""
+    if major > max(SUPPORT_ENDS):
+        return Finding(
+            Status.INFO,
+            f"PostgreSQL {version} is newer than the versions that aperture-db was tested with",
+            ("update aperture-db",),
+        )
+    end = SUPPORT_ENDS.get(major, date.min)
+    if today > end:
+        status = Status.WARNING
+        reason = f"PostgreSQL {version} gets no more security fixes: support for {major} ended"
+        reason += f" on {end}" if major in SUPPORT_ENDS else ""
+    elif today > end - SUPPORT_ENDS_SOON:
+        status = Status.INFO
+        reason = f"support for PostgreSQL {major} ends on {end}: no more security fixes after that"
+    elif major < ADVISED_MAJOR:
+        status = Status.INFO
+        reason = f"PostgreSQL {version} works; {ADVISED_MAJOR} or newer is advised"
+    else:
+        return None
+    image = f"pgvector/pgvector:pg{next_major(today)}"
+    return Finding(
+        status, reason, ("aperture-db backup", f"restore it into a server of the image {image}")
+    )
+
+
+def next_major(today: date) -> int:
+    """The oldest advised version whose support does not end soon, or the newest known."""
+    supported = (
+        major
+        for major, end in SUPPORT_ENDS.items()
+        if major >= ADVISED_MAJOR and today <= end - SUPPORT_ENDS_SOON
+    )
+    return next(supported, max(SUPPORT_ENDS))
 
 
 @dataclass(frozen=True)
