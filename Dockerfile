@@ -73,9 +73,11 @@ ARG POSTGRESQL_CLIENTS=""
 COPY . /build/source
 RUN sh /build/source/docker/add_to_aperture.sh /addition $POSTGRESQL_CLIENTS
 
-# Only COPY: whatever user, command and entry point Aperture's image has, it keeps.
+# Only COPY and ENV: whatever user, command and entry point Aperture's image has, it keeps.
 FROM ${APERTURE_IMAGE} AS aperture
 COPY --from=addition /addition/ /
+# Aperture's own files, so that migrate follows its version and not this tool's.
+ENV APERTURE_MIGRATIONS_DIR=/app/db/migrations
 
 
 # --- What is built where no target is named ----------------------------------------------------

@@ -81,6 +81,7 @@ make_aperture() {
     say "making localhost/aperture, the stand-in for Aperture's image"
     container=$(engine from --pull-never "$debian")
     engine run --isolation chroot "$container" -- useradd --uid 1000 --create-home node
+    engine copy --quiet "$container" "$source/migrations" /app/db/migrations
     engine config --user node --workingdir /app --entrypoint '["/bin/echo", "entry point"]' \
         --cmd command "$container"
     engine commit --quiet --rm "$container" localhost/aperture
@@ -118,6 +119,8 @@ try_image() {
             try sh -c 'aperture-db backup --dir /backups && aperture-db backup --list --dir /backups'
         fi
         try aperture-db stats
+        [ "$1" = aperture-db ] || try "$(setting "$1" 'range .Docker.Config.Env}}{{println .}}{{end' |
+            grep '^APERTURE_MIGRATIONS_DIR=')" aperture-db migrate --status --quiet
     fi
     close_image
 }
