@@ -19,7 +19,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
-
 from tests.terminal import run_at_terminal
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "stats.svg"

@@ -16,10 +16,10 @@ import pyte
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from rich.text import Text
+from scripts.screenshot import COMMAND, PICTURE, draw, text_of
 
 from aperture_db.postgres.session import open_session
 from aperture_db.sample import DEMO_SIZE, fill
-from scripts.screenshot import COMMAND, PICTURE, draw, text_of
 from tests.terminal import run_at_terminal
 
 ROOT = Path(__file__).parents[1]

@@ -1,63 +1,49 @@
-"""The commands of the documentation and of the examples exist, with the options named there."""
+"""The documents and examples of the container name the container that they start.
+
+`tests/docs` checks the command lines in them.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
-import pytest
-
-from tests.program import run_inside
-
 ROOT = Path(__file__).resolve().parents[2]
-FILES = [
-    ROOT / "docker-compose.yml",
+COMPOSE_FILES = (ROOT / "docker-compose.yml", ROOT / "docs" / "docker.md")
+FILES = (
+    *COMPOSE_FILES,
     *sorted((ROOT / "examples").rglob("*.service")),
-    *(ROOT / "docs" / name for name in ("docker.md", "external-database.md", "scheduling.md")),
-]
-# In code: an indented line, or between backticks, or the command of a unit.
-CODE = re.compile(r"^(?: {4}|#  |ExecStart=).*$|`[^`\n]+`", re.MULTILINE)
-COMMAND = re.compile(r"\baperture-db (?=[a-z-]+)(?P<command>[a-z][a-z-]+)(?P<rest>[^|;&`#]*)")
-PROGRAMS = {"psql", "sh", "aperture-db"}
-
-
-def commands(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Every command line of aperture-db: its command and its options."""
-    for code in CODE.findall(path.read_text()):
-        for match in COMMAND.finditer(code.replace("aperture-db aperture-db", "aperture-db")):
-            if match["command"] not in PROGRAMS:
-                yield match["command"], tuple(re.findall(r"(?<= )--?[a-z][a-z-]*", match["rest"]))
-
-
-@cache
-def help_of(command: str) -> str:
-    outcome = run_inside(command, "--help")
-    assert outcome.code == 0, f"there is no command {command}: {outcome.err}"
-    return outcome.out
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_commands_and_their_options_exist(path: Path) -> None:
-    found = list(commands(path))
-    assert found
-    for command, options in found:
-        for option in options:
-            assert re.search(rf"(?<![\w-]){option}(?![\w-])", help_of(command)), (command, option)
-        help_of(command)
+    *(ROOT / "docs" / name for name in ("external-database.md", "scheduling.md")),
+)
+# In most of Aperture's compose files, the container of PostgreSQL.
+DATABASE_CONTAINER = "aperture-db"
 
 
 def test_docker_exec_names_a_container_that_is_called_so() -> None:
     """Compose calls it `project-service-1` where nothing else is said."""
     called = {
         name
-        for path in (ROOT / "docker-compose.yml", ROOT / "docs" / "docker.md")
+        for path in COMPOSE_FILES
         for name in re.findall(r"^ +container_name: ([\w-]+)", path.read_text(), re.MULTILINE)
     }
     used = {
         name
         for path in FILES
-        for name in re.findall(r"docker exec (?:-it )?([\w-]+) aperture-db ", path.read_text())
+        for name in re.findall(r"docker exec (?:-it )?([a-z][\w-]*) aperture-db ", path.read_text())
     }
     assert used == called | {"aperture"}
+    assert DATABASE_CONTAINER not in called
+
+
+def test_the_service_shares_no_host_name_with_aperture_s_database() -> None:
+    """A service's name is a host name in its network, and so is a container's."""
+    for path in COMPOSE_FILES:
+        services = re.findall(r"^  ([\w-]+):$", path.read_text(), re.MULTILINE)
+        assert services
+        assert DATABASE_CONTAINER not in services
+
+
+def test_apertures_image_follows_apertures_own_migrations() -> None:
+    stages = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    (stage,) = (each for each in stages if each.split("\n")[0].endswith(" AS aperture"))
+    assert re.search(r"^ENV APERTURE_MIGRATIONS_DIR=/app/db/migrations$", stage, re.MULTILINE)
