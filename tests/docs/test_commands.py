@@ -11,7 +11,7 @@ import typer
 
 from aperture_db.cli.app import COMMANDS
 from aperture_db.cli.watch import spell_out_interval
-from tests.docs.markdown import DOCUMENTS, EXAMPLES, command_lines, name_of
+from tests.docs.markdown import DOCUMENTS, EXAMPLES, ROOT, command_lines, name_of, read
 
 # What stands for a value that the reader knows.
 PLACEHOLDERS = {"N": "1", "SECONDS": "5", "TIME": "5s", "OLD=NEW": "1=2", "ID=VALUE": "latency=1s"}
@@ -61,6 +61,15 @@ def test_the_documents_call_every_command() -> None:
         if is_command_line(arguments)
     }
     assert called == set(COMMANDS)
+
+
+def test_the_readme_lists_every_command_in_its_panel() -> None:
+    rows = re.findall(r"^\| (\w*) ?\| `([\w-]+)` \|", read(ROOT / "README.md"), re.MULTILINE)
+    panels: list[str] = []
+    for panel, _ in rows:
+        panels.append(panel or panels[-1])
+    listed = [(name, panel) for (_, name), panel in zip(rows, panels, strict=True)]
+    assert sorted(listed) == sorted((name, entry.panel) for name, entry in COMMANDS.items())
 
 
 @pytest.mark.parametrize(
