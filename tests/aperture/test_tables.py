@@ -9,7 +9,7 @@ import pytest
 
 from aperture_db import aperture
 from aperture_db.aperture import KNOWN_JOBS, TABLES, ApertureTable
-from aperture_db.aperture.entry import EMBEDDING_TABLE
+from aperture_db.aperture.kinds import EMBEDDING_TABLE
 from tests.migrations.structure import STEPS_FILE
 
 STEPS = [json.loads(line) for line in STEPS_FILE.read_text(encoding="utf-8").splitlines()]

@@ -11,13 +11,6 @@ name no table of Aperture in a list of their own:
 - `read_embedding_tables`, `read_active_model`: what this database has, and what it uses.
 """
 
-from aperture_db.aperture.default_rows import (
-    DEFAULT_BACKUP_PATH,
-    DEFAULT_BACKUP_RETENTION,
-    DEFAULT_ROWS,
-    PARENTAL_RATINGS,
-    DefaultRows,
-)
 from aperture_db.aperture.embeddings import (
     CUSTOM_MODEL_PROVIDERS,
     FREE_PROVIDERS,
@@ -26,30 +19,33 @@ from aperture_db.aperture.embeddings import (
     read_active_model,
     read_embedding_tables,
 )
-from aperture_db.aperture.entry import (
+from aperture_db.aperture.kinds import (
     COLLECTION_TYPES,
+    DEAD_JOBS,
+    DEAD_JOBS_MARK,
+    JOBS,
+    KNOWN_JOBS,
     MEDIA_TABLES,
+    RUN_TABLES,
+    SYNC_MARKS,
+    ApertureJob,
     ApertureTable,
     Group,
     LooseReference,
     LostData,
     Maker,
     Media,
-)
-from aperture_db.aperture.jobs import (
-    DEAD_JOBS,
-    DEAD_JOBS_MARK,
-    JOBS,
-    KNOWN_JOBS,
-    RUN_TABLES,
-    SYNC_MARKS,
-    ApertureJob,
     SyncMark,
 )
-from aperture_db.aperture.known_schema_issues import (
+from aperture_db.aperture.schema import (
+    DEFAULT_BACKUP_PATH,
+    DEFAULT_BACKUP_RETENTION,
+    DEFAULT_ROWS,
     DUPLICATE_INDEXES,
     KNOWN_DRIFT,
+    PARENTAL_RATINGS,
     UNINDEXED_FOREIGN_KEYS,
+    DefaultRows,
     KnownDrift,
 )
 from aperture_db.aperture.tables import (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.aperture.entry import EMBEDDING_TABLE, Media
+from aperture_db.aperture.kinds import EMBEDDING_TABLE, Media
 from aperture_db.postgres.catalog import Table
 from aperture_db.postgres.session import Connection
 

@@ -9,15 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from aperture_db.aperture.entry import (
+from aperture_db.aperture.kinds import (
     EMBEDDING_TABLE,
-    ApertureTable,
-    Group,
-    LooseReference,
-    LostData,
-    Maker,
-)
-from aperture_db.aperture.jobs import (
     ENRICH_METADATA,
     GENERATE_DISCOVERIES,
     GENERATE_MOVIE_EMBEDDINGS,
@@ -27,6 +20,11 @@ from aperture_db.aperture.jobs import (
     SYNC_MOVIES,
     SYNC_SERIES,
     SYNC_USERS,
+    ApertureTable,
+    Group,
+    LooseReference,
+    LostData,
+    Maker,
 )
 
 MIGRATIONS_TABLE = "aperture_migrations"

@@ -21,7 +21,7 @@ from aperture_db.aperture import (
     LostData,
     Media,
 )
-from aperture_db.aperture.jobs import RATINGS, SYNC_USERS, WATCH_HISTORY
+from aperture_db.aperture.kinds import RATINGS, SYNC_USERS, WATCH_HISTORY
 from aperture_db.format import list_some, plural
 from aperture_db.postgres.activity import find_other_sessions
 from aperture_db.postgres.catalog import Table

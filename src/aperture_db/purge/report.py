@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from aperture_db.aperture.entry import Group
+from aperture_db.aperture.kinds import Group
 from aperture_db.postgres.activity import LockMode
 from aperture_db.postgres.catalog import Table, TableSize
 from aperture_db.purge import PurgeOptions, PurgeTarget

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from aperture_db.aperture.entry import Media
-from aperture_db.aperture.jobs import SYNC_MARKS
+from aperture_db.aperture.kinds import SYNC_MARKS, Media
 from aperture_db.purge import PurgeOptions, PurgeTarget
 
 NULL = "NULL"

@@ -19,7 +19,7 @@ from aperture_db.aperture import (
     ActiveModel,
     EmbeddingTable,
     Media,
-    jobs,
+    kinds,
 )
 from aperture_db.postgres.session import Connection
 from aperture_db.stats.counting import Counts, Inventory, row_source
@@ -35,11 +35,11 @@ from aperture_db.stats.report import (
 ModelCounts: TypeAlias = Mapping[str | None, Count]
 
 STATS_JOBS = (
-    jobs.SYNC_MOVIES,
-    jobs.SYNC_SERIES,
-    jobs.SYNC_USERS,
-    jobs.GENERATE_MOVIE_EMBEDDINGS,
-    jobs.GENERATE_SERIES_EMBEDDINGS,
+    kinds.SYNC_MOVIES,
+    kinds.SYNC_SERIES,
+    kinds.SYNC_USERS,
+    kinds.GENERATE_MOVIE_EMBEDDINGS,
+    kinds.GENERATE_SERIES_EMBEDDINGS,
 )
 EMBEDDING_SUBJECTS = {
     Media.MOVIE: Subject.MOVIE_EMBEDDINGS,
@@ -47,9 +47,9 @@ EMBEDDING_SUBJECTS = {
     Media.EPISODE: Subject.EPISODE_EMBEDDINGS,
 }
 EMBEDDING_JOBS = {
-    Media.MOVIE: jobs.GENERATE_MOVIE_EMBEDDINGS,
-    Media.SERIES: jobs.GENERATE_SERIES_EMBEDDINGS,
-    Media.EPISODE: jobs.GENERATE_SERIES_EMBEDDINGS,
+    Media.MOVIE: kinds.GENERATE_MOVIE_EMBEDDINGS,
+    Media.SERIES: kinds.GENERATE_SERIES_EMBEDDINGS,
+    Media.EPISODE: kinds.GENERATE_SERIES_EMBEDDINGS,
 }
 LIBRARIES = {
     Subject.MOVIES: COLLECTION_TYPES[Media.MOVIE],
@@ -157,8 +157,8 @@ def _reported(subject: Subject, inventory: Inventory, results: Mapping[str, JobR
         return Reported(None, None, "this version has no job history")
     if "job_runs" not in inventory.readable:
         return Reported(None, None, "the job history can't be read")
-    job_name = {Subject.MOVIES: jobs.SYNC_MOVIES, Subject.USERS: jobs.SYNC_USERS}.get(
-        subject, jobs.SYNC_SERIES
+    job_name = {Subject.MOVIES: kinds.SYNC_MOVIES, Subject.USERS: kinds.SYNC_USERS}.get(
+        subject, kinds.SYNC_SERIES
     )
     result = results[job_name]
     if result.completed_at is None:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aperture_db import aperture
-from aperture_db.aperture import jobs
+from aperture_db.aperture import kinds
 from aperture_db.format import list_some, plural, quote_identifier
 from aperture_db.postgres.activity import ExclusiveLock
 from aperture_db.postgres.catalog import Table, grants_to_read
@@ -46,14 +46,14 @@ class Sync:
 UNSTORED = "items that could not be stored are only logged; the run still counts as completed"
 SYNCS = {
     Subject.MOVIES: Sync(
-        jobs.SYNC_MOVIES, UNSTORED, "movies with the same title and year are stored as one"
+        kinds.SYNC_MOVIES, UNSTORED, "movies with the same title and year are stored as one"
     ),
-    Subject.SERIES: Sync(jobs.SYNC_SERIES, UNSTORED),
+    Subject.SERIES: Sync(kinds.SYNC_SERIES, UNSTORED),
     Subject.EPISODES: Sync(
-        jobs.SYNC_SERIES, UNSTORED, "episodes without a season or episode number are skipped"
+        kinds.SYNC_SERIES, UNSTORED, "episodes without a season or episode number are skipped"
     ),
     Subject.USERS: Sync(
-        jobs.SYNC_USERS, "users added since the last sync are not in the database yet"
+        kinds.SYNC_USERS, "users added since the last sync are not in the database yet"
     ),
 }
 MEDIA_OF_SUBJECT = {subject: media for media, subject in EMBEDDING_SUBJECTS.items()}
@@ -89,7 +89,7 @@ def _hints_about_syncs(
 ) -> Iterator[Hint]:
     never = [
         name
-        for name in (jobs.SYNC_USERS, jobs.SYNC_MOVIES, jobs.SYNC_SERIES)
+        for name in (kinds.SYNC_USERS, kinds.SYNC_MOVIES, kinds.SYNC_SERIES)
         if name in results and results[name].completed_at is None
     ]
     if never:
@@ -112,8 +112,8 @@ def _hints_about_syncs(
             True,
             "the last syncs found no titles on the media server",
             "no library is enabled, or the enabled ones are empty",
-            f"enable libraries in Aperture's settings, then run {jobs.SYNC_MOVIES} "
-            f"and {jobs.SYNC_SERIES}",
+            f"enable libraries in Aperture's settings, then run {kinds.SYNC_MOVIES} "
+            f"and {kinds.SYNC_SERIES}",
         )
 
 

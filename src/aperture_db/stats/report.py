@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from aperture_db.aperture.entry import Group, Media
+from aperture_db.aperture.kinds import Group, Media
 
 
 class Unknown(StrEnum):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from aperture_db.aperture.location import Location, locate
+from aperture_db.aperture.schema import Location, locate
 from aperture_db.postgres.session import open_session
 from aperture_db.sql import compose
 
