@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from aperture_db.errors import BusyError
-from aperture_db.render.envelope import render_envelope, to_plain
+from aperture_db.render.console import render_envelope, to_plain
 
 
 class Kind(Enum):

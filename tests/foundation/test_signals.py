@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from aperture_db.cli.signals import Terminated, raising_on_termination
+from aperture_db.cli.command import Terminated, raising_on_termination
 from aperture_db.postgres.connection import connect
 from aperture_db.postgres.embedded import free_port
 from aperture_db.postgres.settings import resolve_target

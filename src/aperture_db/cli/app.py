@@ -13,10 +13,9 @@ import typer
 from typer.core import TyperCommand
 
 from aperture_db import __version__
-from aperture_db.cli.command import PlainGroup, exit_code_for, report
+from aperture_db.cli.command import EXIT_CODE_OUTPUT_CLOSED, PlainGroup, exit_code_for, report
+from aperture_db.cli.options import spell_out_interval
 from aperture_db.cli.run import CommonOptions, Run
-from aperture_db.cli.signals import EXIT_CODE_OUTPUT_CLOSED
-from aperture_db.cli.watch import spell_out_interval
 from aperture_db.errors import UsageError
 
 if TYPE_CHECKING:

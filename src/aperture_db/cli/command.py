@@ -1,22 +1,27 @@
 """Turns a function into a command: adds the shared options and is the one place where errors
-become messages and exit codes."""
+become messages and exit codes.
+
+SIGTERM and SIGHUP become exceptions, so that clean-up runs as it does on Ctrl-C.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from aperture_db.cli.run import CommonOptions, Run
-from aperture_db.cli.signals import EXIT_CODE_OUTPUT_CLOSED, exit_code_of, raising_on_termination
 from aperture_db.errors import ApertureDbError
-from aperture_db.render.console import ColorMode, OutputClosedError
+from aperture_db.render.console import ColorMode, OutputClosedError, render_envelope
 
 if TYPE_CHECKING:
     from typer._click.core import Context, Parameter
@@ -223,8 +228,6 @@ def _envelope(
     run: Run, error: ApertureDbError | None, code: int
 ) -> tuple[str, ApertureDbError | None, int]:
     """The JSON object, with an error where the result can't be written as JSON."""
-    from aperture_db.render.envelope import render_envelope
-
     render = partial(
         render_envelope,
         run.command,
@@ -256,3 +259,52 @@ def _unexpected(run: Run, failure: Exception) -> ApertureDbError:
     )
     error.__cause__ = failure
     return error
+
+
+# As a shell reports a program that SIGPIPE ended; `aperture-db … | head -1` is no failure of ours.
+EXIT_CODE_OUTPUT_CLOSED = 128 + signal.SIGPIPE
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal asked the process to end.
+
+    A KeyboardInterrupt, because psycopg cancels the running statement on exactly that.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + signal_number
+
+
+def exit_code_of(interrupt: KeyboardInterrupt) -> int:
+    """128 + the signal's number: 130 for Ctrl-C, 143 for SIGTERM."""
+    if isinstance(interrupt, Terminated):
+        return interrupt.exit_code
+    return 128 + signal.SIGINT
+
+
+@contextmanager
+def raising_on_termination() -> Iterator[None]:
+    """Raise Terminated in the main thread on SIGTERM or SIGHUP during the block.
+
+    A second signal finds the first one's clean-up at work and is ignored.
+    """
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        for handled in previous:
+            signal.signal(handled, signal.SIG_IGN)
+        raise Terminated(number)
+
+    previous = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        # nohup starts the process with SIGHUP ignored, and that stays so.
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    for number in previous:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

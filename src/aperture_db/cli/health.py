@@ -14,12 +14,16 @@ from typing import Annotated
 
 import typer
 
-from aperture_db.cli.command import command
+from aperture_db.cli.command import command, exit_code_of
 from aperture_db.cli.lazy import lazy_imports
-from aperture_db.cli.options import parse_duration
+from aperture_db.cli.options import (
+    MIN_SECONDS,
+    WatchOption,
+    parse_duration,
+    require_watchable,
+    watch,
+)
 from aperture_db.cli.run import Run
-from aperture_db.cli.signals import exit_code_of
-from aperture_db.cli.watch import MIN_SECONDS, WatchOption, require_watchable, watch
 from aperture_db.errors import ApertureDbError, ConnectError, UsageError
 
 with lazy_imports():
@@ -28,7 +32,6 @@ with lazy_imports():
     from aperture_db.health import run as health_run
     from aperture_db.health import selection as options
     from aperture_db.render import health as view
-    from aperture_db.render import monitoring
 
 CHOOSING = "Which checks"
 CRITICAL, UNKNOWN = 2, 3
@@ -123,7 +126,7 @@ def health(
     except ApertureDbError as error:
         if form is HealthFormat.NAGIOS:
             # Monitoring reads stdout only.
-            run.print_raw(monitoring.render_nagios_failure(error.what, error.why))
+            run.print_raw(view.render_nagios_failure(error.what, error.why))
             return exit_code(error)
         raise
     return _print_report(run, report, form, output)
@@ -160,7 +163,7 @@ def _print_report(
     """Print or write the report; returns the exit code. Raises the error that cut it short."""
     run.data = report
     if form is HealthFormat.NAGIOS:
-        run.print_raw(monitoring.render_nagios(report))
+        run.print_raw(view.render_nagios(report))
         return report.verdict.exit_code
     if form is HealthFormat.PROMETHEUS:
         _print_prometheus(run, report, output)
@@ -174,7 +177,7 @@ def _print_report(
 
 
 def _print_prometheus(run: Run, report: results.HealthReport, output: Path | None) -> None:
-    text = monitoring.render_prometheus(report)
+    text = view.render_prometheus(report)
     if output is None:
         run.print_raw(text.rstrip("\n"))
     else:

@@ -1,14 +1,19 @@
-"""Options that several commands share: durations such as 30m, and the confirmation."""
+"""Options that several commands share: durations, the confirmation, and `--watch`."""
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Annotated, TypeAlias
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
 
+from aperture_db.cli.command import exit_code_of
+from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.run import Run
-from aperture_db.errors import NotConfirmedError
+from aperture_db.errors import NotConfirmedError, UsageError
 from aperture_db.format import parse_seconds
 
 PHRASE = "yes I am sure"
@@ -53,3 +58,81 @@ def _not_confirmed(why: str) -> NotConfirmedError:
         why=why,
         next_step=f'type the phrase at a terminal, or add --confirm "{PHRASE}"',
     )
+
+
+with lazy_imports():
+    from aperture_db.render import progress
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Report = TypeVar("Report")
+
+DEFAULT_INTERVAL = "5s"
+MIN_SECONDS = 0.1
+
+WatchOption = Annotated[
+    float | None,
+    typer.Option(
+        "--watch",
+        parser=parse_duration,
+        metavar="[SECONDS]",
+        help="Refresh every SECONDS (default 5) until Ctrl-C.",
+    ),
+]
+
+
+def spell_out_interval(arguments: list[str]) -> list[str]:
+    """Add the default interval to a bare `--watch`: Typer has no options with optional values."""
+    spelled: list[str] = []
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        alone = word == "--watch" and not _is_duration(following)
+        spelled.append(f"--watch={DEFAULT_INTERVAL}" if alone else word)
+    return spelled
+
+
+def _is_duration(word: str) -> bool:
+    try:
+        parse_seconds(word)
+    except ValueError:
+        return False
+    return True
+
+
+def require_watchable(run: Run) -> None:
+    """Raise UsageError for options that can't be combined with --watch."""
+    if run.options.json:
+        raise UsageError(
+            "--watch can't be combined with --json",
+            why="--json prints exactly one object per run",
+            next_step=f"aperture-db {run.command} --json",
+        )
+    if run.options.quiet:
+        raise UsageError(
+            "--watch can't be combined with --quiet",
+            why="--quiet prints nothing to watch",
+            next_step=f"aperture-db {run.command} --watch",
+        )
+
+
+def watch(
+    run: Run,
+    seconds: float,
+    read: Callable[[], Report],
+    view: Callable[[Report, Report], RenderableType],
+) -> int:
+    """Read and show until a signal ends it; returns the exit code of that signal.
+
+    `view` gets the newest report and the first one, to show what has changed since. At a terminal
+    the view is refreshed in place, elsewhere printed again.
+    """
+    in_place = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    try:
+        with progress.refreshed_view(run.out, in_place=in_place) as show:
+            first = newest = read()
+            while True:
+                show(view(newest, first))
+                time.sleep(max(seconds, MIN_SECONDS))
+                newest = read()
+    except KeyboardInterrupt as interrupt:
+        return exit_code_of(interrupt)

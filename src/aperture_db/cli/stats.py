@@ -11,8 +11,8 @@ import typer
 
 from aperture_db.cli.command import command
 from aperture_db.cli.lazy import lazy_imports
+from aperture_db.cli.options import WatchOption, require_watchable, watch
 from aperture_db.cli.run import Run
-from aperture_db.cli.watch import WatchOption, require_watchable, watch
 from aperture_db.errors import UsageError
 
 with lazy_imports():

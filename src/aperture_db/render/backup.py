@@ -17,7 +17,7 @@ from aperture_db.format import (
     format_seconds,
     plural,
 )
-from aperture_db.render.table import make_table, unbroken
+from aperture_db.render.console import make_table, unbroken
 
 STATE_STYLES = {
     BackupState.COMPLETE: "ok",

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from aperture_db.clean.report import CleanReport, CleanResult, DeleteStrategy, KindReport
 from aperture_db.format import format_bytes, format_count, format_seconds, plural
-from aperture_db.render.table import NOTHING, make_table, unbroken
+from aperture_db.render.console import NOTHING, make_table, unbroken
 
 NOTHING_TO_DELETE = "Nothing to delete."
 NOTHING_SEEN = "Nothing to delete, as far as it can be seen."

@@ -1,16 +1,30 @@
-"""Consoles for stdout and stderr, each with its own answer to colour and width."""
+"""What is printed on: consoles for stdout and stderr, the one look of tables, and the JSON object.
+
+Each console has its own answer to colour and width.
+"""
 
 from __future__ import annotations
 
 import io
+import json
 import textwrap
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum, StrEnum
+from math import isfinite
+from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
+from uuid import UUID
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
 from rich.theme import Theme
+
+from aperture_db.errors import ApertureDbError
 
 # Wide enough that no line is ever wrapped or cut for a pipe or a log.
 UNLIMITED_WIDTH = 16_384
@@ -130,3 +144,108 @@ def make_console(
         emoji=False,
         soft_wrap=False,
     )
+
+
+NOTHING = "-"
+
+
+def make_table(*columns: str, right: Sequence[str] = ()) -> Table:
+    """An empty table with these columns, of which `right` hold numbers.
+
+    At a terminal that is too narrow texts wrap; nothing is ever cut, and numbers stay whole.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="table.header")
+    for column in columns:
+        is_number = column in right
+        table.add_column(
+            column,
+            justify="right" if is_number else "left",
+            no_wrap=is_number,
+            overflow="fold",
+        )
+    return table
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a list. Unlike a table's cell it leaves no spaces behind its lines."""
+
+    mark: str
+    """With the space behind it."""
+    text: Text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = max(options.max_width - len(self.mark), 1)
+        mark = self.mark
+        for line in self.text.wrap(console, width):
+            line.rstrip()
+            yield Text.assemble(mark, line)
+            mark = " " * len(self.mark)
+
+
+def unbroken(text: str, style: str = "") -> Text:
+    """A line that stays one when it is copied, however narrow the terminal: commands, paths."""
+    return Text(text, style=style, no_wrap=True, overflow="ignore")
+
+
+SCHEMA_VERSION = 1
+
+
+def render_envelope(
+    command: str,
+    data: object,
+    warnings: list[str],
+    error: ApertureDbError | None,
+    *,
+    ok: bool,
+    ascii_only: bool = False,
+) -> str:
+    """The envelope as text. `data` may be a dataclass; None where the run failed early.
+
+    `ascii_only` escapes all other letters, for a stream whose encoding may lack some.
+    """
+    envelope = {
+        "schema_version": SCHEMA_VERSION,
+        "command": command,
+        "ok": ok,
+        "data": to_plain(data),
+        "warnings": warnings,
+        "error": _plain_error(error) if error else None,
+    }
+    return json.dumps(envelope, ensure_ascii=ascii_only, allow_nan=False, indent=2)
+
+
+def _plain_error(error: ApertureDbError) -> dict[str, str]:
+    cause = "\n".join([error.why, *error.details])
+    return {"code": error.code, "message": error.what, "cause": cause, "next": error.next_step}
+
+
+def to_plain(value: object) -> Any:
+    """Dataclasses as objects, times as ISO 8601 in UTC, everything else as JSON has it; what is
+    not a finite number as null.
+
+    Fields marked `metadata={"json": False}` stay out.
+    """
+    match value:
+        case float() if not isfinite(value):
+            return None
+        case None | bool() | int() | float() | str() if not isinstance(value, Enum):
+            return value
+        case Enum():
+            return value.value
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case date() | UUID() | Path():
+            return str(value)
+        case Decimal():
+            return to_plain(float(value))
+        case Mapping():
+            return {str(to_plain(key)): to_plain(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            items = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
+            return [to_plain(item) for item in items]
+        case _ if is_dataclass(value):
+            shown = [field for field in fields(value) if field.metadata.get("json", True)]
+            return {field.name: to_plain(getattr(value, field.name)) for field in shown}
+        case _:
+            raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -16,7 +16,7 @@ from aperture_db.extensions.report import (
     ProbeOutcome,
     ServerAccess,
 )
-from aperture_db.render.table import NOTHING, make_table
+from aperture_db.render.console import NOTHING, make_table
 
 STATES = {
     ExtensionState.OK: ("ok", "ok"),

@@ -9,8 +9,8 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from aperture_db.format import format_bytes, format_count, format_time, plural
+from aperture_db.render.console import NOTHING, make_table
 from aperture_db.render.stats import SHOWN_COUNTS
-from aperture_db.render.table import NOTHING, make_table
 from aperture_db.stats.history import Growth, GrowthUnit, History
 
 CHART_WIDTH = 16

@@ -21,7 +21,7 @@ from aperture_db.purge.report import (
     PurgeReport,
     Strategy,
 )
-from aperture_db.render.table import Item, make_table
+from aperture_db.render.console import Item, make_table
 
 NOTHING = "Nothing to purge: no rows to delete or update."
 NO_TABLES = "Nothing to purge: this database has none of the Aperture tables concerned."

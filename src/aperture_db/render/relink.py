@@ -21,7 +21,7 @@ from aperture_db.relink.report import (
     RowState,
 )
 from aperture_db.relink.users import Account, UsersPlan
-from aperture_db.render.table import NOTHING, Item, make_table, unbroken
+from aperture_db.render.console import NOTHING, Item, make_table, unbroken
 
 MOST_REMARKS = 10
 STATES = {

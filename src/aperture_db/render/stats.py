@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aperture_db.format import format_bytes, format_count, format_percent, format_time, plural
-from aperture_db.render.table import NOTHING, make_table
+from aperture_db.render.console import NOTHING, make_table
 from aperture_db.stats.report import (
     Count,
     Coverage,

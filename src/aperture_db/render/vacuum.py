@@ -15,7 +15,7 @@ from aperture_db.format import (
     plural,
     vacuum_command,
 )
-from aperture_db.render.table import NOTHING, make_table, unbroken
+from aperture_db.render.console import NOTHING, make_table, unbroken
 from aperture_db.vacuum.report import (
     PlannedTable,
     TableResult,
