@@ -15,14 +15,15 @@ from aperture_db.postgres.activity import Session, read_exclusive_locks
 from aperture_db.postgres.catalog import Table, TableSize, read_sizes, read_tables
 from aperture_db.postgres.connection import set_local
 from aperture_db.postgres.session import Connection
-from aperture_db.vacuum.outcome import SIZE_LOCK_TIMEOUT, find_lock_holders
 from aperture_db.vacuum.progress import weigh
 from aperture_db.vacuum.report import (
+    SIZE_LOCK_TIMEOUT,
     PlannedTable,
     TableIndex,
     VacuumMode,
     VacuumPlan,
     VacuumStats,
+    find_lock_holders,
 )
 
 PAGE_BYTES = 8192

@@ -33,21 +33,13 @@ from aperture_db.postgres.connection import (
 )
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Progress, Waiting, Warned
-from aperture_db.vacuum.outcome import (
+from aperture_db.vacuum.plan import read_indexes
+from aperture_db.vacuum.progress import Meter, Observation, ProgressWatch, RunningWork, observe
+from aperture_db.vacuum.report import (
     DONE,
     GONE,
     CurrentStats,
     ExplainedOutcome,
-    explain_error,
-    explain_lock,
-    explain_refusal,
-    find_lock_holders,
-    find_snapshot_holders,
-    read_current_stats,
-)
-from aperture_db.vacuum.plan import read_indexes
-from aperture_db.vacuum.progress import Meter, Observation, ProgressWatch, RunningWork, observe
-from aperture_db.vacuum.report import (
     PlannedTable,
     SnapshotHolder,
     TableFinished,
@@ -57,6 +49,12 @@ from aperture_db.vacuum.report import (
     VacuumMode,
     VacuumPlan,
     VacuumStats,
+    explain_error,
+    explain_lock,
+    explain_refusal,
+    find_lock_holders,
+    find_snapshot_holders,
+    read_current_stats,
 )
 
 Event: TypeAlias = TableStarted | TableFinished | progress.Event
