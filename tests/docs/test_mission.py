@@ -124,15 +124,15 @@ ROWS = {
     ),
     "X1 when to use an external database": (
         (
-            "external-database.md#when-to-use-one: exists already | managed service | replication | "
-            "point-in-time recovery | availability | other services | rules say"
+            "external-database.md#when-to-use-one: exists already | managed service | "
+            "replication | point-in-time recovery | availability | other services | rules say"
         ),
     ),
     "X2 requirements: PostgreSQL, the extensions, a database of its own, privileges": (
         "check-extensions",
         (
-            "external-database.md#requirements: PostgreSQL 14 or newer; 16 is recommended | pgvector | "
-            "pgcrypto | A database of its own | owns the database"
+            "external-database.md#requirements: PostgreSQL 14 or newer; 16 is recommended | "
+            "pgvector | pgcrypto | A database of its own | owns the database"
         ),
     ),
     "X3 why pgvector": (
@@ -156,8 +156,9 @@ ROWS = {
     "X6 user, database, grants, extensions, verifying": (
         "check-extensions --probe",
         (
-            "external-database.md#create-the-user-and-the-database: CREATE USER | CREATE DATABASE | "
-            "GRANT ALL PRIVILEGES | CREATE EXTENSION IF NOT EXISTS vector | FROM pg_extension"
+            "external-database.md#create-the-user-and-the-database: CREATE USER | "
+            "CREATE DATABASE | GRANT ALL PRIVILEGES | CREATE EXTENSION IF NOT EXISTS vector | "
+            "FROM pg_extension"
         ),
     ),
     "X7 docker-compose.external-db.yml and DATABASE_URL in it": (
@@ -165,8 +166,9 @@ ROWS = {
     ),
     "X8 the connection string: parts and examples": (
         (
-            "external-database.md#the-connection-string: `user` | `password` | `host` | `database` | "
-            "@localhost:5432 | @postgres:5432 | sslmode=require | rds.amazonaws.com | :6543/"
+            "external-database.md#the-connection-string: `user` | `password` | `host` | "
+            "`database` | @localhost:5432 | @postgres:5432 | sslmode=require | rds.amazonaws.com | "
+            ":6543/"
         ),
     ),
     "X9 the start: connect, extensions, migrations, web server; its log": (
@@ -196,8 +198,8 @@ ROWS = {
     "X13 backups: built in, the provider's, cron, pgBackRest, WAL archiving": (
         "backup",
         (
-            "external-database.md#backups: `pg_dump` over the network | `/backups` | provider | cron | "
-            "pgBackRest | WAL archiving | point-in-time recovery"
+            "external-database.md#backups: `pg_dump` over the network | `/backups` | provider | "
+            "cron | pgBackRest | WAL archiving | point-in-time recovery"
         ),
     ),
     "X14 firewall; pg_hba.conf with a network or an address; reload": (
