@@ -9,8 +9,17 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from aperture_db.clean import CleanLimits, CleanReport, CleanResult, Kind, targets
-from aperture_db.clean.report import CleanedKind, CleanedTable, KindReport, TablePart
+from aperture_db.clean import (
+    CleanedKind,
+    CleanedTable,
+    CleanLimits,
+    CleanReport,
+    CleanResult,
+    Kind,
+    KindReport,
+    TablePart,
+    targets,
+)
 from aperture_db.cli.options import PHRASE
 from tests.clean.conftest import apply, execute, gone, listed, read_contents, rows_of
 from tests.clean.test_kinds import LEGACY_ROWS, SEEDS

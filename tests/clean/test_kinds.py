@@ -8,8 +8,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from aperture_db import clean
-from aperture_db.clean import Kind
+from aperture_db.clean import DeleteStrategy, Kind, collect
+from aperture_db.clean.apply import apply as delete_rows
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import connect
 from aperture_db.postgres.settings import resolve_target
@@ -218,15 +218,15 @@ def test_rows_that_come_meanwhile_are_not_truncated_away(sample_database: NewDat
     )
     with connect(target) as conn:
         with conn.transaction():
-            plan = clean.collect(conn, [clean.Kind.STALE_EMBEDDINGS])
+            plan = collect.collect(conn, [Kind.STALE_EMBEDDINGS])
         parts = {part.table: part.way for part in plan.kinds[0].tables}
-        assert parts["embeddings_384"] is clean.DeleteStrategy.TRUNCATE
+        assert parts["embeddings_384"] is DeleteStrategy.TRUNCATE
         execute(
             database,
             "UPDATE embeddings_384 SET model = 'openrouter:new' "
             "WHERE id = (SELECT id FROM embeddings_384 LIMIT 1)",
         )
-        for _ in clean.apply(conn, plan, lock_timeout_seconds=5):
+        for _ in delete_rows(conn, plan, lock_timeout_seconds=5):
             pass
         left = conn.execute("SELECT model FROM embeddings_384").fetchall()
     assert left == [("openrouter:new",)]
@@ -237,7 +237,7 @@ def test_a_model_that_was_changed_meanwhile_loses_nothing(sample_database: NewDa
     database = sample_database()
     with connect(resolve_target(database, None, {})) as conn:
         with conn.transaction():
-            plan = clean.collect(conn, [clean.Kind.STALE_EMBEDDINGS])
+            plan = collect.collect(conn, [Kind.STALE_EMBEDDINGS])
         execute(
             database,
             "UPDATE system_settings SET value = "
@@ -246,7 +246,7 @@ def test_a_model_that_was_changed_meanwhile_loses_nothing(sample_database: NewDa
         )
         before = read_contents(database)
         with pytest.raises(ApertureDbError, match="was changed meanwhile"):
-            for _ in clean.apply(conn, plan, lock_timeout_seconds=5):
+            for _ in delete_rows(conn, plan, lock_timeout_seconds=5):
                 pass
     assert gone(before, read_contents(database)) == {}
 

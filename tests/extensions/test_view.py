@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aperture_db.extensions import advise
+from aperture_db.extensions.collect import advise
 from aperture_db.extensions.report import (
     Extension,
     ExtensionChange,

@@ -25,10 +25,6 @@ print(*(
 """
 
 
-# Commands that still load the driver for their help; nothing may be added.
-HELP_LOADS_DRIVER_NOW = {"check-extensions"}
-
-
 def loaded_by(arguments: list[str], conninfo: str | None = None) -> set[str]:
     """The modules that a run of the program has executed."""
     done = subprocess.run(
@@ -47,8 +43,7 @@ def loaded_by(arguments: list[str], conninfo: str | None = None) -> set[str]:
 def test_help_and_version_load_no_driver_and_at_most_one_room(arguments: list[str]) -> None:
     loaded = loaded_by(arguments)
     drivers = {"psycopg", "pgvector", "numpy", "dotenv"}
-    if not HELP_LOADS_DRIVER_NOW & set(arguments):
-        assert {name.partition(".")[0] for name in loaded} & drivers == set()
+    assert {name.partition(".")[0] for name in loaded} & drivers == set()
     assert len(rooms_in(loaded)) <= 1
 
 

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from aperture_db import aperture
 from aperture_db import sql as queries
-from aperture_db.clean.report import (
+from aperture_db.clean import (
     BatchDeleted,
     CleanedKind,
     CleanedTable,

@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 
 from aperture_db import aperture
 from aperture_db import sql as queries
-from aperture_db.clean.report import (
+from aperture_db.clean import (
     DESCRIPTIONS,
     CleanLimits,
     CleanReport,

@@ -14,7 +14,7 @@ from psycopg.rows import class_row
 
 from aperture_db import aperture
 from aperture_db import sql as queries
-from aperture_db.clean.report import CleanLimits, Kind
+from aperture_db.clean import CleanLimits, Kind
 from aperture_db.postgres.catalog import (
     Table,
     read_tables,

@@ -11,8 +11,8 @@ from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.run import Run
 
 with lazy_imports():
-    from aperture_db import extensions
     from aperture_db.extensions import check
+    from aperture_db.extensions import collect as extensions
     from aperture_db.render import extensions as view
 
 app = typer.Typer(add_completion=False)

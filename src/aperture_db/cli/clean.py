@@ -16,6 +16,7 @@ from aperture_db.format import plural
 
 with lazy_imports():
     from aperture_db import clean as room
+    from aperture_db.clean import apply, collect
     from aperture_db.render import clean as view
 
 KEEP_PANEL = "Rows to keep"
@@ -85,7 +86,7 @@ def clean(
         )
     limits = room.CleanLimits(keep, _checked_cache_age(cache_age), error_age)
     with run.connect(read_only=True) as conn, conn.transaction():
-        plan = room.collect(conn, chosen or list(room.Kind), limits)
+        plan = collect.collect(conn, chosen or list(room.Kind), limits)
     if apply:
         _apply(run, plan, confirm, lock_timeout)
     else:
@@ -119,7 +120,7 @@ def _checked_cache_age(seconds: float) -> float:
 
 def _apply(run: Run, plan: room.CleanReport, confirm: str | None, lock_timeout: float) -> None:
     run.data = plan
-    room.refuse_unknown(plan)
+    collect.refuse_unknown(plan)
     if not plan.rows:
         run.show(room.CleanResult(plan.database, (), 0.0, ()), view.render_cleaned)
         return
@@ -137,7 +138,7 @@ def _delete(run: Run, plan: room.CleanReport, lock_timeout: float) -> room.Clean
     started = time.monotonic()
     try:
         with run.connect() as conn, run.reporter() as reporter:
-            for event in room.apply(conn, plan, lock_timeout_seconds=lock_timeout):
+            for event in apply.apply(conn, plan, lock_timeout_seconds=lock_timeout):
                 table = event.table
                 last[event.kind, table.table] = event
                 rows = sum(each.table.rows for each in last.values())
@@ -147,6 +148,6 @@ def _delete(run: Run, plan: room.CleanReport, lock_timeout: float) -> room.Clean
                 total = max(event.planned_rows, table.rows)
                 reporter.step(f"{event.kind}: {table.table}", table.rows, total)
     finally:
-        result = room.summarize(plan.database, last.values(), time.monotonic() - started)
+        result = apply.summarize(plan.database, last.values(), time.monotonic() - started)
         run.data = result
     return result

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aperture_db import extensions
+from aperture_db.clean import Kind, KindReport
 from aperture_db.clean.collect import collect
-from aperture_db.clean.report import Kind, KindReport
+from aperture_db.extensions import collect as extensions
 from aperture_db.format import quote_identifier
 from aperture_db.health.check import Context, SkippedError
 from aperture_db.health.report import Cause

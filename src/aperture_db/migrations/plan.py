@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aperture_db import extensions
 from aperture_db.errors import ApertureDbError
+from aperture_db.extensions import collect as extensions
 from aperture_db.format import quote_identifier
 from aperture_db.migrations.checks import check_files, probe_syntax, refuse
 from aperture_db.migrations.directory import MigrationDirectory, MigrationFile

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from aperture_db.clean.report import CleanReport, CleanResult, DeleteStrategy, KindReport
+from aperture_db.clean import CleanReport, CleanResult, DeleteStrategy, KindReport
 from aperture_db.format import format_bytes, format_count, format_seconds, plural
 from aperture_db.render.console import NOTHING, make_table, unbroken
 

@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 from aperture_db import sql
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.errors import ApertureDbError, FindingError
-from aperture_db.extensions import REQUIREMENTS
+from aperture_db.extensions.report import REQUIREMENTS
 from aperture_db.format import quote_identifier
 from aperture_db.postgres.session import Connection
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from aperture_db import aperture, extensions
-from aperture_db.extensions import Extension, ExtensionsReport, ExtensionState
+from aperture_db import aperture
+from aperture_db.extensions import collect as extensions
+from aperture_db.extensions.report import Extension, ExtensionsReport, ExtensionState
 from aperture_db.format import format_percent, plural
 from aperture_db.health.check import (
     CheckOutcome,

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from aperture_db.extensions import ADVISED_MAJOR
+from aperture_db.extensions.report import ADVISED_MAJOR
 from aperture_db.format import format_percent, format_seconds, plural, quote_identifier
 from aperture_db.health.advice import change_at_start, is_managed, reset
 from aperture_db.health.check import CheckOutcome, Context, check, need_other_sessions

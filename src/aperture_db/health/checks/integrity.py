@@ -9,7 +9,7 @@ from datetime import datetime
 
 from aperture_db import aperture
 from aperture_db import sql as queries
-from aperture_db.clean.report import Kind
+from aperture_db.clean import Kind
 from aperture_db.format import format_time, quote_identifier
 from aperture_db.health.advice import is_managed, measure_cleanable
 from aperture_db.health.check import (

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from aperture_db import aperture
-from aperture_db.clean.report import Kind
+from aperture_db.clean import Kind
 from aperture_db.format import format_seconds, format_time, plural
 from aperture_db.health.advice import measure_cleanable
 from aperture_db.health.check import (

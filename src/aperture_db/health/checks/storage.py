@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from psycopg import errors as pg
 from psycopg import sql
 
-from aperture_db.clean.report import Kind, KindReport
+from aperture_db.clean import Kind, KindReport
 from aperture_db.format import (
     format_bytes,
     format_percent,
