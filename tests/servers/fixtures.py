@@ -18,7 +18,7 @@ from tests.servers.clusters import start_server
 from tests.servers.crowded import CrowdedServer, crowd, start_crowded_server
 from tests.servers.old import start_old_pgvector, start_postgres15
 from tests.servers.pgbouncer import start_pgbouncer, through_port
-from tests.servers.programs import NO_MOUNTS, server_under_test
+from tests.servers.programs import NO_MOUNTS, prefer_clients_under_test, server_under_test
 from tests.servers.roles import Rights, drop_role, make_role
 from tests.servers.shared import SharedServers, stop_servers
 from tests.servers.standby import ReplicatedDatabase, start_standby
@@ -35,6 +35,7 @@ MAIN_SETTINGS = {
 
 def pytest_configure(config: pytest.Config) -> None:
     _heed_signals()
+    prefer_clients_under_test()
     worker_input = getattr(config, "workerinput", None)
     if worker_input is not None:
         config.stash[SERVERS] = SharedServers(Path(worker_input["server_directory"]))

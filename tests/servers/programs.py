@@ -14,6 +14,7 @@ NO_MOUNTS = "this machine forbids to mount"
 """The only reason for which CI, too, skips a test: no package changes it. What such tests show is
 also shown without a mount, as far as that goes."""
 TEST_SERVER = "APERTURE_DB_TEST_SERVER"
+INSTALLED_SERVERS = "APERTURE_DB_TEST_SERVERS"
 SERVER_PROGRAMS = ("initdb", "pg_ctl", "postgres")
 SYSTEM_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin")
 
@@ -32,6 +33,24 @@ def server_under_test() -> Path:
             f"{programs} has no {', '.join(missing)}"
         )
     return programs
+
+
+def prefer_clients_under_test() -> None:
+    """Let the program find the clients of the server under test first, as it would beside it: a
+    dump by those of the embedded server can't be restored into 16."""
+    if not os.environ.get(TEST_SERVER):
+        return
+    programs, path = str(server_under_test()), os.environ["PATH"]
+    if not path.startswith(programs):
+        os.environ["PATH"] = os.pathsep.join([programs, path])
+
+
+def installed_server(name: str) -> Path | None:
+    """The programs of a server that tests/servers/install.py has put into the directory that
+    APERTURE_DB_TEST_SERVERS names; None where it has not."""
+    directory = os.environ.get(INSTALLED_SERVERS)
+    programs = Path(directory or os.devnull).absolute() / name / "bin"
+    return programs if programs.is_dir() else None
 
 
 def require(program: str, package: str) -> Path:
