@@ -28,6 +28,7 @@ app = typer.Typer(add_completion=False)
 @command(
     app,
     "backup",
+    is_scheduled_work=lambda options: not (options["list_"] or options["verify"]),
     examples=[
         "aperture-db backup --keep 14",
         "aperture-db backup --list",

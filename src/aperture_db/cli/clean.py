@@ -27,6 +27,7 @@ app = typer.Typer(add_completion=False)
 @command(
     app,
     "clean",
+    is_scheduled_work=lambda options: options["apply"],
     examples=[
         "aperture-db clean",
         "aperture-db clean --apply expired-sessions old-cache",

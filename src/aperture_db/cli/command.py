@@ -7,9 +7,10 @@ SIGTERM and SIGHUP become exceptions, so that clean-up runs as it does on Ctrl-C
 from __future__ import annotations
 
 import inspect
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -19,15 +20,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, get_ty
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.errors import ApertureDbError
 from aperture_db.render.console import ColorMode, OutputClosedError, render_envelope
+
+with lazy_imports():
+    from aperture_db.cli import ping
 
 if TYPE_CHECKING:
     from typer._click.core import Context, Parameter
 
 Params = ParamSpec("Params")
 Body = Callable[Concatenate[Run, Params], int | None]
+Values = dict[str, Any]
+"""The values of a command's own options."""
 
 CONNECTION_PANEL = "Connection"
 OUTPUT_PANEL = "Output"
@@ -84,9 +91,20 @@ OUTPUT_OPTIONS: dict[str, Any] = {
         ColorMode, typer.Option(rich_help_panel=OUTPUT_PANEL, help="When to use color.")
     ],
 }  # fmt: skip
+PING_VARIABLE = "APERTURE_DB_PING_URL"
+PING_OPTIONS: dict[str, Any] = {
+    "ping": Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", rich_help_panel=OUTPUT_PANEL,
+            help="Ping URL/start, then URL or URL/fail, as healthchecks.io expects it (default: "
+            f"{PING_VARIABLE}).",
+        ),
+    ],
+}  # fmt: skip
 EXIT_CODE_RULES: dict[str, Callable[[ApertureDbError], int]] = {}
 """By the command's full name, for those that have a rule of their own."""
-DEFAULTS = {field.name: field.default for field in fields(CommonOptions)}
+DEFAULTS = {field.name: field.default for field in fields(CommonOptions)} | {"ping": None}
 
 
 class PlainCommand(TyperCommand):
@@ -120,6 +138,7 @@ def command(
     connects: bool = True,
     examples: Sequence[str] = (),
     exit_code_of_error: Callable[[ApertureDbError], int] | None = None,
+    is_scheduled_work: Callable[[Values], bool] | None = None,
 ) -> Callable[[Body[Params]], Body[Params]]:
     """Register a function as the command `name` of `app`; its docstring is the help.
 
@@ -127,16 +146,23 @@ def command(
     ends with the `examples`, each a command line of at most 78 characters.
     `exit_code_of_error` is for a command whose exit codes follow other rules than the errors'
     own; usage errors of the command line go through it too.
+    `is_scheduled_work` is for a command that cron runs, and adds --ping: it tells from the
+    command's options whether the monitor of APERTURE_DB_PING_URL waits for this run.
     """
-    shared = (CONNECTION_OPTIONS if connects else {}) | OUTPUT_OPTIONS
+    common = (CONNECTION_OPTIONS if connects else {}) | OUTPUT_OPTIONS
+    shared = common | (PING_OPTIONS if is_scheduled_work else {})
 
     if exit_code_of_error:
         EXIT_CODE_RULES[_full_name(app, name)] = exit_code_of_error
 
     def register(body: Body[Params]) -> Body[Params]:
         def invoke(**values: Any) -> int:
-            options = CommonOptions(**{key: values.pop(key) for key in shared})
-            return execute(Run(_full_name(app, name), options), body, values)
+            options = CommonOptions(**{key: values.pop(key) for key in common})
+            run = Run(_full_name(app, name), options)
+            if is_scheduled_work is None:
+                return execute(run, body, values)
+            url = values.pop("ping")
+            return _execute_monitored(run, body, values, url, does_work=is_scheduled_work(values))
 
         invoke.__doc__ = _unwrap(body.__doc__ or "")
         invoke.__signature__ = _merged_signature(body, shared)  # type: ignore[attr-defined]
@@ -179,6 +205,28 @@ def _merged_signature(body: Callable[..., Any], shared: dict[str, Any]) -> inspe
     return inspect.Signature([*own, *added])
 
 
+def _execute_monitored(
+    run: Run, body: Callable[..., int | None], values: Values, url: str | None, *, does_work: bool
+) -> int:
+    """Run a command's function, and ping its monitor before and after that, where it has one."""
+    # By hand, a run that only shows something must not tell the monitor that the work was done.
+    url = url or (os.environ.get(PING_VARIABLE) if does_work else None)
+    if not url:
+        return execute(run, body, values)
+    try:
+        monitor = ping.Monitor(url)
+    except ApertureDbError as error:
+        return report(run, error, exit_code_for(run.command, error))
+    with suppress(OutputClosedError):
+        if warning := monitor.start():
+            run.warn(warning)
+    code = execute(run, body, values)
+    with suppress(OutputClosedError):
+        if warning := monitor.finish(code, run.summarize()):
+            run.warn(warning)
+    return code
+
+
 def execute(run: Run, body: Callable[..., int | None], values: dict[str, Any]) -> int:
     """Run a command's function, and turn every failure into its message and exit code."""
     error: ApertureDbError | None = None
@@ -206,6 +254,7 @@ def exit_code_for(command_name: str, error: ApertureDbError) -> int:
 
 def report(run: Run, error: ApertureDbError | None, code: int) -> int:
     """Print the error and the JSON object; return the exit code, 1 where the output failed."""
+    run.error = error
     try:
         text = None
         if run.options.json:

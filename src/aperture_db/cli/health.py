@@ -57,6 +57,7 @@ app = typer.Typer(add_completion=False)
 @command(
     app,
     "health",
+    is_scheduled_work=lambda options: options["watch_seconds"] is None,
     exit_code_of_error=exit_code,
     examples=[
         "aperture-db health",
@@ -161,16 +162,15 @@ def _print_report(
     run: Run, report: results.HealthReport, form: HealthFormat, output: Path | None
 ) -> int:
     """Print or write the report; returns the exit code. Raises the error that cut it short."""
-    run.data = report
+    full_view = partial(view.render_health, verbose=run.options.verbose > 0)
+    run.keep(report, full_view)
     if form is HealthFormat.NAGIOS:
         run.print_raw(view.render_nagios(report))
         return report.verdict.exit_code
     if form is HealthFormat.PROMETHEUS:
         _print_prometheus(run, report, output)
     elif form is HealthFormat.TABLE and (report.error is None or len(report.checks) > 1):
-        verbose = run.options.verbose > 0
-        problems = view.render_problems if report.problems else None
-        run.show(report, partial(view.render_health, verbose=verbose), problems)
+        run.show(report, full_view, view.render_problems if report.problems else None)
     if report.error is not None:
         raise report.error
     return report.verdict.exit_code

@@ -91,6 +91,12 @@ app = typer.Typer(add_completion=False)
 @command(
     app,
     "migrate",
+    is_scheduled_work=lambda options: (
+        not any(
+            options[mode]
+            for mode in ("show_status", "check", "dry_run", "rehearsal", "mark_applied")
+        )
+    ),
     examples=[
         "aperture-db migrate",
         "aperture-db migrate --status",

@@ -7,8 +7,10 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -52,6 +54,8 @@ class Run:
         self.out = make_console(options.color, sys.stdout, os.environ)
         self.err = make_console(options.color, sys.stderr, os.environ)
         self.data: object = None
+        self.error: ApertureDbError | None = None
+        self._full_view: Callable[[], RenderableType] = str
         self.warnings: list[str] = []
         self.interrupted_note = "nothing was changed"
         """State of the work, printed when a signal ends it; the command keeps it up to date."""
@@ -91,11 +95,16 @@ class Run:
     ) -> None:
         """Print a result as a table, or keep it for the JSON object. `-q` prints `quiet_view`,
         which is for findings; without one it prints nothing."""
-        self.data = report
+        self.keep(report, view)
         chosen = quiet_view if self.options.quiet else view
         if chosen is not None and not self.options.json:
             with self._writing_result():
                 self.out.print_result(chosen(report))
+
+    def keep(self, report: Report, view: Callable[[Report], RenderableType]) -> None:
+        """Keep a result for the JSON object and for a monitor."""
+        self.data = report
+        self._full_view = lambda: view(report)
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print on stderr; not with -q."""
@@ -153,6 +162,19 @@ class Run:
         if self.options.verbose > 1:
             text = "".join(traceback.format_exception(error))
             self.err.print(self.redact(text), style="muted", soft_wrap=True)
+
+    def summarize(self) -> str:
+        """The warnings, the result in full and the error as plain text, without secrets."""
+        told = copy(self)
+        told.options = replace(self.options, verbose=0)
+        file = StringIO()
+        told.out = told.err = make_console(ColorMode.NEVER, file, {})
+        for warning in self.warnings:
+            told.err.print_prose(f"warning: {warning}")
+        told.out.print_result(self._full_view())
+        if self.error is not None:
+            told.print_error(self.error)
+        return self.redact(file.getvalue())
 
     def _with_target(self, what: str) -> str:
         """Every error names the database and where its address came from."""

@@ -31,6 +31,7 @@ app = typer.Typer(add_completion=False)
 @command(
     app,
     "stats",
+    is_scheduled_work=lambda options: options["record"],
     examples=[
         "aperture-db stats",
         "aperture-db stats --tables",

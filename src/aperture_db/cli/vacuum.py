@@ -29,6 +29,7 @@ app = typer.Typer(add_completion=False)
 @command(
     app,
     "vacuum",
+    is_scheduled_work=lambda options: not options["dry_run"],
     examples=[
         "aperture-db vacuum",
         "aperture-db vacuum --dry-run",
