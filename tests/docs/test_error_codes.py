@@ -69,7 +69,9 @@ def literal_codes(module: ast.Module) -> Iterator[str]:
         values = [keyword.value for keyword in call.keywords if keyword.arg == "code"]
         position = positions.get(getattr(call.func, "id", ""), len(call.args))
         for value in (*values, *call.args[position : position + 1]):
-            yield from strings_of(value)
+            if not isinstance(value, ast.Call):
+                # A call gives an exit code.
+                yield from strings_of(value)
 
 
 def strings_of(value: ast.expr) -> Iterator[str]:
