@@ -9,13 +9,15 @@ import psycopg
 
 Row: TypeAlias = dict[str, Any]
 Contents: TypeAlias = dict[str, list[Row]]
-"""Rows by table; tables outside of the schema public are named with their schema."""
+"""Rows by table; tables outside of the schema public are named with their schema. Those of the
+tool's own schema are left out."""
 
 TABLES = """
     SELECT CASE nspname WHEN 'public' THEN relname ELSE nspname || '.' || relname END,
            c.oid::regclass::text
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace
-    WHERE relkind IN ('r', 'p') AND nspname <> 'information_schema' AND nspname !~ '^pg_'
+    WHERE relkind IN ('r', 'p') AND nspname NOT IN ('information_schema', 'aperture_db')
+        AND nspname !~ '^pg_'
 """
 
 

@@ -19,6 +19,7 @@ class Case:
     what: str
     include_locked: bool = False
     keep_runs: bool = False
+    no_keep: bool = False
 
     @property
     def films(self) -> bool:
@@ -37,6 +38,7 @@ class Case:
         flags = [
             *(["--include-locked"] if self.include_locked else []),
             *(["--keep-runs"] if self.keep_runs else []),
+            *(["--no-keep"] if self.no_keep else []),
         ]
         return ("--what", self.what, *flags)
 
@@ -102,13 +104,8 @@ class _Gone:
             "discovery_runs": lambda r: r["id"] in self._discoveries,
             "discovery_candidates": lambda r: r["run_id"] in self._discoveries,
             "similarity_validation_cache": lambda r: (
-                case.concerns(r["source_type"]) or case.concerns(r["target_type"])
-            ),
-            "user_franchise_preferences": lambda r: (
-                not r["is_user_set"] and (case.history or case.concerns(r["media_type"]))
-            ),
-            "user_genre_weights": lambda r: (
-                not r["is_user_set"] and case.what in ("content", "watch-history")
+                case.no_keep
+                and (case.concerns(r["source_type"]) or case.concerns(r["target_type"]))
             ),
             "notes": lambda r: r["id"] in self._notes,
             "note_tags": lambda r: r["note_id"] in self._notes,
@@ -146,10 +143,11 @@ def _new_values(case: Case, table: str, row: Row, before: Contents) -> Row:
         "users": lambda: _marks(case),
         "user_taste_profiles": lambda: _profile(case, row),
         "user_preferences": lambda: _preferences(case),
-        "user_franchise_preferences": lambda: _franchise(case, row),
         "graph_playlists": lambda: _playlist(case, row),
         "channels": lambda: (
-            {"example_movie_ids": []} if case.films and row["example_movie_ids"] is not None else {}
+            {"example_movie_ids": []}
+            if case.films and case.no_keep and row["example_movie_ids"] is not None
+            else {}
         ),
         "discovery_requests": lambda: (
             {"discovery_candidate_id": None} if _is_discovery_gone(case, row, before) else {}
@@ -170,14 +168,8 @@ def _preferences(case: Case) -> Row:
     return {f"{prefix}taste_{name}": None for prefix in prefixes for name in TASTE}
 
 
-def _franchise(case: Case, row: Row) -> Row:
-    if row["is_user_set"] and (case.history or case.concerns(row["media_type"])):
-        return {"items_watched": 0, "total_engagement": 0}
-    return {}
-
-
 def _playlist(case: Case, row: Row) -> Row:
-    if row["source_item_type"] and case.concerns(row["source_item_type"]):
+    if case.no_keep and row["source_item_type"] and case.concerns(row["source_item_type"]):
         return {"source_item_id": None}
     return {}
 

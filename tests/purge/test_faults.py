@@ -45,8 +45,14 @@ def transaction_of(
             done = finish(start_cli("purge", "--what", what, *CONFIRMED, conninfo=proxy.conninfo))
         assert done.code == 0, done.err
         sent[what] = gate.texts
-    commit = max(number for number, text in enumerate(sent[what]) if b"COMMIT" in text)
-    begin = max(number for number, text in enumerate(sent[what][:commit]) if b"BEGIN" in text)
+    return purge_transaction(sent[what])
+
+
+def purge_transaction(texts: list[bytes]) -> tuple[int, int]:
+    """The numbers of the messages that begin and commit the transaction with the locks."""
+    locked = next(number for number, text in enumerate(texts) if b"LOCK TABLE" in text)
+    begin = max(number for number, text in enumerate(texts[:locked]) if b"BEGIN" in text)
+    commit = next(n for n, text in enumerate(texts) if n > locked and b"COMMIT" in text)
     return begin, commit
 
 

@@ -24,6 +24,7 @@ from aperture_db.purge.report import (
     Update,
     UpdateOutcome,
 )
+from aperture_db.relink.report import KeptCounts
 from aperture_db.render.purge import render_plan, render_purge
 from tests.described import undescribed
 from tests.purge.purging import losses_of, plan_of, warnings_of
@@ -65,7 +66,7 @@ PLAN = PurgePlan(
     first=("Stop Aperture (docker stop aperture).",),
     then=("Start Aperture again (docker start aperture).",),
     jobs=(
-        JobToRun("sync-movies", False, ""),
+        JobToRun("sync-movies", False, "", "aperture-db relink --apply"),
         JobToRun("enrich-metadata", True, "before embedding: they use it"),
         JobToRun(
             "generate-movie-embeddings", False,
@@ -75,6 +76,7 @@ PLAN = PurgePlan(
     rows=138_273,
     updated_rows=6,
     planned_at=datetime(2026, 11, 21, 20, 0, tzinfo=UTC),
+    user_data=KeptCounts({"movies": 20_000}, {"user_ratings": 130, "watch_history": 0}),
     preparation=None,
 )  # fmt: skip
 OUTCOME = PurgeOutcome(
@@ -181,14 +183,27 @@ def test_what_cannot_be_recovered_is_counted(small_library: str) -> None:
             "FROM user_ratings WHERE source = 'manual'"
         ).fetchone()
     assert manual is not None
-    movies = losses_of(plan_of(small_library, "--what", "movies"))
+    movies = losses_of(plan_of(small_library, "--what", "movies", "--no-keep"))
     assert movies["manual ratings"] == manual[0]
     assert "series being watched" not in movies
-    content = losses_of(plan_of(small_library, "--what", "content"))
+    content = losses_of(plan_of(small_library, "--what", "content", "--no-keep"))
     assert content["manual ratings"] == manual[1]
     assert content["trakt ratings"] == 2
     assert content["series being watched"] > 0
     assert losses_of(plan_of(small_library, "--what", "watch-history")) == {}
+
+
+def test_what_is_kept_for_relink_is_counted_and_not_lost(small_library: str) -> None:
+    plan = plan_of(small_library, "--what", "content")
+    deleted = {each["table"]: each["rows"] for each in plan["deletions"]}
+    for table in ("user_ratings", "user_watching_series"):
+        assert plan["user_data"]["rows"][table] == deleted[table] > 0
+    for table in ("movies", "series"):
+        assert plan["user_data"]["titles"][table] == deleted[table] > 0
+    assert losses_of(plan) == {}
+    assert not {"channels", "graph_playlists"} & {each["table"] for each in plan["updates"]}
+    assert plan_of(small_library, "--what", "ratings")["user_data"] is None
+    assert plan_of(small_library, "--what", "content", "--no-keep")["user_data"] is None
 
 
 def test_a_watching_list_that_no_job_fetches_is_lost_whole(small_library: str) -> None:
@@ -199,7 +214,7 @@ def test_a_watching_list_that_no_job_fetches_is_lost_whole(small_library: str) -
             "ON CONFLICT (key) DO UPDATE SET value = 'false'"
         )
     assert row is not None
-    plan = plan_of(small_library, "--what", "series")
+    plan = plan_of(small_library, "--what", "series", "--no-keep")
     assert losses_of(plan)["series being watched"] == row[0]
 
 

@@ -23,6 +23,10 @@ SCOPES = [
 ]
 VARIANTS = [
     Case("content", include_locked=True),
+    Case("movies", no_keep=True),
+    Case("series", no_keep=True),
+    Case("content", no_keep=True),
+    Case("watch-history", include_locked=True),
     Case("ratings", include_locked=True),
     Case("watch-history", keep_runs=True),
 ]
@@ -33,7 +37,8 @@ def structure_of(database: str) -> tuple[Structure, list[Any]]:
     with psycopg.connect(database) as conn:
         keys = conn.execute(
             "SELECT conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint'), "
-            "convalidated, condeferrable, condeferred FROM pg_constraint ORDER BY 1, 2"
+            "convalidated, condeferrable, condeferred FROM pg_constraint "
+            "WHERE connamespace IS DISTINCT FROM to_regnamespace('aperture_db') ORDER BY 1, 2"
         ).fetchall()
         return read_structure(conn), keys
 

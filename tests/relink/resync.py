@@ -13,13 +13,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from aperture_db.aperture import MEDIA_TABLES, Media
-from aperture_db.postgres.session import Connection
-from aperture_db.relink.keep import keep
-from aperture_db.relink.library import read_library
-from aperture_db.relink.report import RowOrigin
 
+Conn = psycopg.Connection[Any]
 Rows = list[dict[str, Any]]
-FILMS_AND_SERIES = (Media.MOVIE, Media.SERIES)
 EVERYTHING = tuple(Media)
 
 
@@ -30,7 +26,7 @@ class Snapshot:
     rows: dict[Media, Rows]
 
 
-def take_snapshot(conn: psycopg.Connection[Any]) -> Snapshot:
+def take_snapshot(conn: Conn) -> Snapshot:
     rows: dict[Media, Rows] = {}
     for media, table in MEDIA_TABLES.items():
         with conn.cursor(row_factory=dict_row) as cursor:
@@ -39,18 +35,8 @@ def take_snapshot(conn: psycopg.Connection[Any]) -> Snapshot:
     return Snapshot(rows)
 
 
-def keep_and_delete(
-    conn: Connection, media: Collection[Media] = EVERYTHING, *, delete: bool = True
-) -> None:
-    """What a purge does to titles and to what users made."""
-    with conn.transaction():
-        keep(conn, read_library(conn), media, RowOrigin.PURGE)
-        for each in media if delete else ():
-            conn.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(MEDIA_TABLES[each])))
-
-
 def resync(
-    conn: psycopg.Connection[Any],
+    conn: Conn,
     snapshot: Snapshot,
     *,
     seed: int,
@@ -78,7 +64,7 @@ def resync(
     return new_ids
 
 
-def insert_titles(conn: psycopg.Connection[Any], media: Media, rows: Rows) -> None:
+def insert_titles(conn: Conn, media: Media, rows: Rows) -> None:
     """Insert titles with the columns that identify them."""
     known = (
         "id", "provider_item_id", "title", "original_title", "year", "imdb_id", "tmdb_id",
@@ -97,7 +83,7 @@ def insert_titles(conn: psycopg.Connection[Any], media: Media, rows: Rows) -> No
         cursor.executemany(query, [{name: row[name] for name in columns} for row in rows])
 
 
-def add_title(conn: psycopg.Connection[Any], media: Media, **columns: Any) -> UUID:
+def add_title(conn: Conn, media: Media, **columns: Any) -> UUID:
     """Insert one title; returns its id."""
     row = {"id": uuid4()} | columns
     row.setdefault("provider_item_id", f"item-{row['id']}")

@@ -1,80 +1,41 @@
-"""Everything a user made, compared with before, title by title."""
+"""A purge, the next sync and relink: everything that users made is as it was before."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
-from psycopg.rows import dict_row
 
 from aperture_db.aperture import Media
-from aperture_db.postgres.session import Connection, open_session
 from tests.program import run_inside
+from tests.purge.purging import purge
+from tests.relink.made import expected_after, plan_of, relink, states_of, user_made
 from tests.relink.resync import (
     EVERYTHING,
+    Conn,
     Snapshot,
-    keep_and_delete,
+    add_title,
     resync,
     take_snapshot,
 )
 
-Conn = Connection
-UserMade = dict[str, list[dict[str, Any]]]
-UUID_TEXT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-USER_MADE = {
-    "user_ratings": "SELECT id, created_at, updated_at, user_id, movie_id, series_id, rating, "
-    "source FROM user_ratings ORDER BY id",
-    "channels": "SELECT id, example_movie_ids FROM channels ORDER BY id",
-    "graph_playlists": "SELECT id, source_item_id FROM graph_playlists ORDER BY id",
-    "assistant_messages": "SELECT id, content, tool_invocations::text FROM assistant_messages "
-    "ORDER BY id",
+TARGETS = {
+    "movies": (Media.MOVIE,),
+    "series": (Media.SERIES, Media.EPISODE),
+    "content": EVERYTHING,
 }
 
 
-@pytest.fixture
-def database(sample_database: Callable[[], str]) -> str:
-    return sample_database()
-
-
-@pytest.fixture
-def conn(database: str) -> Iterator[Conn]:
-    with open_session(database) as connection:
-        yield connection
-
-
-def user_made(conn: Conn) -> UserMade:
-    """The rows of users, as texts."""
-    found = {}
-    for name, query in USER_MADE.items():
-        with conn.cursor(row_factory=dict_row) as cursor:
-            rows = cursor.execute(query).fetchall()
-        found[name] = [
-            {column: _renamed(value, {}) for column, value in row.items()} for row in rows
-        ]
-    return found
-
-
-def _renamed(value: Any, texts: dict[str, str]) -> Any:
-    if isinstance(value, list):
-        return [_renamed(each, texts) for each in value]
-    return UUID_TEXT.sub(lambda found: texts.get(found[0], found[0]), str(value))
-
-
-@pytest.mark.parametrize(
-    "media", [(Media.MOVIE,), (Media.SERIES, Media.EPISODE), EVERYTHING], ids=str
-)
 @pytest.mark.parametrize("lost_ids", [0.0, 0.33])
-def test_everything_is_as_before(
-    conn: Conn, database: str, media: tuple[Media, ...], lost_ids: float
-) -> None:
+@pytest.mark.parametrize("target", TARGETS)
+def test_everything_is_as_before(conn: Conn, database: str, target: str, lost_ids: float) -> None:
     snapshot = take_snapshot(conn)
     before = user_made(conn)
-    keep_and_delete(conn, media)
-    new_ids = resync(conn, snapshot, seed=1, media=media, lost_ids=lost_ids)
-    assert relink(database)["put_back"]["user_ratings"]
+    kept = purge(database, "--what", target)["plan"]["user_data"]
+    new_ids = resync(conn, snapshot, seed=1, media=TARGETS[target], lost_ids=lost_ids)
+    done = relink(database)
+    assert done["put_back"]["user_ratings"] == kept["rows"]["user_ratings"]
     expected = expected_after(before, new_ids)
     assert user_made(conn) == expected
     again = relink(database)
@@ -82,39 +43,179 @@ def test_everything_is_as_before(
     assert user_made(conn) == expected
 
 
-def test_nothing_is_kept(database: str) -> None:
-    outcome = run_inside("relink", database=database)
-    assert outcome.code == 1
-    assert "nothing is kept" in outcome.err
-
-
-def test_partial_library_waits_and_completes(conn: Conn, database: str) -> None:
+def test_a_partial_library_waits_and_completes(conn: Conn, database: str) -> None:
     snapshot = take_snapshot(conn)
     before = user_made(conn)
-    keep_and_delete(conn)
+    purge(database, "--what", "content")
     first_half = Snapshot({Media.MOVIE: snapshot.rows[Media.MOVIE][::2]})
     new_ids = resync(conn, first_half, seed=1, media=(Media.MOVIE,))
     relink(database)
-    plan = run_inside("relink", "--json", database=database).envelope["data"]["plan"]
-    assert plan["pending"]
+    plan = plan_of(database)
+    assert plan["waiting_rows"] > 0
+    assert {title["reason"] for title in plan["pending"]} == {"not found"}
     second_half = Snapshot(snapshot.rows | {Media.MOVIE: snapshot.rows[Media.MOVIE][1::2]})
     new_ids |= resync(conn, second_half, seed=2)
     relink(database)
     assert user_made(conn) == expected_after(before, new_ids)
 
 
-def relink(database: str) -> dict[str, Any]:
-    """Apply, and return the outcome."""
-    done = run_inside("relink", "--apply", "--json", database=database)
-    assert done.code == 0, done.err
-    outcome: dict[str, Any] = done.envelope["data"]["outcome"]
-    return outcome
-
-
-def expected_after(before: UserMade, new_ids: dict[UUID, UUID]) -> UserMade:
-    """The rows as they were, with the new ids of titles."""
-    texts = {str(old): str(new) for old, new in new_ids.items()}
-    return {
-        name: [{column: _renamed(value, texts) for column, value in row.items()} for row in rows]
-        for name, rows in before.items()
+def test_doubles_remakes_and_lost_ids(conn: Conn, database: str) -> None:
+    """What waits afterwards is exactly what no rule can decide."""
+    user = conn.execute("SELECT id FROM users ORDER BY username LIMIT 1").fetchone()
+    assert user is not None
+    own = {
+        rated_film(conn, user[0], title="Nosferatu!", year=1922),
+        rated_film(conn, user[0], title="Nosferatu!", year=2024),
+        rated_film(conn, user[0], title="Aurora!", year=2010, imdb_id="tt9100001", path="/a/x"),
+        rated_film(conn, user[0], title="Borealis!", year=2011, imdb_id="tt9100002"),
+        rated_film(conn, user[0], title="Eclipse!", year=2012, imdb_id="tt9100003", tmdb_id="93"),
+        rated_film(conn, user[0], title="Le Jour!", year=1998),
+        rated_film(conn, user[0], title="Holiday!"),
     }
+    snapshot = take_snapshot(conn)
+    purge(database, "--what", "movies")
+    others = [row for row in snapshot.rows[Media.MOVIE] if row["id"] not in own]
+    resync(conn, Snapshot({Media.MOVIE: others}), seed=3, media=(Media.MOVIE,))
+    film = Media.MOVIE
+    remake = add_title(conn, film, title="NOSFERATU!", year=1922)
+    newer = add_title(conn, film, title="nosferatu!", year=2024)
+    aurora = {"title": "Aurora!", "year": 2010, "imdb_id": "tt9100001"}
+    add_title(conn, film, **aurora, path="/b/x")
+    doubled = add_title(conn, film, **aurora, path="/a/x")
+    for _ in range(2):
+        add_title(conn, film, title="Borealis!", year=2011, imdb_id="tt9100002")
+    add_title(conn, film, title="Eclipse!", year=2012, imdb_id="tt9100009", tmdb_id="99")
+    add_title(conn, film, title="The Day!", year=1998, imdb_id="tt9100004")
+    add_title(conn, film, title="Holiday!", year=2006)
+    relink(database)
+    rated = dict(
+        conn.execute("SELECT movie_id, rating FROM user_ratings WHERE user_id = %s", [user[0]])
+    )
+    assert {remake, newer, doubled} <= rated.keys()
+    pending = {title["title"]: title["reason"] for title in plan_of(database)["pending"]}
+    assert pending == {
+        "Borealis! (2011)": "ambiguous",
+        "Eclipse! (2012)": "contradicted",
+        "Le Jour! (1998)": "not found",
+        "Holiday!": "not found",
+    }
+
+
+def rated_film(conn: Conn, user: UUID, **columns: Any) -> UUID:
+    """A film that the user has rated."""
+    film = add_title(conn, Media.MOVIE, **columns)
+    statement = "INSERT INTO user_ratings (user_id, movie_id, rating) VALUES (%s, %s, 9)"
+    conn.execute(statement, [user, film])
+    return film
+
+
+def test_a_person_decides_what_no_rule_can(conn: Conn, database: str) -> None:
+    user = conn.execute("SELECT id FROM users ORDER BY username LIMIT 1").fetchone()
+    assert user is not None
+    old = rated_film(conn, user[0], title="Le Jour!", year=1998)
+    purge(database, "--what", "movies")
+    new = add_title(conn, Media.MOVIE, title="The Day!", year=1998)
+    shown = run_inside("relink", "--show", "pending", "--json", database=database).envelope
+    assert str(old) in [title["old_id"] for title in shown["data"]["titles"]]
+    wrong = run_inside("relink", "--match", f"{old}={uuid4()}", database=database)
+    assert wrong.code == 2
+    done = run_inside("relink", "--match", f"{old}={new}", database=database)
+    assert (done.code, "Le Jour! (1998) is now The Day! (1998)" in done.out) == (0, True), done.err
+    relink(database)
+    rows = conn.execute("SELECT rating FROM user_ratings WHERE movie_id = %s", [new]).fetchall()
+    assert rows == [(9,)]
+
+
+def test_a_series_in_two_libraries_is_one(conn: Conn, database: str) -> None:
+    """Aperture has one row for it, whose item id and library alternate."""
+    snapshot = take_snapshot(conn)
+    before = user_made(conn)
+    purge(database, "--what", "series")
+    new_ids = resync(conn, snapshot, seed=4, media=TARGETS["series"])
+    conn.execute("UPDATE series SET provider_item_id = 'other-' || provider_item_id")
+    relink(database)
+    assert user_made(conn) == expected_after(before, new_ids)
+
+
+def test_no_keep_keeps_nothing(conn: Conn, database: str) -> None:
+    data = purge(database, "--what", "content", "--no-keep")
+    assert data["plan"]["user_data"] is None
+    assert conn.execute("SELECT to_regnamespace('aperture_db')").fetchone() == (None,)
+    assert conn.execute(
+        "SELECT count(*) FROM channels WHERE cardinality(example_movie_ids) > 0"
+    ).fetchone() == (0,)
+
+
+def test_the_profiles_of_users_with_ratings_are_rebuilt(conn: Conn, database: str) -> None:
+    snapshot = take_snapshot(conn)
+    purge(database, "--what", "movies")
+    conn.execute("UPDATE user_taste_profiles SET auto_updated_at = now(), is_locked = false")
+    conn.execute(
+        "UPDATE user_taste_profiles SET is_locked = true WHERE id = "
+        "(SELECT id FROM user_taste_profiles WHERE media_type = 'movie' ORDER BY id LIMIT 1)"
+    )
+    resync(conn, snapshot, seed=1, media=(Media.MOVIE,))
+    assert relink(database)["aged_profiles"] > 0
+    fresh = conn.execute(
+        "SELECT count(*) FROM user_taste_profiles AS p WHERE auto_updated_at IS NOT NULL "
+        "AND media_type = 'movie' AND NOT is_locked "
+        "AND EXISTS (SELECT FROM user_ratings AS r WHERE r.user_id = p.user_id "
+        "AND r.movie_id IS NOT NULL)"
+    ).fetchone()
+    assert fresh == (0,)
+    assert conn.execute(
+        "SELECT count(*) FROM user_taste_profiles WHERE auto_updated_at IS NULL "
+        "AND (is_locked OR media_type = 'series')"
+    ).fetchone() == (0,)
+
+
+def test_two_old_titles_become_one_and_the_newest_rating_wins(conn: Conn, database: str) -> None:
+    user = conn.execute("SELECT id FROM users ORDER BY username LIMIT 1").fetchone()
+    assert user is not None
+    films = [
+        add_title(conn, Media.MOVIE, title=name, year=1999, imdb_id="tt9200001")
+        for name in ("Twin!", "Twin! (UHD)")
+    ]
+    for film, rating, year in zip(films, (4, 8), (2020, 2024), strict=True):
+        conn.execute(
+            "INSERT INTO user_ratings (user_id, movie_id, rating, updated_at) "
+            "VALUES (%s, %s, %s, make_timestamptz(%s, 1, 1, 0, 0, 0))",
+            [user[0], film, rating, year],
+        )
+    channel = conn.execute(
+        "UPDATE channels SET example_movie_ids = %s WHERE id = (SELECT id FROM channels LIMIT 1) "
+        "RETURNING id", [films],
+    ).fetchone()  # fmt: skip
+    purge(database, "--what", "movies")
+    new = add_title(conn, Media.MOVIE, title="Twin!", year=1999, imdb_id="tt9200001")
+    relink(database)
+    assert conn.execute(
+        "SELECT rating FROM user_ratings WHERE movie_id = %s", [new]
+    ).fetchall() == [(8,)]
+    assert channel is not None
+    assert conn.execute(
+        "SELECT example_movie_ids FROM channels WHERE id = %s", [channel[0]]
+    ).fetchone() == ([new],)
+
+
+def test_a_rating_that_is_there_already_wins(conn: Conn, database: str) -> None:
+    snapshot = take_snapshot(conn)
+    purge(database, "--what", "movies")
+    new_ids = resync(conn, snapshot, seed=1, media=(Media.MOVIE,))
+    kept = conn.execute(
+        "SELECT r.user_id, t.old_id FROM aperture_db.kept_rows AS r "
+        "JOIN aperture_db.kept_titles AS t ON t.id = r.title_id WHERE r.source = 'user_ratings'"
+    ).fetchall()
+    user, old = kept[0]
+    new = new_ids[old]
+    conn.execute(
+        "INSERT INTO user_ratings (user_id, movie_id, rating, source) VALUES (%s, %s, 1, 'trakt')",
+        [user, new],
+    )
+    done = relink(database)
+    assert done["already_there"] == {"user_ratings": 1}
+    assert done["put_back"]["user_ratings"] == len(kept) - 1
+    assert conn.execute(
+        "SELECT rating FROM user_ratings WHERE user_id = %s AND movie_id = %s", [user, new]
+    ).fetchall() == [(1,)]
+    assert states_of(plan_of(database), "user_ratings") == {}

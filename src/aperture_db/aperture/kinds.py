@@ -131,6 +131,7 @@ class ApertureTable:
 SYNC_USERS = "sync-users"
 SYNC_MOVIES = "sync-movies"
 SYNC_SERIES = "sync-series"
+SYNC_WATCHING = "sync-watching-favorites"
 SYNC_TRAKT_RATINGS = "sync-trakt-ratings"
 ENRICH_METADATA = "enrich-metadata"
 GENERATE_MOVIE_EMBEDDINGS = "generate-movie-embeddings"
@@ -170,7 +171,7 @@ JOBS = (
         "sync-series-watch-history", SERIES, needs=("watch_history", "episode_id"),
         uses=_FROM_HISTORY,
     ),
-    ApertureJob("sync-watching-favorites", SERIES, needs=("user_watching_series",)),
+    ApertureJob(SYNC_WATCHING, SERIES, needs=("user_watching_series",)),
     ApertureJob(
         ENRICH_METADATA, None, True, ("movies", "enriched_at"), "before embedding: they use it"
     ),

@@ -14,7 +14,7 @@ from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.options import ConfirmOption, parse_duration, require_confirmation
 from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.format import plural
+from aperture_db.format import list_some, plural
 from aperture_db.progress import Committed, Committing
 from aperture_db.purge import PurgeOptions, PurgeTarget
 
@@ -71,6 +71,18 @@ KeepRunsOption: TypeAlias = Annotated[
         "--keep-runs", help="With watch-history: keep the recommendation runs made from it."
     ),
 ]
+KeepOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--keep/--no-keep", help="Keep user data for relink: ratings, lists and titles' ids."
+    ),
+]
+IncludeKeptOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--include-kept", help="With everything: also drop what earlier purges kept for relink."
+    ),
+]
 LockTimeoutOption: TypeAlias = Annotated[
     float,
     typer.Option(parser=parse_duration, metavar="TIME", help="Wait this long for locked tables."),
@@ -97,6 +109,8 @@ def purge(
     export_ratings: ExportRatingsOption = None,
     include_locked: IncludeLockedOption = False,
     keep_runs: KeepRunsOption = False,
+    keep: KeepOption = True,
+    include_kept: IncludeKeptOption = False,
     lock_timeout: LockTimeoutOption = "10s",  # type: ignore[assignment]
 ) -> None:
     """Delete a part of Aperture's data, or all of it.
@@ -104,13 +118,8 @@ def purge(
     The plan shows every row that will be deleted or updated, and what cannot be recovered. The
     purge runs in one transaction: if anything fails, the database is unchanged.
     """
-    if keep_runs and what is not PurgeTarget.WATCH_HISTORY:
-        raise UsageError(
-            f"--keep-runs cannot be combined with --what {what}",
-            why="recommendation runs refer to the data to delete",
-            next_step="omit it, or use --what watch-history",
-        )
-    options = PurgeOptions(include_locked, keep_runs)
+    options = PurgeOptions(include_locked, keep_runs, keep, include_kept)
+    _require_fitting(what, options)
     shown = _plan(run, what, options, lock_timeout, is_dry_run=dry_run)
     is_asked = confirm is None and not (run.options.json or dry_run)
     shows_plan = is_asked or not (run.options.quiet or run.options.json)
@@ -138,6 +147,21 @@ def purge(
     run.show(replace(shown, outcome=outcome), view.render_purge)
 
 
+def _require_fitting(what: PurgeTarget, options: PurgeOptions) -> None:
+    if options.keep_runs and what is not PurgeTarget.WATCH_HISTORY:
+        raise UsageError(
+            f"--keep-runs cannot be combined with --what {what}",
+            why="recommendation runs refer to the data to delete",
+            next_step="omit it, or use --what watch-history",
+        )
+    if options.include_kept and what is not PurgeTarget.EVERYTHING:
+        raise UsageError(
+            f"--include-kept cannot be combined with --what {what}",
+            why="only a purge of everything drops what earlier purges kept",
+            next_step="omit it, or drop it with: aperture-db relink --forget",
+        )
+
+
 def _plan(
     run: Run, target: PurgeTarget, options: PurgeOptions, lock_timeout: float, *, is_dry_run: bool
 ) -> report.PurgeReport:
@@ -163,6 +187,8 @@ def _command(
     words = ["purge", "--what", str(shown.what), "--expect-rows", str(shown.rows)]
     words += ["--include-locked"] if shown.options.include_locked else []
     words += ["--keep-runs"] if shown.options.keep_runs else []
+    words += [] if shown.options.keep else ["--no-keep"]
+    words += ["--include-kept"] if shown.options.include_kept else []
     words += ["--export-ratings", str(ratings)] if ratings else []
     words += [] if backs_up else ["--no-backup"]
     words += ["--dir", str(directory)] if directory else []
@@ -174,6 +200,8 @@ def _question(run: Run, shown: report.PurgeReport, save_to: Path | None) -> str:
     if shown.plan.updated_rows:
         question += f" and update {shown.plan.updated_rows:,}"
     question += "."
+    if losses := [f"{loss.rows:,} {loss.what}" for loss in shown.plan.losses]:
+        question = f"Cannot be recovered: {list_some(losses)}.\n{question}"
     if save_to is not None:
         return f"{question}\nThe database will be backed up to {save_to} first."
     return f"{question}\nNo backup will be made: this cannot be undone."

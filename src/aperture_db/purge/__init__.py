@@ -28,3 +28,7 @@ class PurgeOptions:
     """Also reset taste profiles that users have locked."""
     keep_runs: bool = False
     """With watch-history: keep the recommendation runs that were made from it."""
+    keep: bool = True
+    """Keep identities of titles and the rows of users that point at them, for relink."""
+    include_kept: bool = False
+    """With everything: also drop what earlier purges kept for relink."""

@@ -33,6 +33,8 @@ from aperture_db.purge.selection import (
 # Conditions look into other tables; without room for a hash of their ids they would read those
 # tables once per row.
 WORK_MEMORY = "256MB"
+# As many rows are deleted with their triggers before dropping and adding a foreign key pays.
+MOST_TRIGGERS = 1_000
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,14 @@ def choose_strategies(
         deleted=tuple(each for each in reversed(losing) if each.table.oid not in truncated),
         dropped_keys=tuple(
             DroppedKey(selection.tables[key.table_oid], definitions[key.table_oid, key.name])
-            for key in _keys_from_outside(selection, truncated)
+            for key in (
+                *_keys_from_outside(selection, truncated),
+                *(
+                    key
+                    for key in _keys_of_emptied(selection, counts, truncated)
+                    if can_be_dropped(key)
+                ),
+            )
         ),
     )
 
@@ -209,6 +218,24 @@ def _keys_from_outside(selection: PurgeSelection, oids: Set[int]) -> list[Foreig
         for oid in sorted(oids)
         for key in selection.inbound_keys.get(oid, ())
         if key.table_oid not in oids
+    ]
+
+
+def _keys_of_emptied(
+    selection: PurgeSelection, counts: Mapping[int, EffectCounts], truncated: Set[int]
+) -> list[ForeignKey]:
+    """The foreign keys of emptied tables onto tables that lose many rows by DELETE: their triggers
+    would look once per row for what is not there."""
+    deleted = {
+        effect.table.oid
+        for effect in selection.effects
+        if effect.table.oid not in truncated and counts[effect.table.oid].deleted > MOST_TRIGGERS
+    }
+    return [
+        key
+        for oid in sorted(deleted)
+        for key in selection.inbound_keys.get(oid, ())
+        if key.table_oid in truncated
     ]
 
 

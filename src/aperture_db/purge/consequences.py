@@ -5,7 +5,7 @@ Each part reads the registry of Aperture's tables and jobs, and names only what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -21,7 +21,14 @@ from aperture_db.aperture import (
     LostData,
     Media,
 )
-from aperture_db.aperture.kinds import RATINGS, SYNC_USERS, WATCH_HISTORY
+from aperture_db.aperture.kinds import (
+    RATINGS,
+    SYNC_MOVIES,
+    SYNC_SERIES,
+    SYNC_USERS,
+    SYNC_WATCHING,
+    WATCH_HISTORY,
+)
 from aperture_db.format import list_some, plural
 from aperture_db.postgres.activity import find_other_sessions
 from aperture_db.postgres.catalog import Table
@@ -32,6 +39,7 @@ from aperture_db.purge.selection import EffectCounts, PurgeSelection, TableEffec
 
 MOST_SESSIONS = 3
 MOST_LIBRARIES = 6
+RELINK = "aperture-db relink --apply"
 MEDIA_OF = {PurgeTarget.MOVIES: (Media.MOVIE,), PurgeTarget.SERIES: (Media.SERIES,)}
 CONTENT_TARGETS = (PurgeTarget.MOVIES, PurgeTarget.SERIES, PurgeTarget.CONTENT)
 DATA_OF = {PurgeTarget.WATCH_HISTORY: WATCH_HISTORY, PurgeTarget.RATINGS: RATINGS}
@@ -78,10 +86,13 @@ class PurgeContext:
         return int(str(self.ask(query, table=identifier, condition=condition)[0][0]))
 
 
-def find_unrecoverable(context: PurgeContext) -> Iterator[Unrecoverable]:
-    """Data of this database that no job brings back, table by table."""
+def find_unrecoverable(context: PurgeContext, kept: Collection[str]) -> Iterator[Unrecoverable]:
+    """Data of this database that neither a job nor relink brings back, table by table. `kept` are
+    the tables of which the purge keeps the rows of users."""
     for name, table in TABLES.items():
         for loss in table.losses:
+            if kept and (name in kept or loss.with_rows_of):
+                continue
             if name in context.tables and (rows := _lost_rows(context, name, loss)):
                 yield Unrecoverable(loss.noun, rows, loss.why)
 
@@ -240,6 +251,8 @@ def _backup_path(context: PurgeContext) -> Iterator[PurgeWarning]:
 def jobs_after(context: PurgeContext, model: ActiveModel | None) -> Iterator[JobToRun]:
     """The jobs that this version has and this purge calls for. `model` makes the embeddings."""
     data = DATA_OF.get(context.target)
+    is_kept = context.target in CONTENT_TARGETS and context.options.keep
+    last_sync = _last_sync(context) if is_kept else ""
     for job in JOBS:
         if job.name == SYNC_USERS and context.target is not PurgeTarget.EVERYTHING:
             continue
@@ -251,7 +264,16 @@ def jobs_after(context: PurgeContext, model: ActiveModel | None) -> Iterator[Job
             continue
         is_optional = job.is_optional and context.target is not PurgeTarget.RATINGS
         note = job.note or _embedding_note(job, context, model)
-        yield JobToRun(job.name, is_optional, note)
+        then = RELINK if job.name == last_sync else ""
+        yield JobToRun(job.name, is_optional, note, then)
+
+
+def _last_sync(context: PurgeContext) -> str:
+    """The job after which titles and lists of series are back: relink comes then, before jobs
+    that use the ratings."""
+    if Media.SERIES not in context.media or not context.has("series"):
+        return SYNC_MOVIES
+    return SYNC_WATCHING if context.has("user_watching_series") else SYNC_SERIES
 
 
 def _embedding_note(job: ApertureJob, context: PurgeContext, model: ActiveModel | None) -> str:

@@ -40,6 +40,7 @@ from aperture_db.purge.selection import (
     count_effects,
     select,
 )
+from aperture_db.purge.user_data import UserDataKeeper
 
 # Less than this, or than this share of a table, is better left for new rows than rewritten away.
 REWRITE_BYTES = 1 << 20
@@ -155,8 +156,9 @@ def _read_file(conn: Connection, table: Table) -> TableFile:
 class DeletionWork:
     """Locks, counts again, acts and verifies, in this order and within one transaction."""
 
-    def __init__(self, scope: Scope, preparation: Preparation) -> None:
+    def __init__(self, scope: Scope, preparation: Preparation, user_data: UserDataKeeper) -> None:
         self._scope = scope
+        self._user_data = user_data
         self._preparation = preparation
         self._selection: PurgeSelection
         self._assessment: Assessment
@@ -178,9 +180,11 @@ class DeletionWork:
         return self._assessment
 
     def act(self, conn: Connection) -> Iterator[Progress]:
-        """Update, then delete, then truncate. Each step must meet the rows that were counted."""
+        """Keep user data, update, delete, truncate. Each step must meet the counted rows."""
         strategies = self._assessment.strategies
         keys = read_key_definitions(conn)
+        yield Progress("keeping user data")
+        self._user_data.act(conn)
         yield from self._update(conn)
         for key in strategies.dropped_keys:
             _drop_key(conn, key)

@@ -36,6 +36,9 @@ from aperture_db.purge.rebuild import Rebuildable, RebuildWork, require_rebuilda
 from aperture_db.purge.report import Preparation, PurgePlan, Unrecoverable
 from aperture_db.purge.scopes import scope_of
 from aperture_db.purge.selection import PurgeSelection, select
+from aperture_db.purge.user_data import NO_KEEP, UserDataKeeper
+from aperture_db.relink.keep import require_may_keep
+from aperture_db.relink.kept import count_waiting
 
 STOP_APERTURE = (
     "Stop Aperture (docker stop aperture): a job that runs meanwhile works with deleted ids."
@@ -48,6 +51,7 @@ ADDITIONS = (
 START_APERTURE = "Start Aperture again (docker start aperture)."
 SETUP = "Finish the setup wizard at once: until then anybody can, without logging in."
 MANUAL_RATINGS = "manual ratings"
+KEPT_ROWS = "rows kept for relink"
 
 
 def make_plan(
@@ -81,15 +85,33 @@ def require_doable(conn: Connection, plan: PurgePlan) -> None:
             next_step="connect to the primary server",
             code="read_only",
         )
+    if plan.user_data is not None:
+        require_may_keep(conn, NO_KEEP)
     require_privileges(plan.missing_privileges, database.role)
+    if plan.what is PurgeTarget.EVERYTHING and not plan.options.include_kept:
+        _require_nothing_waiting(conn)
+
+
+def _require_nothing_waiting(conn: Connection) -> None:
+    """Raise ApertureDbError when user data waits for relink: a complete reset would strand it."""
+    if rows := count_waiting(conn):
+        raise ApertureDbError(
+            f"purge refused, nothing was changed: {plural(rows, 'row')} kept by earlier purges "
+            "wait to be put back",
+            why="without its users and titles, this database may never get them back",
+            next_step="aperture-db relink --apply puts them back, relink --export FILE saves them; "
+            "--include-kept deletes them, too",
+            code="kept_data",
+        )
 
 
 def make_work(plan: PurgePlan) -> DeletionWork | RebuildWork:
     """The work with which `execute` carries out a plan."""
     assert plan.preparation is not None
+    user_data = UserDataKeeper(plan.what, plan.options)
     if plan.what is PurgeTarget.EVERYTHING:
-        return RebuildWork(read_directory(), plan.preparation)
-    return DeletionWork(scope_of(plan.what, plan.options), plan.preparation)
+        return RebuildWork(read_directory(), plan.preparation, user_data)
+    return DeletionWork(scope_of(plan.what, plan.options), plan.preparation, user_data)
 
 
 def _plan_deletion(conn: Connection, target: PurgeTarget, options: PurgeOptions) -> PurgePlan:
@@ -131,7 +153,12 @@ def _complete(
     tables = catalog.readable_tables(selection.tables.values())
     context = PurgeContext(conn, target, options, tables, selection, assessment.counts)
     model = read_active_model(conn, read_embedding_tables(conn), tables)
-    losses = tuple(find_unrecoverable(context))
+    user_data = UserDataKeeper(target, options)
+    kept_rows = user_data.count(conn)
+    losses = tuple(find_unrecoverable(context, kept_rows.rows if kept_rows else {}))
+    if options.include_kept and (waiting := count_waiting(conn)):
+        losses += (Unrecoverable(KEPT_ROWS, waiting, "--include-kept deletes them"),)
+    missing = user_data.missing_privilege(conn)
     is_rebuild = target is PurgeTarget.EVERYTHING
     return PurgePlan(
         what=target,
@@ -141,13 +168,14 @@ def _complete(
         kept=kept,
         losses=losses,
         warnings=tuple(find_warnings(context)),
-        missing_privileges=assessment.missing,
+        missing_privileges=(*assessment.missing, *((missing,) if missing else ())),
         first=(*_first_steps(losses), *((ADDITIONS,) if is_rebuild else ())),
         then=(START_APERTURE, *((SETUP,) if is_rebuild else ())),
         jobs=tuple(jobs_after(context, model)),
         rows=assessment.rows,
         updated_rows=assessment.updated_rows,
         planned_at=database.read_at,
+        user_data=kept_rows,
         preparation=Preparation(database.role, locks_for(selection), assessment.sizes),
     )
 

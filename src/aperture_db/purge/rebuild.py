@@ -53,6 +53,7 @@ from aperture_db.purge.guards import (
 )
 from aperture_db.purge.report import Preparation
 from aperture_db.purge.selection import PurgeSelection, whole_selection
+from aperture_db.purge.user_data import UserDataKeeper
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,10 @@ class RebuildWork:
     What belongs to others stays, and so do the owners and privileges of what is made anew.
     """
 
-    def __init__(self, directory: MigrationDirectory, preparation: Preparation) -> None:
+    def __init__(
+        self, directory: MigrationDirectory, preparation: Preparation, user_data: UserDataKeeper
+    ) -> None:
+        self._user_data = user_data
         self._directory = directory
         self._preparation = preparation
         self._rebuildable: Rebuildable
@@ -260,6 +264,7 @@ class RebuildWork:
     def act(self, conn: Connection) -> Iterator[Progress]:
         files = self._rebuildable.files
         yield Progress("dropping Aperture's tables and functions", 0, len(files))
+        self._user_data.act(conn)
         drop(conn, self._rebuildable.objects)
         conn.execute(queries.load("migrations/create_table"))
         for count, file in enumerate(files):

@@ -11,6 +11,7 @@ from aperture_db.aperture.kinds import Group
 from aperture_db.postgres.activity import LockMode
 from aperture_db.postgres.catalog import Table, TableSize
 from aperture_db.purge import PurgeOptions, PurgeTarget
+from aperture_db.relink.report import KeptCounts
 
 
 class Strategy(StrEnum):
@@ -85,6 +86,8 @@ class JobToRun:
     name: str
     is_optional: bool
     note: str
+    then: str = ""
+    """A command of this tool to run when the job is done."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,8 @@ class PurgePlan:
     """To be deleted in all tables: the number that --expect-rows is compared with."""
     updated_rows: int
     planned_at: datetime
+    user_data: KeptCounts | None
+    """Identities and rows that the purge keeps for relink; None where it keeps none."""
     preparation: Preparation | None = field(repr=False, metadata={"json": False})
     """None only for a plan that is not to be carried out."""
 

@@ -13,7 +13,6 @@ from aperture_db.aperture.kinds import SYNC_MARKS, Media
 from aperture_db.purge import PurgeOptions, PurgeTarget
 
 NULL = "NULL"
-NOT_SET_BY_USER = "is_user_set IS NOT TRUE"
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,7 @@ def _content_scope(media: tuple[Media, ...], options: PurgeOptions) -> Scope:
             *(_film_rows() if films else ()),
             *(_series_rows() if series else ()),
             *(_rows_of_both() if films and series else _rows_by_media(media[0])),
+            *(() if options.keep else (_dangling_rows(media),)),
             Rows("assistant_suggestions"),
         ),
         resets=tuple(_content_resets(media, options)),
@@ -99,21 +99,16 @@ def _rows_of_both() -> tuple[Rows, ...]:
         Rows("watch_history"),
         Rows("user_ratings"),
         *_recommendations(),
-        Rows("similarity_validation_cache"),
-        *_derived_taste(),
     )
 
 
 def _rows_by_media(media: Media) -> tuple[Rows, ...]:
     watched = "movie" if media is Media.MOVIE else "episode"
-    either_type = f"source_type = '{media}' OR target_type = '{media}'"
     return (
         Rows("watch_history", media=(watched,)),
         Rows("user_ratings", where=f"{media}_id IS NOT NULL"),
         Rows("recommendation_runs", media=(media,)),
         Rows("discovery_runs", media=(media,)),
-        Rows("similarity_validation_cache", where=either_type),
-        Rows("user_franchise_preferences", media=(media,), where=NOT_SET_BY_USER),
     )
 
 
@@ -122,24 +117,28 @@ def _recommendations() -> tuple[Rows, ...]:
     return (Rows("recommendation_runs"), Rows("discovery_runs"))
 
 
-def _derived_taste() -> tuple[Rows, ...]:
-    return (
-        Rows("user_franchise_preferences", where=NOT_SET_BY_USER),
-        Rows("user_genre_weights", where=NOT_SET_BY_USER),
-    )
+def _dangling_rows(media: tuple[Media, ...]) -> Rows:
+    """Cached verdicts on pairs of titles, which relink could give the new ids."""
+    types = _listed(media)
+    where = f"source_type IN ({types}) OR target_type IN ({types})"
+    return Rows("similarity_validation_cache", where=where)
 
 
 def _content_resets(media: tuple[Media, ...], options: PurgeOptions) -> Iterator[Reset]:
     yield _history_marks("movie" if each is Media.MOVIE else "episode" for each in media)
     yield from _taste_resets(media, options)
-    is_both = len(media) > 1
-    yield _franchise_counters(() if is_both else media)
-    types = ", ".join(f"'{each}'" for each in media)
+    if not options.keep:
+        yield from _dangling_resets(media)
+
+
+def _dangling_resets(media: tuple[Media, ...]) -> Iterator[Reset]:
+    """References to titles without a foreign key. They are left in place for relink, which gives
+    them the new ids; Aperture passes over ids that are no title's."""
     yield Reset(
         "graph_playlists",
         {"source_item_id": NULL},
         "the playlist is kept without the title it was made from",
-        where=f"source_item_type IN ({types})",
+        where=f"source_item_type IN ({_listed(media)})",
     )
     if Media.MOVIE in media:
         yield Reset(
@@ -148,6 +147,10 @@ def _content_resets(media: tuple[Media, ...], options: PurgeOptions) -> Iterator
             "the channel is kept without its example films",
             where="example_movie_ids IS NOT NULL",
         )
+
+
+def _listed(media: tuple[Media, ...]) -> str:
+    return ", ".join(f"'{each}'" for each in media)
 
 
 def _watch_history_scope(options: PurgeOptions) -> Scope:
@@ -161,19 +164,17 @@ def _watch_history_scope(options: PurgeOptions) -> Scope:
     return Scope(
         rows=(
             Rows("watch_history"),
-            *_derived_taste(),
             *(() if options.keep_runs else made_from_it),
         ),
         resets=(
             _history_marks(("movie", "episode")),
             *_taste_resets(media, options),
-            _franchise_counters(()),
         ),
         kept=(
             "films, series, episodes and their embeddings",
             "ratings",
             *recommendations,
-            "franchise and genre preferences that users set",
+            "franchise and genre preferences, which no job derives again",
             "users, settings, chats, channels, playlists, all configuration, job history",
         ),
     )
@@ -223,16 +224,6 @@ def _taste_resets(media: tuple[Media, ...], options: PurgeOptions) -> Iterator[R
     )
 
 
-def _franchise_counters(media: tuple[Media, ...]) -> Reset:
-    return Reset(
-        "user_franchise_preferences",
-        {"items_watched": "0", "total_engagement": "0"},
-        "counters of preferences that users set; the preference is kept",
-        media=media,
-        where="is_user_set",
-    )
-
-
 def _unless_locked(options: PurgeOptions) -> str | None:
     return None if options.include_locked else "is_locked IS NOT TRUE"
 
@@ -243,11 +234,10 @@ def _kept_with_content(media: tuple[Media, ...]) -> tuple[str, ...]:
         others = ("series and episodes with all their data",)
     elif Media.MOVIE not in media:
         others = ("films with all their data, collections",)
-    genre_weights = "genre weights, shared by films and series; " if len(media) == 1 else ""
     return (
         *others,
         "users, their settings, interests, API keys and logins",
-        f"{genre_weights}franchise and genre preferences that users set",
+        "franchise and genre preferences, which no job derives again",
         "chats, channels, playlists, virtual libraries, uploaded pictures",
         "requests sent to Seerr, the discovery pool, caches of TMDb, studios and networks",
         "all configuration, job history",

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from psycopg import sql
 
-from aperture_db import aperture
 from aperture_db import sql as queries
-from aperture_db.aperture import MEDIA_TABLES, Media
+from aperture_db.aperture.embeddings import read_active_model, read_embedding_tables
+from aperture_db.aperture.kinds import MEDIA_TABLES, Media
 from aperture_db.postgres.catalog import Table, readable_tables
 from aperture_db.postgres.connection import set_local
 from aperture_db.postgres.session import Connection
@@ -101,7 +101,7 @@ def _put_back_statement(
     source = links.library.source(name)
     assert source is not None
     title = source.title_columns[kind]
-    columns = _common_columns(conn, source.table, group)
+    columns = _common_columns(conn, source.table, group, title)
     renewed = "renew_added_at" if name == WATCHING else "renew_nothing"
     table = source.table.identifier
     return sql.SQL(queries.load("relink/put_back")).format(
@@ -116,12 +116,14 @@ def _put_back_statement(
     )
 
 
-def _common_columns(conn: Connection, table: Table, group: Sequence[Assignment]) -> list[str]:
+def _common_columns(
+    conn: Connection, table: Table, group: Sequence[Assignment], title_column: str
+) -> list[str]:
     """The columns that the table has now and that every row of the group was kept with, so that a
     column that a migration has added since gets its default."""
     rows = [each.row.id for each in group]
     kept = conn.execute(queries.load("relink/kept_columns"), {"rows": rows}).fetchall()
-    names = {name for (name,) in kept}
+    names = {name for (name,) in kept} | {"user_id", title_column}
     return [column for column in table.columns if column in names]
 
 
@@ -168,10 +170,8 @@ def _age_profiles(conn: Connection, links: Links, users: set[UUID], kind: Media)
 def _restore_profile(conn: Connection, links: Links, assignment: Assignment, tally: _Tally) -> None:
     """Give a locked profile back what `purge --include-locked` has reset."""
     table = links.library.tables[PROFILES]
-    tables = aperture.read_embedding_tables(conn)
-    active = aperture.read_active_model(
-        conn, tables, readable_tables(links.library.tables.values())
-    )
+    tables = read_embedding_tables(conn)
+    active = read_active_model(conn, tables, readable_tables(links.library.tables.values()))
     type_name = read_column_types(conn, [table])[table.oid, "embedding"]
     query = sql.SQL(queries.load("relink/restore_profile")).format(
         profiles=table.identifier, type=sql.SQL(type_name)

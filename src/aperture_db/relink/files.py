@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.aperture import Media
+from aperture_db.aperture.kinds import Media
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.postgres.session import Connection
 from aperture_db.relink.keep import create_kept_tables
@@ -116,7 +116,9 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
     return _records(path, text.splitlines())
 
 
-def _records(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _records(path: Path, lines: Collection[str]) -> Iterator[dict[str, Any]]:
+    if not lines:
+        raise _unusable(path, "it is empty")
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)

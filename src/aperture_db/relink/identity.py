@@ -8,7 +8,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from aperture_db.aperture import Media
+from aperture_db.aperture.kinds import Media
 
 IMDB_DIGITS = 7
 

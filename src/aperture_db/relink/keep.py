@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.aperture import MEDIA_TABLES, Media
+from aperture_db.aperture.kinds import MEDIA_TABLES, Media
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.catalog import create_schema, missing_grant, own_tables
 from aperture_db.postgres.session import Connection
 from aperture_db.relink.kept import KEPT_TABLES, has_kept_tables
 from aperture_db.relink.library import PROFILES, WATCH_HISTORY, Library, RowSource
-from aperture_db.relink.report import RowOrigin
-
-
-@dataclass(frozen=True)
-class KeptCounts:
-    """What is kept by one purge, or by one `relink --keep`."""
-
-    titles: Mapping[str, int]
-    """By their tables."""
-    rows: Mapping[str, int]
-    """By their tables."""
-
-    @property
-    def total_rows(self) -> int:
-        return sum(self.rows.values())
+from aperture_db.relink.report import KeptCounts, RowOrigin
 
 
 def require_may_keep(conn: Connection, way_out: str = "") -> None:
@@ -56,11 +41,12 @@ def keep(
     media: Collection[Media],
     origin: RowOrigin,
     *,
-    with_locked_profiles: bool = False,
+    profiles_of: Collection[Media] = (),
 ) -> KeptCounts:
     """Keep all titles of these kinds and the rows that point at them, within the open transaction.
 
-    A row that is kept already is kept as it is now. Needs SELECT on Aperture's tables.
+    A row that is kept already is kept as it is now. `profiles_of`: of which media locked taste
+    profiles are kept, too. Needs SELECT on Aperture's tables.
     """
     create_kept_tables(conn)
     conn.execute(_formatted("keep_users", users=library.tables["users"].identifier))
@@ -75,10 +61,10 @@ def keep(
         if condition is not None:
             join = _formatted("title_of_row", title=source.title)
             rows[source.name] = _keep_rows(conn, source, join, condition, origin)
-    if with_locked_profiles and library.has(PROFILES, "is_locked", "user_id"):
+    if profiles_of and library.has(PROFILES, "is_locked", "user_id"):
         profiles = RowSource(library.tables[PROFILES], {})
         no_title = sql.SQL("CROSS JOIN (SELECT NULL::bigint AS id) AS title")
-        locked = _locked_profiles(kinds)
+        locked = _locked_profiles(profiles_of)
         rows[PROFILES] = _keep_rows(conn, profiles, no_title, locked, origin)
     return KeptCounts(titles, rows)
 
@@ -88,7 +74,7 @@ def count_what_would_be_kept(
     library: Library,
     media: Collection[Media],
     *,
-    with_locked_profiles: bool = False,
+    profiles_of: Collection[Media] = (),
 ) -> KeptCounts:
     """The counts of `keep`, without keeping anything."""
     kinds = [kind for kind in Media if kind in media and MEDIA_TABLES[kind] in library.tables]
@@ -106,9 +92,9 @@ def count_what_would_be_kept(
             rows[source.name] = _count(
                 conn, _formatted("count_rows", table=table, condition=condition)
             )
-    if with_locked_profiles and library.has(PROFILES, "is_locked", "user_id"):
+    if profiles_of and library.has(PROFILES, "is_locked", "user_id"):
         table = library.tables[PROFILES].identifier
-        condition = _locked_profiles(kinds)
+        condition = _locked_profiles(profiles_of)
         rows[PROFILES] = _count(conn, _formatted("count_rows", table=table, condition=condition))
     return KeptCounts(titles, rows)
 
@@ -117,6 +103,11 @@ def drop_purged(conn: Connection, source: str) -> None:
     """Put nothing back that an administrator purges by name: its waiting rows are done."""
     if has_kept_tables(conn):
         conn.execute(queries.load("relink/drop_purged_rows"), {"source": source})
+
+
+def drop_kept_tables(conn: Connection) -> None:
+    """Drop everything that is kept, within the open transaction. Needs to own the tables."""
+    conn.execute(queries.load("relink/forget"))
 
 
 def _keep_titles(conn: Connection, library: Library, kind: Media) -> int:
@@ -158,8 +149,8 @@ def _going(library: Library, source: RowSource, kinds: Collection[Media]) -> sql
     return condition
 
 
-def _locked_profiles(kinds: Collection[Media]) -> sql.Composed:
-    names = [str(kind) for kind in kinds]
+def _locked_profiles(media: Collection[Media]) -> sql.Composed:
+    names = [str(each) for each in media]
     return sql.SQL("r.is_locked AND r.embedding IS NOT NULL AND r.media_type = ANY ({})").format(
         sql.Literal(names)
     )

@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
 from aperture_db import sql as queries
-from aperture_db.aperture import MEDIA_TABLES, Media
+from aperture_db.aperture.kinds import MEDIA_TABLES, Media
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.postgres.catalog import own_tables
 from aperture_db.postgres.session import Connection
@@ -83,6 +83,23 @@ def require_kept_tables(conn: Connection) -> None:
             next_step="aperture-db relink --keep keeps it now",
             code="nothing_kept",
         )
+
+
+def count_waiting(conn: Connection) -> int:
+    """Rows of users that wait to be put back; those that were kept in place and still are do not
+    wait. Needs SELECT on the kept tables and on those of titles; 0 where nothing was ever kept."""
+    if not has_kept_tables(conn):
+        return 0
+    library = read_library(conn)
+    titles = [library.tables[name] for name in MEDIA_TABLES.values() if name in library.tables]
+    present = sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT t.id FROM {} AS t").format(table.identifier) for table in titles
+    )
+    row = conn.execute(
+        sql.SQL(queries.load("relink/count_waiting")).format(present=present)
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def read_kept(conn: Connection) -> Kept:
@@ -209,11 +226,6 @@ def plan_to_forget(conn: Connection) -> ForgetPlan:
     row = conn.execute(queries.load("relink/count_kept")).fetchone()
     assert row is not None
     return ForgetPlan(*row)
-
-
-def forget(conn: Connection) -> None:
-    """Drop everything that is kept, within the open transaction. Needs to own the tables."""
-    conn.execute(queries.load("relink/forget"))
 
 
 def _unusable(what: str) -> UsageError:

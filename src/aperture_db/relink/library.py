@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from aperture_db import aperture
 from aperture_db import sql as queries
-from aperture_db.aperture import MEDIA_TABLES, Maker, Media
+from aperture_db.aperture.kinds import MEDIA_TABLES, Maker, Media
+from aperture_db.aperture.tables import table_named
 from aperture_db.postgres.catalog import Table, read_foreign_keys, read_tables, visible_tables
 from aperture_db.postgres.session import Connection
 
@@ -138,7 +138,7 @@ def _row_sources(conn: Connection, tables: Mapping[str, Table]) -> Collection[Ro
 
 
 def _is_made_by_users(name: str) -> bool:
-    entry = aperture.table_named(name)
+    entry = table_named(name)
     return entry is not None and Maker.USERS in entry.makers
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from uuid import UUID
 
-from aperture_db.aperture import Media
+from aperture_db.aperture.kinds import Media
 from aperture_db.relink.identity import (
     Keys,
     TitleIdentity,

@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.aperture import Media
+from aperture_db.aperture.kinds import SYNC_WATCHING, Media
 from aperture_db.format import plural
 from aperture_db.postgres.catalog import read_database
 from aperture_db.postgres.session import Connection
@@ -45,7 +45,6 @@ from aperture_db.relink.report import (
     TitleCounts,
 )
 
-FAVORITES_JOB = "sync-watching-favorites"
 NOBODY = "unknown user"
 MOST_CANDIDATES = 5
 WAITING = (RowState.TITLE_PENDING, RowState.USER_MISSING, RowState.RETURNS)
@@ -218,7 +217,7 @@ class _Rules:
         unsynced = sql.SQL(queries.load("relink/series_without_favorites_sync")).format(
             series=tables["series"].identifier, job_runs=tables["job_runs"].identifier
         )
-        parameters = {"series": list(new), "job": FAVORITES_JOB}
+        parameters = {"series": list(new), "job": SYNC_WATCHING}
         self._unsynced = {row[0] for row in conn.execute(unsynced, parameters)}
         if self._library.has("system_settings", "key", "value"):
             setting = sql.SQL(queries.load("relink/setting")).format(

@@ -15,7 +15,8 @@ from psycopg import errors as pg
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.aperture import MEDIA_TABLES, TABLES, LooseReference, Maker, Media
+from aperture_db.aperture.kinds import MEDIA_TABLES, LooseReference, Maker, Media
+from aperture_db.aperture.tables import TABLES
 from aperture_db.postgres.catalog import Table, read_foreign_keys
 from aperture_db.postgres.connection import set_local
 from aperture_db.postgres.session import Connection

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from aperture_db.aperture import Media
+from aperture_db.aperture.kinds import Media
 from aperture_db.relink.identity import ExternalId, TitleIdentity
 
 
@@ -65,6 +66,24 @@ class RowOrigin(StrEnum):
     KEEP = "keep"
     """They were left in place."""
     IMPORT = "import"
+
+
+@dataclass(frozen=True)
+class KeptCounts:
+    """What is kept by one purge, or by one `relink --keep`."""
+
+    titles: Mapping[str, int]
+    """By their tables."""
+    rows: Mapping[str, int]
+    """By their tables."""
+
+    @property
+    def total_rows(self) -> int:
+        return sum(self.rows.values())
+
+    @property
+    def total_titles(self) -> int:
+        return sum(self.titles.values())
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ def _plan_parts(plan: PurgePlan) -> Iterator[RenderableType]:
             table.add_row(update.table, format_count(update.rows), how)
         yield table
     yield from _bullets("Will be kept", plan.kept)
+    yield from _user_data(plan)
     yield from _losses(plan)
     yield from _bullets("Warnings", [warning.text for warning in plan.warnings], style="warning")
     yield from _bullets("Missing privileges", _grants(plan), style="critical")
@@ -108,6 +109,18 @@ def _marked(size_bytes: int, *, is_exact: bool) -> str:
     return ("" if is_exact else "~") + format_bytes(size_bytes)
 
 
+def _user_data(plan: PurgePlan) -> Iterator[RenderableType]:
+    if plan.user_data is None or not plan.user_data.total_rows + plan.user_data.total_titles:
+        return
+    yield from _section("Will be kept for relink, to be put back after the next sync")
+    table = make_table("rows", "of", right=("rows",))
+    for name, rows in plan.user_data.rows.items():
+        if rows:
+            table.add_row(format_count(rows), name)
+    table.add_row(format_count(plan.user_data.total_titles), "identities of titles")
+    yield table
+
+
 def _losses(plan: PurgePlan) -> Iterator[RenderableType]:
     if not plan.losses:
         return
@@ -126,7 +139,10 @@ def _grants(plan: PurgePlan) -> Iterator[str]:
 def _jobs(plan: PurgePlan) -> Iterator[RenderableType]:
     yield from _section("Afterwards, in this order")
     steps: list[Text] = [Text(step) for step in plan.then]
-    steps += [_job_text(job) for job in plan.jobs]
+    for job in plan.jobs:
+        steps.append(_job_text(job))
+        if job.then:
+            steps.append(Text(job.then))
     width = len(f"{len(steps)}. ")
     for number, step in enumerate(steps, start=1):
         yield Item(f"{number}. ".rjust(width), step)

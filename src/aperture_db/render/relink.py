@@ -9,9 +9,9 @@ from rich.text import Text
 
 from aperture_db.format import format_count, format_seconds, plural
 from aperture_db.relink.files import Transfer
-from aperture_db.relink.keep import KeptCounts
 from aperture_db.relink.kept import Decisions, ForgetPlan
 from aperture_db.relink.report import (
+    KeptCounts,
     PendingTitle,
     PendingTitles,
     Reason,

@@ -107,5 +107,6 @@ FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm')
     AND c.relpersistence <> 't'
-    AND n.nspname <> 'information_schema'
+    -- The tool's own schema is where the purge keeps user data.
+    AND n.nspname NOT IN ('information_schema', 'aperture_db')
     AND n.nspname !~ '^pg_'

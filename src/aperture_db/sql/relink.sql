@@ -499,3 +499,13 @@ DELETE FROM {users} AS u WHERE u.id = %(id)s
 UPDATE {users} AS u
 SET provider = %(provider)s, provider_user_id = %(provider_user_id)s {resets}
 WHERE u.id = %(id)s
+
+-- name: count_waiting
+-- Purpose: rows that are neither put back nor, kept without a purge, still in place.
+-- Privilege: SELECT on the kept tables and on those of titles.
+SELECT count(*)
+FROM aperture_db.kept_rows AS kept
+LEFT JOIN aperture_db.kept_titles AS title ON title.id = kept.title_id
+WHERE kept.done_at IS NULL
+    AND kept.title_id IS NOT NULL
+    AND (kept.origin <> 'keep' OR title.old_id NOT IN ({present}))
