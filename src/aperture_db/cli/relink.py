@@ -21,7 +21,7 @@ from aperture_db.format import plural
 with lazy_imports():
     from aperture_db.aperture import kinds
     from aperture_db.relink import apply as room
-    from aperture_db.relink import files, keep, kept, library, plan, report, users
+    from aperture_db.relink import files, keep, kept, plan, report, users
     from aperture_db.render import relink as view
 
 INSTEAD = "Instead of listing"
@@ -249,7 +249,7 @@ def _users(run: Run, words: list[str], confirm: str | None, *, is_applied: bool)
 def _keep(run: Run) -> None:
     with run.connect() as conn, conn.transaction():
         keep.require_may_keep(conn)
-        tables = library.read_library(conn)
+        tables = kept.read_library(conn)
         counts = keep.keep(conn, tables, list(kinds.Media), report.RowOrigin.KEEP)
     run.show(counts, view.render_kept)
 

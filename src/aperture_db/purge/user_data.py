@@ -15,8 +15,7 @@ from aperture_db.relink.keep import (
     drop_purged,
     keep,
 )
-from aperture_db.relink.kept import KEPT_TABLES
-from aperture_db.relink.library import RATINGS, WATCH_HISTORY, read_library
+from aperture_db.relink.kept import KEPT_TABLES, RATINGS, WATCH_HISTORY, read_library
 from aperture_db.relink.report import KeptCounts, RowOrigin
 
 FILMS = (Media.MOVIE,)

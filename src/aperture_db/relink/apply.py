@@ -20,7 +20,7 @@ from aperture_db.postgres.catalog import Table, readable_tables
 from aperture_db.postgres.connection import set_local
 from aperture_db.postgres.session import Connection
 from aperture_db.progress import Phase, Progress
-from aperture_db.relink.library import PROFILES, RATINGS, WATCHING, read_column_types
+from aperture_db.relink.kept import PROFILES, RATINGS, WATCHING, read_column_types
 from aperture_db.relink.plan import Assignment, Links
 from aperture_db.relink.references import apply_changes, find_changes, find_references
 from aperture_db.relink.report import Match, RelinkOptions, RelinkOutcome, RowState

@@ -19,8 +19,7 @@ from aperture_db.aperture.kinds import Media
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.postgres.session import Connection
 from aperture_db.relink.keep import create_kept_tables
-from aperture_db.relink.kept import require_kept_tables
-from aperture_db.relink.library import RATINGS
+from aperture_db.relink.kept import RATINGS, require_kept_tables
 
 FORMAT = "aperture-db kept data"
 VERSION = 1

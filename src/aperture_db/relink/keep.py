@@ -11,8 +11,14 @@ from aperture_db.aperture.kinds import MEDIA_TABLES, Media
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.catalog import create_schema, missing_grant, own_tables
 from aperture_db.postgres.session import Connection
-from aperture_db.relink.kept import KEPT_TABLES, has_kept_tables
-from aperture_db.relink.library import PROFILES, WATCH_HISTORY, Library, RowSource
+from aperture_db.relink.kept import (
+    KEPT_TABLES,
+    PROFILES,
+    WATCH_HISTORY,
+    Library,
+    RowSource,
+    has_kept_tables,
+)
 from aperture_db.relink.report import KeptCounts, RowOrigin
 
 

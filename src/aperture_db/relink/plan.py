@@ -16,16 +16,20 @@ from aperture_db.postgres.catalog import read_database
 from aperture_db.postgres.session import Connection
 from aperture_db.relink.identity import TitleIdentity
 from aperture_db.relink.kept import (
+    PROFILES,
+    WATCH_HISTORY,
+    WATCHING,
     Kept,
     KeptRow,
+    Library,
     PresentUser,
     map_users,
     read_kept,
+    read_library,
     read_present_titles,
     read_present_users,
     require_kept_tables,
 )
-from aperture_db.relink.library import PROFILES, WATCH_HISTORY, WATCHING, Library, read_library
 from aperture_db.relink.matching import match_titles
 from aperture_db.relink.references import ReplacedIds, find_changes, find_references
 from aperture_db.relink.report import (

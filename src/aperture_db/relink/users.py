@@ -16,7 +16,7 @@ from aperture_db import sql as queries
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.postgres.catalog import read_foreign_keys
 from aperture_db.postgres.session import Connection
-from aperture_db.relink.library import Library, read_library
+from aperture_db.relink.kept import Library, read_library
 
 RESET_COLUMNS = (
     "watch_history_synced_at",
