@@ -23,7 +23,7 @@ from aperture_db.dumps.programs import newest_programs
 from aperture_db.errors import ClientProgramError
 from tests.backup.stand_ins import stand_in
 from tests.cli import Outcome, finish
-from tests.dump_files import execute, make_dump, read_rows, run_pg_dump, start_program
+from tests.dump_files import execute, fetch_one, make_dump, read_rows, run_pg_dump, start_program
 from tests.program import run_inside
 from tests.servers.roles import Rights
 
@@ -39,6 +39,7 @@ def backup(conninfo: str, *options: str) -> Outcome:
 
 def test_name_mode_and_record(sample_database: NewDatabase, tmp_path: Path) -> None:
     conninfo = sample_database()
+    execute(conninfo, f"UPDATE backup_config SET backup_path = '{tmp_path}'")
     before = datetime.now(UTC).replace(microsecond=0)
 
     outcome = backup(conninfo, "--dir", str(tmp_path))
@@ -60,6 +61,7 @@ def test_name_mode_and_record(sample_database: NewDatabase, tmp_path: Path) -> N
 
 def test_the_json_object(aperture_database: NewDatabase, tmp_path: Path) -> None:
     conninfo = aperture_database()
+    execute(conninfo, f"UPDATE backup_config SET backup_path = '{tmp_path}/'")
     rows = read_rows(conninfo)
 
     data = backup(conninfo, "--dir", str(tmp_path), "--json").envelope["data"]
@@ -85,6 +87,64 @@ def test_the_directory_of_apertures_settings(
     for _ in range(3):
         assert backup(conninfo).code == 0
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_backup_elsewhere_is_not_named_to_apertures_page(
+    aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    """Its page lists the files of backup_path only; our own schema says where this one is."""
+    conninfo = aperture_database()
+    query = "SELECT last_backup_at, last_backup_filename, last_backup_size_bytes FROM backup_config"
+    for number in range(2):
+        outcome = backup(conninfo, "--dir", str(tmp_path), "--json")
+        assert outcome.code == 0, outcome.err
+        assert outcome.envelope["data"]["is_recorded"] is False
+        with psycopg.connect(conninfo) as conn:
+            assert conn.execute(query).fetchone() == (None, None, None)
+            recorded = conn.execute("TABLE aperture_db.backups ORDER BY id").fetchall()
+        made = outcome.envelope["data"]["backup"]
+        assert len(recorded) == number + 1
+        assert recorded[-1][2:] == (
+            str(tmp_path), Path(made["path"]).name, made["size_bytes"]
+        )  # fmt: skip
+    health = run_inside("health", "--only", "backup-age", "--json", database=conninfo)
+    (check,) = health.envelope["data"]["checks"]
+    assert (check["status"], check["value"] < 3600) == ("ok", True)
+    Path(made["path"]).unlink()
+    health = run_inside("health", "--only", "backup-age", "--json", database=conninfo)
+    assert health.envelope["data"]["checks"][0]["status"] == "warning"
+
+
+def test_only_the_newest_records_are_kept(aperture_database: NewDatabase, tmp_path: Path) -> None:
+    conninfo = aperture_database()
+    assert backup(conninfo, "--dir", str(tmp_path)).code == 0
+    execute(
+        conninfo,
+        "INSERT INTO aperture_db.backups (made_at, directory, file_name, size_bytes) "
+        "SELECT now(), '/x', 'x', 1 FROM generate_series(1, 150)",
+    )
+    assert backup(conninfo, "--dir", str(tmp_path)).code == 0
+    assert fetch_one(conninfo, "SELECT count(*) FROM aperture_db.backups") == 100
+
+
+def test_a_file_dated_in_the_future_is_never_the_newest(
+    aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    conninfo = aperture_database()
+    future = tmp_path / make_name(Purpose.BACKUP, datetime(2999, 1, 1, tzinfo=UTC))
+    make_dump(conninfo, tmp_path).path.rename(future)
+    kept = [make_dump(conninfo, tmp_path).path for _ in range(2)]
+
+    outcome = backup(conninfo, "--dir", str(tmp_path), "--keep", "3", "--json")
+
+    assert outcome.envelope["data"]["pruned"] == [str(future)]
+    make_dump(conninfo, tmp_path).path.rename(future)
+    listed = run_inside("backup", "--list", "--dir", str(tmp_path))
+    assert listed.out.splitlines()[1].startswith(kept[0].name[:25])
+    assert "in the future" in next(
+        line for line in listed.out.splitlines() if line.startswith(future.name)
+    )
+    assert listed.out.splitlines()[4].startswith(future.name)
 
 
 @pytest.mark.parametrize("number", ["0001", "0030"])
@@ -121,7 +181,11 @@ def test_a_read_only_role(
     outcome = backup(conninfo, "--dir", str(tmp_path))
 
     assert outcome.code == 0, outcome.err
-    assert "backup_config was not updated" in outcome.err
+    assert "the backup was not recorded" in outcome.err
+    assert "permission denied for database" in outcome.err
+    execute(database, f"UPDATE backup_config SET backup_path = '{tmp_path}'")
+    outcome = backup(conninfo, "--dir", str(tmp_path))
+    assert "permission denied for table backup_config" in outcome.err
 
 
 @pytest.mark.parametrize("rights", ["none", "read"])

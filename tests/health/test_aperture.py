@@ -175,6 +175,16 @@ def test_an_old_backup(library: str, tmp_path: Path) -> None:
     assert read_check(library, "backup-age")["status"] == "ok"
 
 
+def test_a_backup_dated_in_the_future(library: str) -> None:
+    """A clock that was wrong once must not keep the check quiet for years."""
+    execute(library, "UPDATE backup_config SET last_backup_at = now() + interval '9 years'")
+    check = read_check(library, "backup-age")
+    assert check["status"] == "warning"
+    assert "dated in the future" in check["reason"]
+    execute(library, "UPDATE backup_config SET last_backup_at = now() + interval '1 minute'")
+    assert read_check(library, "backup-age")["status"] == "ok"
+
+
 def test_an_old_installation_without_any_backup(migrated: str) -> None:
     execute(migrated, "UPDATE aperture_migrations SET applied_at = now() - interval '4 days'")
     check = read_check(migrated, "backup-age")

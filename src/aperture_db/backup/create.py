@@ -86,11 +86,12 @@ def make_backup(
     assert backup is not None
     is_recorded = False
     try:
-        is_recorded = record_backup(conn, backup.path.name, backup.size_bytes, backup.made_at)
+        is_recorded = record_backup(conn, backup)
     except psycopg.Error as error:
         reason = translate_query_error(error, target, writes=True).why
         yield Warned(
-            f"backup_config was not updated, so Aperture's page shows the previous date: {reason}"
+            f"the backup was not recorded, so Aperture's page and health show the previous one: "
+            f"{reason}"
         )
     pruned = []
     listed = list_backups(directory)

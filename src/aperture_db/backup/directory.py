@@ -8,7 +8,7 @@ import fcntl
 import os
 import secrets
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from aperture_db.dumps.checksum import ChecksumState, read_checksum
 from aperture_db.dumps.files import HEAD_BYTES, Purpose, archive_compression, make_name, read_name
 from aperture_db.errors import ApertureDbError
 
+CLOCK_TOLERANCE = timedelta(minutes=10)
 PARTIAL_SUFFIX = ".partial"
 MAGIC = {".dump": b"PGDMP", ".gz": b"\x1f\x8b"}
 STATES = {
@@ -79,10 +80,17 @@ def list_backups(directory: BackupDirectory) -> BackupList:
     """Read the names, sizes, and first and last bytes of the files."""
     require_directory(directory)
     try:
-        found = sorted(_listed(directory.path), key=lambda each: each.made_at, reverse=True)
+        found = sorted(_listed(directory.path), key=age_order(), reverse=True)
     except PermissionError as error:
         raise _unreadable(directory.path, error) from error
     return BackupList(directory.path, tuple(found))
+
+
+def age_order() -> Callable[[ListedBackup], tuple[bool, datetime]]:
+    """A sort key, the oldest first. A file dated in the future, by a wrong clock or name, never
+    counts as the newest: it comes before all others."""
+    latest = now() + CLOCK_TOLERANCE
+    return lambda backup: (backup.made_at <= latest, backup.made_at)
 
 
 def _listed(directory: Path) -> Iterator[ListedBackup]:
@@ -152,7 +160,7 @@ def choose_expired(
             for backup in backups
             if backup.purpose is Purpose.BACKUP and backup.is_ours and backup.path != just_made
         ),
-        key=lambda backup: backup.made_at,
+        key=age_order(),
         reverse=True,
     )
     return tuple(ours[max(0, keep - 1) :])

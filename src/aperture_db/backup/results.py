@@ -102,7 +102,7 @@ class BackupReport:
     keep: int
     pruned: tuple[Path, ...]
     is_recorded: bool
-    """Aperture's backup_config names the new backup."""
+    """Aperture's backup_config names the new backup, which is in its backup_path."""
 
 
 @dataclass(frozen=True)

@@ -63,10 +63,10 @@ def render_list(backups: BackupList, now: datetime | None = None) -> RenderableT
     table = make_table("backup", "age", "size", "state", right=("age", "size"))
     moment = now or datetime.now(UTC)
     for backup in backups.backups:
-        age_seconds = max(0.0, (moment - backup.made_at).total_seconds())
+        age_seconds = (moment - backup.made_at).total_seconds()
         table.add_row(
             backup.name,
-            format_seconds(age_seconds),
+            format_seconds(age_seconds) if age_seconds >= 0 else "in the future",
             _size(backup),
             Text(backup.state.value, style=STATE_STYLES[backup.state]),
         )

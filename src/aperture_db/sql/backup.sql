@@ -1,3 +1,36 @@
+-- name: create_records
+-- Backups outside Aperture's directory, and restore drills. Privilege: CREATE on schema aperture_db;
+-- the creator owns the tables.
+CREATE TABLE IF NOT EXISTS aperture_db.backups (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    made_at timestamptz NOT NULL,
+    directory text NOT NULL,
+    file_name text NOT NULL,
+    size_bytes bigint NOT NULL
+);
+COMMENT ON TABLE aperture_db.backups IS 'Backups outside backup_config.backup_path';
+CREATE TABLE IF NOT EXISTS aperture_db.drills (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    drilled_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    directory text NOT NULL,
+    file_name text NOT NULL,
+    backup_made_at timestamptz,
+    duration_seconds double precision NOT NULL,
+    failure text
+);
+COMMENT ON TABLE aperture_db.drills IS 'Backups that restore --drill restored for a test';
+COMMENT ON COLUMN aperture_db.drills.failure IS 'null: the backup could be restored'
+
+-- name: delete_old_records
+-- Keeps the newest 100 rows of one table. Privilege: DELETE and SELECT on it.
+DELETE FROM aperture_db.{table}
+WHERE id <= (SELECT max(id) FROM aperture_db.{table}) - 100
+
+-- name: insert_backup
+-- Records a backup outside Aperture's directory. Privilege: INSERT on aperture_db.backups.
+INSERT INTO aperture_db.backups (made_at, directory, file_name, size_bytes)
+VALUES (%(made_at)s, %(directory)s, %(file_name)s, %(size_bytes)s)
+
 -- name: dumped_relations
 -- The relations that pg_dump reads: tables and sequences that belong to no extension.
 -- Privilege: none.
@@ -27,7 +60,7 @@ ORDER BY n.nspname, c.relname
 
 -- name: record
 -- Record the last backup, which Aperture's page shows. Privilege: UPDATE on backup_config.
-UPDATE backup_config
+UPDATE {schema}.backup_config
 SET last_backup_at = %(made_at)s,
     last_backup_filename = %(name)s,
     last_backup_size_bytes = %(size_bytes)s

@@ -31,6 +31,19 @@ SELECT
 FROM backup_config AS c
 WHERE c.id = 1
 
+-- name: backup_elsewhere
+-- The newest backup outside Aperture's directory. A time in the future comes from a wrong clock.
+-- Privilege: SELECT on aperture_db.backups.
+SELECT
+    extract(epoch FROM clock_timestamp() - made_at)::float8 AS age_seconds,
+    file_name,
+    directory,
+    NULL::float8 AS installed_seconds_ago
+FROM aperture_db.backups
+WHERE made_at < clock_timestamp() + interval '10 minutes'
+ORDER BY made_at DESC
+LIMIT 1
+
 -- name: bloat
 -- Space inside the largest tables and their TOAST that holds nothing, read from the free space map
 -- and the pages that VACUUM has not seen. Privilege: pg_stat_scan_tables.

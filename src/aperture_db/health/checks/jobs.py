@@ -18,8 +18,10 @@ from aperture_db.health.check import (
     need_tables,
 )
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
+from aperture_db.postgres.catalog import SCHEMA as OWN_SCHEMA
 
 DAY_SECONDS = 86_400
+CLOCK_TOLERANCE_SECONDS = 600
 BACKUP_FILES = "aperture_backup_*"
 
 
@@ -125,7 +127,7 @@ def _unknown_schedule(schedule: Schedule, *, is_dead: bool) -> Finding:
 
 @dataclass(frozen=True)
 class BackupNote:
-    """A row of health/backup.sql."""
+    """A row of health/backup or health/backup_elsewhere."""
 
     age_seconds: float | None
     file_name: str | None
@@ -138,7 +140,8 @@ class BackupNote:
     Area.APERTURE,
     about="The age of the last backup, or of the installation without one; and its file exists, "
     "if this machine has the directory.",
-    source="backup_config; by default Aperture makes a backup every day, so two have failed",
+    source="backup_config and aperture_db.backups; by default Aperture makes a backup every day, "
+    "so two have failed",
     thresholds=Thresholds(Unit.SECONDS, warning=3 * DAY_SECONDS, critical=7 * DAY_SECONDS),
 )
 def backup_age(context: Context) -> CheckOutcome:
@@ -150,6 +153,10 @@ def backup_age(context: Context) -> CheckOutcome:
             None,
             (_never(Status.INFO, "backup_config has no row to record backups"),),
         )
+    note = _newest(context, note)
+    if note.age_seconds is not None and note.age_seconds < -CLOCK_TOLERANCE_SECONDS:
+        reason = "the last backup is dated in the future: the clock of its machine was wrong"
+        return CheckOutcome("unknown", None, (_never(Status.WARNING, reason),))
     if note.age_seconds is None:
         since = note.installed_seconds_ago or 0.0
         judged = context.judge(since)
@@ -157,14 +164,30 @@ def backup_age(context: Context) -> CheckOutcome:
         finding = _never(Status.INFO if judged is Status.OK else judged, reason)
         return CheckOutcome("none yet", None, (finding,))
     findings = []
-    if (judged := context.judge(note.age_seconds)) is not Status.OK:
-        reason = f"the last backup is {format_seconds(note.age_seconds)} old"
+    age_seconds = max(0.0, note.age_seconds)
+    if (judged := context.judge(age_seconds)) is not Status.OK:
+        reason = f"the last backup is {format_seconds(age_seconds)} old"
         findings.append(_never(judged, reason))
     if missing := _missing_file(note):
         findings.append(missing)
-    return CheckOutcome(
-        f"{format_seconds(note.age_seconds)} ago", note.age_seconds, tuple(findings)
+    return CheckOutcome(f"{format_seconds(age_seconds)} ago", age_seconds, tuple(findings))
+
+
+def _newest(context: Context, noted: BackupNote) -> BackupNote:
+    """The backup that Aperture's row names, or a newer one that `backup --dir` made elsewhere."""
+    tables = {table.name: table for table in context.tables() if table.schema == OWN_SCHEMA}
+    records = tables.get("backups")
+    elsewhere = (
+        context.row("backup_elsewhere", BackupNote) if records and records.may_select else None
     )
+    if elsewhere is None or elsewhere.age_seconds is None:
+        return noted
+    is_newer = (
+        noted.age_seconds is None
+        or noted.age_seconds < -CLOCK_TOLERANCE_SECONDS
+        or elsewhere.age_seconds < noted.age_seconds
+    )
+    return elsewhere if is_newer else noted
 
 
 def _never(status: Status, reason: str) -> Finding:
