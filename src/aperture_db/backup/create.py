@@ -86,7 +86,7 @@ def make_backup(
     assert backup is not None
     is_recorded = False
     try:
-        is_recorded = record_backup(conn, backup)
+        is_recorded = record_backup(conn, backup.path, backup.size_bytes, backup.made_at)
     except psycopg.Error as error:
         reason = translate_query_error(error, target, writes=True).why
         yield Warned(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from psycopg.rows import class_row
 from psycopg.sql import Identifier
 
 from aperture_db import sql
-from aperture_db.backup.results import Backup
 from aperture_db.postgres.catalog import create_schema, own_tables
 from aperture_db.postgres.connection import set_local
 from aperture_db.postgres.session import Connection
@@ -40,7 +40,7 @@ def read_settings(conn: Connection) -> BackupSettings | None:
         ).fetchone()
 
 
-def record_backup(conn: Connection, backup: Backup) -> bool:
+def record_backup(conn: Connection, path: Path, size_bytes: int, made_at: datetime) -> bool:
     """Record a backup: in Aperture's row where it is in the directory that Aperture's page lists,
     else in aperture_db.backups. Tell whether Aperture's row names it.
 
@@ -50,12 +50,11 @@ def record_backup(conn: Connection, backup: Backup) -> bool:
     settings = read_settings(conn)
     if settings is None:
         return False
-    directory = backup.path.parent
-    values: dict[str, object] = {"made_at": backup.made_at, "size_bytes": backup.size_bytes}
-    if directory.resolve() == Path(settings.backup_path).resolve():
-        values["name"] = backup.path.name
+    values: dict[str, object] = {"made_at": made_at, "size_bytes": size_bytes}
+    if path.parent.resolve() == Path(settings.backup_path).resolve():
+        values["name"] = path.name
         return conn.execute(sql.compose("backup/record"), values).rowcount == 1
-    values |= {"directory": str(directory), "file_name": backup.path.name}
+    values |= {"directory": str(path.parent), "file_name": path.name}
     record_in_own_schema(conn, "backups", sql.load("backup/insert_backup"), values)
     return False
 
