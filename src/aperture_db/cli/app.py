@@ -47,6 +47,11 @@ COMMANDS = {
     "health": CommandEntry(
         "aperture_db.cli.health", "Inspect", "Check the database and suggest fixes."
     ),
+    "report": CommandEntry(
+        "aperture_db.cli.report",
+        "Inspect",
+        "Write an HTML page about the database, fit to attach to a bug report.",
+    ),
     "check-extensions": CommandEntry(
         "aperture_db.cli.check_extensions", "Inspect", "Check the extensions that Aperture needs."
     ),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
-from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
@@ -181,7 +178,7 @@ def _print_prometheus(run: Run, report: results.HealthReport, output: Path | Non
     if output is None:
         run.print_raw(text.rstrip("\n"))
     else:
-        _replace_file(output, text)
+        run.write_file(output, text, mode=0o666)
 
 
 def _watch(
@@ -211,31 +208,3 @@ def _watch(
             time.sleep(max(seconds, MIN_SECONDS))
     except KeyboardInterrupt as interrupt:
         return exit_code_of(interrupt)
-
-
-def _replace_file(path: Path, text: str) -> None:
-    """Replace `path` atomically: written beside it, then renamed. Others may read the file.
-
-    Raises ApertureDbError.
-    """
-    temporary: Path | None = None
-    try:
-        umask = os.umask(0)
-        os.umask(umask)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(text)
-            os.fchmod(file.fileno(), 0o666 & ~umask)
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink()
-        raise ApertureDbError(
-            f"could not write {path}",
-            why=error.strerror or str(error),
-            next_step=f"check the directory and its permissions: ls -ld {path.parent}",
-            code="output_file",
-        ) from error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -134,6 +135,32 @@ class Run:
         """Print a result that is not a table, as it is."""
         with self._writing_result():
             print(text, file=self.out.file, flush=True)
+
+    def write_file(self, path: Path, text: str, *, mode: int) -> None:
+        """Replace `path` atomically: written beside it, then renamed. A symbolic link there is
+        replaced, not followed. `mode` is subject to the umask. Raises ApertureDbError.
+        """
+        temporary: Path | None = None
+        try:
+            umask = os.umask(0)
+            os.umask(umask)
+            with tempfile.NamedTemporaryFile(
+                "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+            ) as file:
+                temporary = Path(file.name)
+                file.write(text)
+                os.fchmod(file.fileno(), mode & ~umask)
+            temporary.replace(path)
+        except OSError as error:
+            if temporary is not None:
+                with suppress(OSError):
+                    temporary.unlink()
+            raise ApertureDbError(
+                f"could not write {path}",
+                why=error.strerror or str(error),
+                next_step=f"check the directory and its permissions: ls -ld {path.parent}",
+                code="output_file",
+            ) from error
 
     @contextmanager
     def _writing_result(self) -> Iterator[None]:
