@@ -175,13 +175,13 @@ def test_tls_options_reach_pg_dump(tls_server: TlsServer, tmp_path: Path) -> Non
     database = make_conninfo(conninfo, dbname=name)
     backups = tmp_path / "backups"
     backups.mkdir()
-    script = 'env | grep -E "^PGSSL|^PGHOST=" > "$FILE.env"; exec "$REAL" "$@"'
+    script = 'env | grep -E "^PGSSL|^PGHOST=" > "$0.env"; exec "$REAL" "$@"'
     path = stand_in(tmp_path / "bin", script)
 
     outcome = finish(start_program("backup", "--dir", str(backups), conninfo=database, PATH=path))
 
     assert outcome.code == 0, outcome.err
-    (variables,) = backups.glob(".*.env")
+    variables = tmp_path / "bin" / "pg_dump.env"
     assert "PGSSLMODE=verify-full" in variables.read_text()
     assert f"PGSSLROOTCERT={tls_server.authority}" in variables.read_text()
     assert "PGHOST=localhost" in variables.read_text()

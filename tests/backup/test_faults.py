@@ -149,7 +149,7 @@ def test_the_containers_directory_outside_of_it(conninfo: str, tmp_path: Path) -
 
 
 def test_an_unwritable_directory(conninfo: str, directory: Path) -> None:
-    """The exact chown for the account that runs the tool."""
+    """The exact chown for the account that runs the tool; root can't be told to be root."""
     directory.chmod(0o555)
     command = [*COMMAND, "backup", "--dir", str(directory)]
     if os.geteuid() == 0:
@@ -167,8 +167,11 @@ def test_an_unwritable_directory(conninfo: str, directory: Path) -> None:
     directory.chmod(0o755)
     assert done.returncode == 1, done.stderr
     assert f"it belongs to {owner.st_uid}:{owner.st_gid} (mode 555)" in done.stderr
-    account = f"{os.geteuid()}:{os.getegid()}"
-    assert f"next:  as root run: chown {account} {directory}" in done.stderr
+    if os.geteuid() == 0:
+        assert "next:  run the command as 1234:1234 (docker exec -u 1234:1234" in done.stderr
+    else:
+        account = f"{os.geteuid()}:{os.getegid()}"
+        assert f"next:  as root run: chown {account} {directory}" in done.stderr
     require_only_the_old_one(directory)
 
 
@@ -221,9 +224,8 @@ def test_a_full_disk(kilobytes: int, sample_database: NewDatabase, tmp_path: Pat
 
 def test_a_device_without_space(conninfo: str, directory: Path, tmp_path: Path) -> None:
     """What pg_dump itself says, on a machine that forbids to mount a small disk, too."""
-    script = 'for word; do shift; case "$word" in --file=*) word=--file=/dev/full;; esac; '
-    script += 'set -- "$@" "$word"; done; "$REAL" "$@"'
-    outcome = finish(start(conninfo, directory, stand_in(tmp_path / "bin", script)))
+    path = stand_in(tmp_path / "bin", '"$REAL" "$@" > /dev/full')
+    outcome = finish(start(conninfo, directory, path))
     assert outcome.code == 1, outcome.err
     assert f"not enough space in {directory}" in outcome.err
     require_only_the_old_one(directory)

@@ -25,6 +25,7 @@ from aperture_db.dumps.programs import how_to_get, how_to_install, installed_pro
 from aperture_db.postgres.embedded import server_programs
 from aperture_db.render.backup import render_backup, render_contents, render_list
 from aperture_db.restore import plan, results, server, sessions
+from aperture_db.safe_files import hold_directory
 from tests.conftest import MIGRATION_NAMES
 from tests.described import undescribed
 from tests.dump_files import make_dump, run_pg_dump
@@ -41,7 +42,8 @@ def test_every_kind_of_file_in_a_directory(tmp_path: Path, snapshot: Snapshot) -
     whole = b"PGDMP\x01\x10\x00\x04\x08\x01\x03" + b"x" * 5_000
     sealed = tmp_path / "aperture_backup_2026-03-09_02-00-00.dump"
     sealed.write_bytes(whole)
-    checksum.write_checksum(sealed)
+    with hold_directory(tmp_path) as held, held.hold(sealed.name, os.O_RDWR) as file:
+        checksum.write_checksum(file)
     for name, content in {
         "aperture_backup_2026-03-08_02-00-00.dump": whole,
         "aperture_backup_2026-03-07_02-00-00.dump": b"",

@@ -21,7 +21,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # The floors, the lowest first. A module imports from its own floor and from those below.
 FLOORS = (
-    {"errors", "format", "progress", "sql", "__init__"},
+    {"errors", "format", "progress", "safe_files", "sql", "__init__"},
     {"postgres"},
     {"aperture"},
     {

@@ -10,12 +10,11 @@ from pathlib import Path
 import psycopg
 
 from aperture_db.backup.directory import (
-    PartialFile,
-    choose_expired,
     disk_full,
-    list_backups,
+    new_backup,
     now,
-    partial_file,
+    prune,
+    publish,
     require_directory,
 )
 from aperture_db.backup.results import (
@@ -29,7 +28,7 @@ from aperture_db.backup.settings import record_backup
 from aperture_db.backup.snapshot import Snapshot, open_snapshot
 from aperture_db.dumps import checksum
 from aperture_db.dumps.children import Child, running
-from aperture_db.dumps.contents import ContentsRead, DumpContents, read_contents
+from aperture_db.dumps.contents import ContentsRead, DumpContents, read_open_dump
 from aperture_db.dumps.files import BrokenDumpError, NotUnderstoodError, Purpose
 from aperture_db.dumps.programs import (
     ClientPrograms,
@@ -45,6 +44,7 @@ from aperture_db.postgres.driver_errors import grant_for, translate_query_error
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Phase, Progress, Warned
+from aperture_db.safe_files import HeldFile, PartialFile
 
 LOCK_TIMEOUT_SECONDS = 60.0
 # pg_dump --verbose names each table before it dumps the rows.
@@ -94,14 +94,11 @@ def make_backup(
             f"{reason}"
         )
     pruned = []
-    listed = list_backups(directory)
-    for expired in choose_expired(listed.backups, keep, backup.path):
-        try:
-            expired.path.unlink()
-        except OSError as error:
-            yield Warned(f"could not delete the old backup {expired.path}: {error.strerror}")
+    for result in prune(directory, keep, backup.path):
+        if isinstance(result, OSError):
+            yield Warned(f"could not delete the old backup {result.filename}: {result.strerror}")
         else:
-            pruned.append(expired.path)
+            pruned.append(result)
     yield BackupFinished(BackupReport(backup, keep, tuple(pruned), is_recorded))
 
 
@@ -128,21 +125,21 @@ def create(
     compression = compression or default_compression(programs)
     command = _dump_command(programs, compression)
     made_at = now()
-    with partial_file(directory) as partial:
+    with new_backup(directory) as partial:
         yield Phase("counting rows")
         with open_snapshot(conn, target, lock_timeout_seconds) as snapshot:
             yield Phase(f"backing up to {directory}")
             yield from _dump(target, conn, command, partial, snapshot, lock_timeout_seconds)
         yield Phase("verifying the backup")
-        checksum.write_checksum(partial.path)
+        checksum.write_checksum(partial)
         try:
-            contents = yield from _verify(partial.path, snapshot.row_counts)
+            contents = yield from _verify(partial, snapshot.row_counts)
         except NotUnderstoodError as error:
             # pg_restore has read it to its end, so it is not damaged.
             yield Warned(f"pg_restore can read the backup, but it was not verified: {error.why}")
             contents = None
-        size_bytes = partial.path.stat().st_size
-        path = partial.publish(purpose, made_at)
+        size_bytes = partial.size_bytes
+        path = publish(partial, purpose, made_at)
     row_counts = snapshot.row_counts.values()
     yield BackupMade(
         Backup(
@@ -184,14 +181,13 @@ def _dump(
         *command,
         f"--snapshot={snapshot.id}",
         f"--lock-wait-timeout={lock_timeout_seconds * 1000:.0f}",
-        f"--file={partial.path}",
         *connection_arguments(conn),
     ]
     total = len(snapshot.row_counts)
     done = 0
     with (
         libpq_environment(conn) as environment,
-        running(command, environment, inherited=[partial.descriptor]) as child,
+        running(command, environment, stdout=partial.descriptor) as child,
     ):
         for line in child.lines():
             if found := TABLE_LINE.match(line):
@@ -204,12 +200,12 @@ def _dump(
 
 
 def _verify(
-    path: Path, row_counts: Mapping[tuple[str, str], int]
+    file: HeldFile, row_counts: Mapping[tuple[str, str], int]
 ) -> Generator[Event, None, DumpContents]:
     """Read the dump to its end and compare its row counts with the database's."""
     contents = None
     try:
-        for event in read_contents(path):
+        for event in read_open_dump(file):
             if isinstance(event, ContentsRead):
                 contents = event.contents
             else:

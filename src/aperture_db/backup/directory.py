@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import os
-import secrets
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,17 +16,20 @@ from aperture_db.backup.settings import BackupSettings
 from aperture_db.dumps.checksum import ChecksumState, read_checksum
 from aperture_db.dumps.files import HEAD_BYTES, Purpose, archive_compression, make_name, read_name
 from aperture_db.errors import ApertureDbError
+from aperture_db.safe_files import (
+    HeldDirectory,
+    PartialFile,
+    hold_directory,
+    partial_file,
+)
 
 CLOCK_TOLERANCE = timedelta(minutes=10)
-PARTIAL_SUFFIX = ".partial"
 MAGIC = {".dump": b"PGDMP", ".gz": b"\x1f\x8b"}
 STATES = {
     ChecksumState.INTACT: BackupState.COMPLETE,
     ChecksumState.BROKEN: BackupState.DAMAGED,
     ChecksumState.NONE: BackupState.UNCHECKED,
 }
-# File systems without hard links: FAT, and many network shares.
-NO_LINK_ERRORS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 def choose_directory(option: Path | None, settings: BackupSettings | None) -> BackupDirectory:
@@ -65,7 +65,7 @@ def require_directory(directory: BackupDirectory) -> None:
 def require_writable(directory: BackupDirectory) -> None:
     """Raise ApertureDbError when it does not exist or no file can be created in it."""
     require_directory(directory)
-    with partial_file(directory.path):
+    with new_backup(directory.path):
         pass
 
 
@@ -80,9 +80,11 @@ def list_backups(directory: BackupDirectory) -> BackupList:
     """Read the names, sizes, and first and last bytes of the files."""
     require_directory(directory)
     try:
-        found = sorted(_listed(directory.path), key=age_order(), reverse=True)
+        with hold_directory(directory.path) as held:
+            found = list(_listed(held))
     except PermissionError as error:
         raise _unreadable(directory.path, error) from error
+    found.sort(key=age_order(), reverse=True)
     return BackupList(directory.path, tuple(found))
 
 
@@ -93,47 +95,62 @@ def age_order() -> Callable[[ListedBackup], tuple[bool, datetime]]:
     return lambda backup: (backup.made_at <= latest, backup.made_at)
 
 
-def _listed(directory: Path) -> Iterator[ListedBackup]:
-    for path in directory.iterdir():
-        name = read_name(path.name)
-        if name is None or not path.is_file():
+def _listed(directory: HeldDirectory) -> Iterator[ListedBackup]:
+    for file_name in directory.names():
+        name = read_name(file_name)
+        status = directory.regular_status(file_name)
+        if name is None or status is None:
             continue
-        status = path.stat()
         file_time = datetime.fromtimestamp(status.st_mtime, UTC).replace(microsecond=0)
         yield ListedBackup(
-            path=path,
+            path=directory.path / file_name,
             purpose=name.purpose,
             made_at=name.made_at or file_time,
             size_bytes=status.st_size,
-            compression=_compression(path),
-            state=_state(path, status.st_size),
+            compression=_compression(directory, file_name),
+            state=_state(directory, file_name),
             has_own_name=name.made_at is not None
-            and path.name == make_name(name.purpose, name.made_at),
+            and file_name == make_name(name.purpose, name.made_at),
         )
 
 
-def _compression(path: Path) -> str | None:
-    if path.suffix != ".dump":
-        return "gzip" if path.suffix == ".gz" else "none"
+def _compression(directory: HeldDirectory, name: str) -> str | None:
+    suffix = Path(name).suffix
+    if suffix != ".dump":
+        return "gzip" if suffix == ".gz" else "none"
     try:
-        with path.open("rb") as file:
-            return archive_compression(file.read(HEAD_BYTES))
+        with directory.hold(name) as file:
+            return archive_compression(file.read_at(0, HEAD_BYTES))
     except OSError:
         return None
 
 
-def _state(path: Path, size_bytes: int) -> BackupState:
-    if size_bytes == 0:
-        return BackupState.EMPTY
-    magic = MAGIC.get(path.suffix, b"")
+def _state(directory: HeldDirectory, name: str) -> BackupState:
+    magic = MAGIC.get(Path(name).suffix, b"")
     try:
-        with path.open("rb") as file:
-            if not file.read(8).startswith(magic):
+        with directory.hold(name) as file:
+            if file.size_bytes == 0:
+                return BackupState.EMPTY
+            if not file.read_at(0, len(magic)).startswith(magic):
                 return BackupState.DAMAGED
-        checksum, _ = read_checksum(path)
+            checksum, _ = read_checksum(file)
     except OSError:
         return BackupState.UNREADABLE
     return STATES[checksum]
+
+
+def prune(directory: BackupDirectory, keep: int, just_made: Path) -> Iterator[Path | OSError]:
+    """Delete the backups that `choose_expired` names; yields the path or the error of each."""
+    expired = choose_expired(list_backups(directory).backups, keep, just_made)
+    with hold_directory(directory.path) as held:
+        for backup in expired:
+            try:
+                with held.hold(backup.name) as file:
+                    held.remove(backup.name, file)
+            except OSError as error:
+                yield error
+            else:
+                yield backup.path
 
 
 def _unreadable(directory: Path, error: PermissionError) -> ApertureDbError:
@@ -166,82 +183,38 @@ def choose_expired(
     return tuple(ours[max(0, keep - 1) :])
 
 
-class PartialFile:
-    """A dump that is being written, under a temporary name."""
-
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self.path = path
-        self.descriptor = descriptor
-        """Holds the lock that marks the file as in use; a child process inherits it."""
-
-    def publish(self, purpose: Purpose, made_at: datetime) -> Path:
-        """Give the file its final, unused name and sync the directory; returns the path."""
-        self._give_to_directory_owner()
-        while not self._take_name(
-            path := self.path.with_name(make_name(purpose, made_at)),
-        ):
+def publish(partial: PartialFile, purpose: Purpose, made_at: datetime) -> Path:
+    """Give a new backup its final, unused name; returns the path."""
+    partial.give_to_directory_owner()
+    while True:
+        try:
+            return partial.publish(make_name(purpose, made_at))
+        except FileExistsError:
             # The name of another backup in the same second is taken.
             made_at += timedelta(seconds=1)
-        _sync_directory(path.parent)
-        return path
-
-    def _take_name(self, path: Path) -> bool:
-        try:
-            os.link(self.path, path)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if error.errno not in NO_LINK_ERRORS:
-                raise
-            if path.exists():
-                return False
-            self.path.rename(path)
-        else:
-            self.path.unlink()
-        return True
-
-    def _give_to_directory_owner(self) -> None:
-        """Make the file readable for Aperture when root writes into Aperture's directory."""
-        owner = self.path.parent.stat()
-        if os.geteuid() == 0 and owner.st_uid != 0:
-            with contextlib.suppress(OSError):
-                os.fchown(self.descriptor, owner.st_uid, owner.st_gid)
 
 
 @contextmanager
-def partial_file(directory: Path) -> Iterator[PartialFile]:
+def new_backup(directory: Path) -> Iterator[PartialFile]:
     """A new file, mode 0600, that is deleted at the end of the block unless it was published.
 
     Files that killed runs left are deleted first. Raises ApertureDbError for a directory in
     which no file can be created.
     """
     try:
-        _remove_abandoned(directory)
-        partial = _create(directory)
+        with hold_directory(directory) as held, partial_file(held) as partial:
+            yield partial
     except OSError as error:
         raise unwritable(directory, error) from error
-    try:
-        yield partial
-    except OSError as error:
-        raise unwritable(directory, error) from error
-    finally:
-        partial.path.unlink(missing_ok=True)
-        os.close(partial.descriptor)
 
 
 def unwritable(directory: Path, error: OSError) -> ApertureDbError:
     """The error for a directory in which no file can be created or written."""
     quoted = shlex.quote(str(directory))
     next_step = f"choose another directory with --dir, or check this one: ls -ld {quoted}"
-    why = os.strerror(error.errno) if error.errno else str(error)
+    why = error.strerror or str(error)
     if error.errno in (errno.EACCES, errno.EPERM):
-        user, group = os.geteuid(), os.getegid()
-        owner = directory.stat()
-        why = (
-            f"it belongs to {owner.st_uid}:{owner.st_gid} (mode {owner.st_mode & 0o777:o}), "
-            f"and aperture-db runs as {user}:{group}"
-        )
-        next_step = f"as root run: chown {user}:{group} {quoted}"
+        why, next_step = _refused(directory)
     elif error.errno == errno.EROFS:
         why = "its file system is mounted read-only"
     elif error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -249,6 +222,23 @@ def unwritable(directory: Path, error: OSError) -> ApertureDbError:
     return ApertureDbError(
         f"cannot write to {directory}", why=why, next_step=next_step, code="unwritable"
     )
+
+
+def _refused(directory: Path) -> tuple[str, str]:
+    """The reason and the advice where this account may not write."""
+    user, group = os.geteuid(), os.getegid()
+    status = directory.stat()
+    owner = f"{status.st_uid}:{status.st_gid}"
+    why = (
+        f"it belongs to {owner} (mode {status.st_mode & 0o777:o}), "
+        f"and aperture-db runs as {user}:{group}"
+    )
+    if user != 0:
+        return why, f"as root run: chown {user}:{group} {shlex.quote(str(directory))}"
+    # root_squash of NFS, CIFS with the rights of its server, a container without CAP_DAC_OVERRIDE.
+    why += " without root's right to write everywhere (a network file system, or a container)"
+    next_step = f"run the command as {owner} (docker exec -u {owner}, or sudo -u "
+    return why, f"{next_step}'#{status.st_uid}'), or choose another directory with --dir"
 
 
 def disk_full(directory: Path) -> ApertureDbError:
@@ -266,45 +256,3 @@ def disk_full(directory: Path) -> ApertureDbError:
 def now() -> datetime:
     """The time for the name of a new backup."""
     return datetime.now(UTC)
-
-
-def _create(directory: Path) -> PartialFile:
-    while True:
-        path = directory / f".aperture_{secrets.token_hex(6)}{PARTIAL_SUFFIX}"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        # Before the lock, another run may have deleted the file as an abandoned one.
-        if _lock(descriptor) and path.exists():
-            return PartialFile(path, descriptor)
-        os.close(descriptor)
-
-
-def _remove_abandoned(directory: Path) -> None:
-    for path in directory.glob(f".aperture_*{PARTIAL_SUFFIX}"):
-        with contextlib.suppress(OSError):
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                if _lock(descriptor, where_unknown=False):
-                    path.unlink()
-            finally:
-                os.close(descriptor)
-
-
-def _lock(descriptor: int, *, where_unknown: bool = True) -> bool:
-    """Try to lock the file; `where_unknown` is returned on file systems without locks."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return where_unknown
-    return True
-
-
-def _sync_directory(directory: Path) -> None:
-    """Some network file systems cannot sync a directory; the file itself is on disk already."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

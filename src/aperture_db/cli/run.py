@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +20,7 @@ from aperture_db.postgres.target import Target
 from aperture_db.render.console import ColorMode, make_console
 
 with lazy_imports():
+    from aperture_db import safe_files
     from aperture_db.postgres import connection, settings
     from aperture_db.render import progress
 
@@ -140,21 +140,9 @@ class Run:
         """Replace `path` atomically: written beside it, then renamed. A symbolic link there is
         replaced, not followed. `mode` is subject to the umask. Raises ApertureDbError.
         """
-        temporary: Path | None = None
         try:
-            umask = os.umask(0)
-            os.umask(umask)
-            with tempfile.NamedTemporaryFile(
-                "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-            ) as file:
-                temporary = Path(file.name)
-                file.write(text)
-                os.fchmod(file.fileno(), mode & ~umask)
-            temporary.replace(path)
+            safe_files.replace_file(path, text, mode)
         except OSError as error:
-            if temporary is not None:
-                with suppress(OSError):
-                    temporary.unlink()
             raise ApertureDbError(
                 f"could not write {path}",
                 why=error.strerror or str(error),

@@ -8,10 +8,10 @@ identifies our own dumps.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from enum import StrEnum
-from pathlib import Path
+
+from aperture_db.safe_files import HeldFile
 
 START = b"\n-- aperture-db seal "
 TEMPLATE = START + b"sha256 %s size %020d --\n"
@@ -33,12 +33,10 @@ class ChecksumState(StrEnum):
     """Parts of a checksum, or one for a file of another size."""
 
 
-def read_checksum(path: Path) -> tuple[ChecksumState, str]:
+def read_checksum(file: HeldFile) -> tuple[ChecksumState, str]:
     """Read the last bytes of the file; returns the state and the SHA-256 that they name (hex)."""
-    size_bytes = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size_bytes - LENGTH))
-        tail = file.read()
+    size_bytes = file.size_bytes
+    tail = file.read_at(max(0, size_bytes - LENGTH), LENGTH)
     match = PATTERN.fullmatch(tail)
     if match:
         is_right_size = int(match[2]) == size_bytes - LENGTH
@@ -49,27 +47,22 @@ def read_checksum(path: Path) -> tuple[ChecksumState, str]:
     return ChecksumState.NONE, ""
 
 
-def write_checksum(path: Path) -> None:
+def write_checksum(file: HeldFile) -> None:
     """Append the checksum to the file and sync the file to disk."""
-    size_bytes = path.stat().st_size
-    digest = _digest(path, size_bytes)
-    with path.open("ab") as file:
-        file.write(TEMPLATE % (digest.encode(), size_bytes))
-        file.flush()
-        os.fsync(file.fileno())
+    size_bytes = file.size_bytes
+    file.append(TEMPLATE % (_digest(file, size_bytes).encode(), size_bytes))
 
 
-def matches(path: Path, digest: str) -> bool:
+def matches(file: HeldFile, digest: str) -> bool:
     """Compare the SHA-256 with the file, which is read to its end."""
-    return _digest(path, path.stat().st_size - LENGTH) == digest
+    return _digest(file, file.size_bytes - LENGTH) == digest
 
 
-def _digest(path: Path, size_bytes: int) -> str:
+def _digest(file: HeldFile, size_bytes: int) -> str:
     """SHA-256 of the first `size_bytes`, in hex."""
     digest = hashlib.sha256()
-    left = size_bytes
-    with path.open("rb") as file:
-        while left > 0 and (block := file.read(min(BLOCK_BYTES, left))):
-            digest.update(block)
-            left -= len(block)
+    done = 0
+    while done < size_bytes and (block := file.read_at(done, min(BLOCK_BYTES, size_bytes - done))):
+        digest.update(block)
+        done += len(block)
     return digest.hexdigest()

@@ -80,20 +80,20 @@ def running(
     command: Sequence[str | Path],
     environment: Mapping[str, str],
     *,
-    stdout: int | None = subprocess.DEVNULL,
-    inherited: Sequence[int] = (),
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.DEVNULL,
 ) -> Iterator[Child]:
     """Run a program for the block; it is stopped if it still runs at the end of the block.
 
-    `inherited` are file descriptors the child keeps open, such as one that carries a lock.
+    A child that reads or writes an open file is given its descriptor: the name of the file may
+    be another one's by now.
     """
     process = subprocess.Popen(
         [str(word) for word in command],
         env=dict(environment),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=stdout,
         stderr=subprocess.PIPE,
-        pass_fds=tuple(inherited),
     )
     try:
         yield Child(process)

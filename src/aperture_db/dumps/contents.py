@@ -17,6 +17,7 @@ from aperture_db.dumps.files import (
     detect_format,
     not_understood,
     not_usable,
+    open_dump,
     open_script,
     read_name,
 )
@@ -33,6 +34,7 @@ from aperture_db.dumps.script import (
     name_in_comments,
 )
 from aperture_db.progress import Event, Progress
+from aperture_db.safe_files import HeldFile
 
 INSERTED_NAME = re.compile(rb"'([^']+\.sql)'")
 DATA = "TABLE DATA"
@@ -144,11 +146,18 @@ def read_contents(path: Path) -> Iterator[Event | ContentsRead]:
     Raises BrokenDumpError for a damaged or incomplete file, UsageError for a file that is not a
     dump, ClientProgramError without a pg_restore that can read it.
     """
-    format_ = detect_format(path)
-    has_checksum = yield from _check_checksum(path)
+    with open_dump(path) as file:
+        yield from read_open_dump(file)
+
+
+def read_open_dump(file: HeldFile) -> Iterator[Event | ContentsRead]:
+    """The same for a file that is open already."""
+    path = file.path
+    format_ = detect_format(file)
+    has_checksum = yield from _check_checksum(file)
     survey = _Survey()
     try:
-        with open_script(path, format_) as read:
+        with open_script(file, format_) as read:
             reader = ScriptReader(read)
             for part in reader.parts():
                 yield from survey.take(part)
@@ -158,17 +167,17 @@ def read_contents(path: Path) -> Iterator[Event | ContentsRead]:
         raise not_understood(path, str(error)) from error
     except DumpScriptError as error:
         raise broken(path, str(error)) from error
-    yield ContentsRead(survey.contents(path, format_, reader, has_checksum=has_checksum))
+    yield ContentsRead(survey.contents(file, format_, reader, has_checksum=has_checksum))
 
 
-def _check_checksum(path: Path) -> Generator[Event, None, bool]:
+def _check_checksum(file: HeldFile) -> Generator[Event, None, bool]:
     """Returns whether the dump has a checksum; raises BrokenDumpError for a wrong one."""
-    state, digest = checksum.read_checksum(path)
+    state, digest = checksum.read_checksum(file)
     if state is ChecksumState.NONE:
         return False
     yield Progress("verifying the checksum", 0, None)
-    if state is ChecksumState.BROKEN or not checksum.matches(path, digest):
-        raise broken(path, "its content does not match its checksum")
+    if state is ChecksumState.BROKEN or not checksum.matches(file, digest):
+        raise broken(file.path, "its content does not match its checksum")
     return True
 
 
@@ -217,13 +226,13 @@ class _Survey:
         self._migrations |= set(_column(data.text, bytes(rows), "name"))
 
     def contents(
-        self, path: Path, format_: DumpFormat, reader: ScriptReader, *, has_checksum: bool
+        self, file: HeldFile, format_: DumpFormat, reader: ScriptReader, *, has_checksum: bool
     ) -> DumpContents:
-        name = read_name(path.name)
+        name = read_name(file.path.name)
         tables = [entry for entry in reader.entries if entry.kind == "TABLE"]
         return DumpContents(
-            path=path,
-            size_bytes=path.stat().st_size,
+            path=file.path,
+            size_bytes=file.size_bytes,
             format=format_,
             has_checksum=has_checksum,
             made_at=name.made_at if name else None,

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,6 +18,7 @@ from aperture_db.dumps.children import Child, running
 from aperture_db.dumps.programs import base_environment, newest_programs, too_old_to_read
 from aperture_db.dumps.script import DumpScriptError, Read
 from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.safe_files import HeldFile, hold
 
 
 class BrokenDumpError(ApertureDbError):
@@ -122,6 +123,8 @@ def read_name(name: str) -> FileName | None:
     return FileName(Purpose(match["purpose"]), made_at)
 
 
+# Enough for everything that this tool reads from the head of a file.
+HEAD_BYTES = 512
 # First bytes of files that people mistake for a dump, and what they are.
 OTHER_KINDS = (
     (b"PK\x03\x04", "it is a zip archive"),
@@ -134,34 +137,42 @@ OTHER_KINDS = (
 )
 
 
-def detect_format(path: Path) -> DumpFormat:
-    """Read the format from the first bytes. Raises UsageError or BrokenDumpError."""
+@contextmanager
+def open_dump(path: Path) -> Iterator[HeldFile]:
+    """Open a dump; the file of the block stays the same whatever becomes of its name. Raises
+    UsageError."""
     if path.is_dir():
         has_toc = (path / "toc.dat").exists()
         raise not_usable(path, "it is a directory" + (" in pg_dump's format" if has_toc else ""))
-    try:
-        if not path.is_file():
-            raise _missing(path)
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-    except OSError as error:
-        raise UsageError(
-            f"cannot read {path}",
-            why=str(error.strerror),
-            next_step=f"check its permissions: ls -l {_quoted(path)}",
-            code="unreadable_file",
-        ) from error
+    with ExitStack() as stack:
+        try:
+            if not path.is_file():
+                raise _missing(path)
+            file = stack.enter_context(hold(path))
+        except OSError as error:
+            raise UsageError(
+                f"cannot read {path}",
+                why=str(error.strerror),
+                next_step=f"check its permissions: ls -l {_quoted(path)}",
+                code="unreadable_file",
+            ) from error
+        yield file
+
+
+def detect_format(file: HeldFile) -> DumpFormat:
+    """Read the format from the first bytes. Raises UsageError or BrokenDumpError."""
+    head = file.read_at(0, HEAD_BYTES)
     if not head:
-        raise broken(path, "it is empty")
+        raise broken(file.path, "it is empty")
     if head.startswith(b"PGDMP"):
         return DumpFormat.CUSTOM
     if head.startswith(b"\x1f\x8b"):
         return DumpFormat.GZIP
     if head[257:262] == b"ustar":
-        raise not_usable(path, "it is a tar archive (pg_dump -F t is not supported)")
+        raise not_usable(file.path, "it is a tar archive (pg_dump -F t is not supported)")
     for magic, kind in OTHER_KINDS:
         if head.startswith(magic):
-            raise not_usable(path, kind)
+            raise not_usable(file.path, kind)
     return DumpFormat.PLAIN
 
 
@@ -175,18 +186,18 @@ def _missing(path: Path) -> UsageError:
 
 
 @contextmanager
-def open_script(path: Path, format_: DumpFormat) -> Iterator[Read]:
+def open_script(file: HeldFile, format_: DumpFormat) -> Iterator[Read]:
     """The SQL of a dump as a stream. Damage may show at the end only: the end of the block raises
     BrokenDumpError for it."""
     if format_ is DumpFormat.CUSTOM:
-        with _open_archive(path) as read:
+        with _open_archive(file) as read:
             yield read
     elif format_ is DumpFormat.GZIP:
-        with gzip.open(path, "rb") as stream:
-            yield lambda size: _inflate(path, stream, size)
+        with file.stream() as packed, gzip.GzipFile(fileobj=packed) as stream:
+            yield lambda size: _inflate(file.path, stream, size)
     else:
-        with path.open("rb", buffering=0) as file:
-            yield file.read
+        with file.stream() as stream:
+            yield stream.read1
 
 
 def _inflate(path: Path, stream: gzip.GzipFile, size: int) -> bytes:
@@ -197,47 +208,41 @@ def _inflate(path: Path, stream: gzip.GzipFile, size: int) -> bytes:
 
 
 @contextmanager
-def _open_archive(path: Path) -> Iterator[Read]:
+def _open_archive(file: HeldFile) -> Iterator[Read]:
     programs = newest_programs()
-    command: list[str | Path] = [
-        programs.pg_restore,
-        "--no-owner",
-        "--no-acl",
-        "--file=-",
-        path.absolute(),
-    ]
-    with running(command, base_environment(), stdout=subprocess.PIPE) as child:
+    command: list[str | Path] = [programs.pg_restore, "--no-owner", "--no-acl", "--file=-"]
+    file.rewind()
+    with running(
+        command, base_environment(), stdin=file.descriptor, stdout=subprocess.PIPE
+    ) as child:
         child.listen()
         try:
             yield child.stdout.read1
         except DumpScriptError:
             # A script that breaks off is the effect; the message of pg_restore names the cause.
-            _require_success(path, child)
+            _require_success(file, child)
             raise
-        _require_success(path, child)
+        _require_success(file, child)
 
 
-def _require_success(path: Path, child: Child) -> None:
+def _require_success(file: HeldFile, child: Child) -> None:
     while child.stdout.read1(1 << 20):
         # Output left unread would keep the program from exiting.
         pass
     if child.wait() == 0:
         return
     if "unsupported version" in child.complaint:
-        raise too_old_to_read(path, read_maker(path))
-    raise broken(path, f"pg_restore cannot read it: {child.complaint}")
+        raise too_old_to_read(file.path, read_maker(file))
+    raise broken(file.path, f"pg_restore cannot read it: {child.complaint}")
 
 
-def read_maker(path: Path) -> str:
+def read_maker(file: HeldFile) -> str:
     """The version of the pg_dump that made an archive, from its head; empty if it isn't there."""
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+    head = file.read_at(0, HEAD_BYTES)
     versions = re.findall(rb"\x00{3}(\d+[\w.]+(?: \([^)]*\))?)\x00", head)
     return versions[-1].decode() if versions else ""
 
 
-# Enough for everything that this tool reads from the head of a file.
-HEAD_BYTES = 512
 # pg_dump's numbers of the methods, since archive version 1.15.
 ARCHIVE_COMPRESSIONS = ("none", "gzip", "lz4", "zstd")
 

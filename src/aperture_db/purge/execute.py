@@ -6,7 +6,6 @@ named, and titles have their ids at IMDb, TMDB, TVDB and on the media server.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -38,6 +37,7 @@ from aperture_db.purge.guards import LockRefusedError, changed_meanwhile, descri
 from aperture_db.purge.report import PurgeOutcome, PurgePlan, TableOutcome, UpdateOutcome
 from aperture_db.purge.scopes import scope_of
 from aperture_db.purge.selection import TRUE, select
+from aperture_db.safe_files import new_file
 
 FIRST_VERSION_WITH_TRANSACTION_TIMEOUT = 170000
 
@@ -263,25 +263,23 @@ def require_new_file(path: Path) -> None:
 def export_ratings(
     conn: Connection, target: PurgeTarget, options: PurgeOptions, path: Path
 ) -> None:
-    """Write the ratings that a purge deletes to a CSV file that only its owner can read.
+    """Write the ratings that a purge deletes to a CSV file that only its owner can read, and
+    that appears when it is complete.
 
     One transaction that changes nothing. Needs SELECT on user_ratings, users, movies and series.
     """
     with conn.transaction():
         statement = _export_statement(conn, target, options)
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
+            with new_file(path) as file, file.writer() as writer:
                 if statement is not None:
                     with conn.cursor().copy(statement) as copy:
                         for data in copy:
-                            file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                            writer.write(data)
         except OSError as error:
             raise ApertureDbError(
                 f"the ratings could not be written to {path}, nothing was changed",
-                why=str(error.strerror),
+                why=error.strerror or str(error),
                 next_step="name another file with --export-ratings",
                 code="export_failed",
             ) from error

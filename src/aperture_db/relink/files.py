@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.postgres.session import Connection
 from aperture_db.relink.keep import create_kept_tables
 from aperture_db.relink.kept import RATINGS, require_kept_tables
+from aperture_db.safe_files import new_file
 
 FORMAT = "aperture-db kept data"
 VERSION = 1
@@ -48,15 +48,12 @@ def export_kept(conn: Connection, path: Path) -> Transfer:
     require_kept_tables(conn)
     counts = {"user": 0, "title": 0, "row": 0}
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(_line({"type": "header", "format": FORMAT, "version": VERSION}))
+        with new_file(path) as file, file.writer() as writer:
+            writer.write(_line({"type": "header", "format": FORMAT, "version": VERSION}))
             for kind in counts:
                 for (value,) in conn.execute(queries.load(f"relink/export_{kind}s")):
-                    file.write(_line({"type": kind} | value))
+                    writer.write(_line({"type": kind} | value))
                     counts[kind] += 1
-            file.flush()
-            os.fsync(file.fileno())
     except OSError as error:
         raise ApertureDbError(
             f"could not write {path}",
@@ -94,8 +91,8 @@ def import_kept(conn: Connection, path: Path) -> Transfer:
     return Transfer(str(path.absolute()), *counts, new_rows)
 
 
-def _line(record: dict[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"
+def _line(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
 
 
 def _batches(records: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

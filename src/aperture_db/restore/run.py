@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psycopg
 
 from aperture_db.dumps.contents import LARGE_OBJECT_KINDS, DumpContents
-from aperture_db.dumps.files import broken, open_script
+from aperture_db.dumps.files import broken, open_dump, open_script
 from aperture_db.dumps.script import (
     CopyData,
     DumpEntry,
@@ -131,7 +131,7 @@ class DumpRunner:
         without an error."""
         path = self._contents.path
         try:
-            with open_script(path, self._contents.format) as read:
+            with open_dump(path) as file, open_script(file, self._contents.format) as read:
                 for part in ScriptReader(read).parts():
                     yield from self._report_entry(part.entry)
                     yield from self._run_part(part)
