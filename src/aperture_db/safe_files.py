@@ -15,6 +15,7 @@ import io
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +24,9 @@ PARTIAL_PREFIX = ".aperture_"
 PARTIAL_SUFFIX = ".partial"
 # Reading a FIFO or a terminal would wait, or take it over.
 OPEN_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-OWN_DESCRIPTORS = Path("/proc/self/fd")
+# Opening a name here opens the file that the descriptor holds. Linux has the first, others the
+# second.
+OWN_DESCRIPTORS = next(filter(Path.exists, (Path("/proc/self/fd"), Path("/dev/fd"))))
 
 
 class ReplacedFileError(OSError):
@@ -41,6 +44,11 @@ class HeldFile:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self.descriptor = descriptor
+
+    @property
+    def inherited_path(self) -> Path:
+        """Its name for a child process that inherits the descriptor."""
+        return OWN_DESCRIPTORS / str(self.descriptor)
 
     @property
     def status(self) -> os.stat_result:
@@ -199,8 +207,8 @@ class PartialFile(HeldFile):
 
     def _link(self, name: str) -> None:
         """Through the descriptor where the system can: a name may be exchanged meanwhile."""
-        own = OWN_DESCRIPTORS / str(self.descriptor)
-        if own.exists():
+        if sys.platform == "linux":
+            own = self.inherited_path
             os.link(own, name, dst_dir_fd=self._directory.descriptor, follow_symlinks=True)
         else:
             directory = self._directory.descriptor

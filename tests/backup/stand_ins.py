@@ -13,8 +13,8 @@ VERSION = "18.0"
 def stand_in(directory: Path, script: str, *, lacks: str = "none of them") -> str:
     """Put a shell script in pg_dump's place; returns the PATH that finds it.
 
-    `$REAL` is the real pg_dump, `$FILE` the file that it writes as its stdout. `lacks` is a
-    compression method that it says it was built without.
+    `$REAL` is the real pg_dump, `$FILE` the file it was told to write. `lacks` is a compression
+    method that it says it was built without.
     """
     real = newest_programs()
     directory.mkdir(exist_ok=True)
@@ -26,7 +26,7 @@ def stand_in(directory: Path, script: str, *, lacks: str = "none of them") -> st
         f'case "$*" in *"--compress={lacks}"*"{NO_SERVER}"*) echo "pg_dump: error: this build does '
         f'not support compression with {lacks}" >&2; exit 1;; *"{NO_SERVER}"*) exec "$REAL" "$@";; '
         "esac\n"
-        "FILE=/proc/$$/fd/1\n"
+        'for word in "$@"; do case "$word" in --file=*) FILE="${word#--file=}";; esac; done\n'
         f"{script}\n"
     )
     program.chmod(0o755)

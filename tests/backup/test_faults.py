@@ -224,8 +224,9 @@ def test_a_full_disk(kilobytes: int, sample_database: NewDatabase, tmp_path: Pat
 
 def test_a_device_without_space(conninfo: str, directory: Path, tmp_path: Path) -> None:
     """What pg_dump itself says, on a machine that forbids to mount a small disk, too."""
-    path = stand_in(tmp_path / "bin", '"$REAL" "$@" > /dev/full')
-    outcome = finish(start(conninfo, directory, path))
+    script = 'for word; do shift; case "$word" in --file=*) word=--file=/dev/full;; esac; '
+    script += 'set -- "$@" "$word"; done; "$REAL" "$@"'
+    outcome = finish(start(conninfo, directory, stand_in(tmp_path / "bin", script)))
     assert outcome.code == 1, outcome.err
     assert f"not enough space in {directory}" in outcome.err
     require_only_the_old_one(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -400,13 +401,19 @@ def test_a_database_with_an_odd_name(
     assert outcome.code == 0, outcome.err
 
 
+@pytest.mark.parametrize(
+    "number", [errno.EPERM, errno.EXDEV, errno.EACCES, errno.EOPNOTSUPP], ids=errno.errorcode.get
+)
 def test_a_directory_without_hard_links(
-    aperture_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int,
+    aperture_database: NewDatabase,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """FAT and some network shares have none; there the file is renamed."""
+    """FAT has none, and network shares refuse some of them; there the file is renamed."""
 
-    def refuse(*_: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
+    def refuse(*_: object, **_options: object) -> None:
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", refuse)
     path = make_dump(aperture_database(), tmp_path).path

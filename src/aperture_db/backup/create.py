@@ -181,13 +181,16 @@ def _dump(
         *command,
         f"--snapshot={snapshot.id}",
         f"--lock-wait-timeout={lock_timeout_seconds * 1000:.0f}",
+        # Its stdout would do, but pg_dump only appends to that, and can't put the positions of the
+        # tables into the head.
+        f"--file={partial.inherited_path}",
         *connection_arguments(conn),
     ]
     total = len(snapshot.row_counts)
     done = 0
     with (
         libpq_environment(conn) as environment,
-        running(command, environment, stdout=partial.descriptor) as child,
+        running(command, environment, inherited=[partial.descriptor]) as child,
     ):
         for line in child.lines():
             if found := TABLE_LINE.match(line):

@@ -82,10 +82,11 @@ def running(
     *,
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.DEVNULL,
+    inherited: Sequence[int] = (),
 ) -> Iterator[Child]:
     """Run a program for the block; it is stopped if it still runs at the end of the block.
 
-    A child that reads or writes an open file is given its descriptor: the name of the file may
+    A child that reads or writes an open file inherits its descriptor: the name of the file may
     be another one's by now.
     """
     process = subprocess.Popen(
@@ -94,6 +95,7 @@ def running(
         stdin=stdin,
         stdout=stdout,
         stderr=subprocess.PIPE,
+        pass_fds=tuple(inherited),
     )
     try:
         yield Child(process)
