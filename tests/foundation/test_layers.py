@@ -35,11 +35,12 @@ FLOORS = (
 ROOMS_KNOWN = {
     "backup": {"dumps"},
     "demo": {"migrations", "sample", "stats"},  # shows them at work
-    "health": {"backup", "clean", "extensions", "migrations", "stats"},  # composes what they know
+    "health": {"backup", "clean", "extensions", "migrations", "relink", "stats"},  # composes them
     "migrations": {"extensions"},  # asks what is available before it applies anything
     "purge": {"backup", "migrations", "relink"},  # backs up, keeps what users made, rebuilds
     "report": {"extensions", "health", "migrations", "stats"},  # shows all of them
     "restore": {"backup", "dumps", "extensions", "migrations"},  # backs up first; compares versions
+    "stats": {"relink"},  # says what waits to be put back
 }
 # Each third-party package and who may import it.
 OWNERS = {

@@ -260,7 +260,7 @@ def set_privileges(conn: Connection, now: Privileges, wanted: Privileges) -> Non
             conn.execute(privilege.statement("grant"))
 
 
-SCHEMA = "aperture_db"
+OWN_SCHEMA = "aperture_db"
 """The tool's own, apart from everything of Aperture's. It is created on first use."""
 
 
@@ -294,10 +294,10 @@ def missing_grant(conn: Connection, tables: Iterable[str]) -> str | None:
             return None
         return f"GRANT CREATE ON DATABASE {quote_identifier(database)} TO {user};"
     if not has_all and not may_create_tables:
-        return f"GRANT USAGE, CREATE ON SCHEMA {SCHEMA} TO {user};"
+        return f"GRANT USAGE, CREATE ON SCHEMA {OWN_SCHEMA} TO {user};"
     if not may_write:
         return (
-            f"GRANT USAGE ON SCHEMA {SCHEMA} TO {user}; "
-            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {SCHEMA} TO {user};"
+            f"GRANT USAGE ON SCHEMA {OWN_SCHEMA} TO {user}; "
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {OWN_SCHEMA} TO {user};"
         )
     return None

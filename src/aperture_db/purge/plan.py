@@ -94,7 +94,7 @@ def require_doable(conn: Connection, plan: PurgePlan) -> None:
 
 def _require_nothing_waiting(conn: Connection) -> None:
     """Raise ApertureDbError when user data waits for relink: a complete reset would strand it."""
-    if rows := count_waiting(conn):
+    if rows := count_waiting(conn, catalog.visible_tables(catalog.read_tables(conn))):
         raise ApertureDbError(
             f"purge refused, nothing was changed: {plural(rows, 'row')} kept by earlier purges "
             "wait to be put back",
@@ -156,7 +156,7 @@ def _complete(
     user_data = UserDataKeeper(target, options)
     kept_rows = user_data.count(conn)
     losses = tuple(find_unrecoverable(context, kept_rows.rows if kept_rows else {}))
-    if options.include_kept and (waiting := count_waiting(conn)):
+    if options.include_kept and (waiting := count_waiting(conn, tables)):
         losses += (Unrecoverable(KEPT_ROWS, waiting, "--include-kept deletes them"),)
     missing = user_data.missing_privilege(conn)
     is_rebuild = target is PurgeTarget.EVERYTHING

@@ -61,12 +61,13 @@ def apply(
     yield Phase("putting rows back")
     yield from _put_rows_back(conn, links, tally)
     yield Phase("replacing ids of titles")
+    updated: dict[str, set[UUID]] = {}
     for reference in find_references(conn, links.library, with_computed=options.similarity):
         name = reference.table.name
         for page in find_changes(conn, reference, links.ids):
-            done = apply_changes(conn, links.library, reference, page, links.ids)
-            if done:
-                tally.updated[name] = tally.updated.get(name, 0) + done
+            if done := apply_changes(conn, links.library, reference, page, links.ids):
+                updated.setdefault(name, set()).update(done)
+                tally.updated[name] = len(updated[name])
                 yield Progress(f"{name}: {tally.updated[name]:,} rows")
     _note_links(conn, links)
     seconds = time.monotonic() - started

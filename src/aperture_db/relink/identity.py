@@ -87,6 +87,8 @@ def keys_of(identity: TitleIdentity) -> Keys:
 def fold(title: str) -> str:
     """A title without case, composition and spacing; PostgreSQL's lower() depends on the
     collation and leaves all but ASCII alone in "C"."""
+    if title.isascii():
+        return " ".join(title.lower().split())
     # Folding can leave a text that is no longer composed.
     composed = unicodedata.normalize("NFC", title).casefold()
     return " ".join(unicodedata.normalize("NFC", composed).split())

@@ -225,13 +225,13 @@ def require_kept_tables(conn: Connection) -> None:
         )
 
 
-def count_waiting(conn: Connection) -> int:
+def count_waiting(conn: Connection, tables: Mapping[str, Table]) -> int:
     """Rows of users that wait to be put back; those that were kept in place and still are do not
-    wait. Needs SELECT on the kept tables and on those of titles; 0 where nothing was ever kept."""
+    wait. `tables` are Aperture's by name. Needs SELECT on the kept tables and on those of titles;
+    0 where nothing was ever kept."""
     if not has_kept_tables(conn):
         return 0
-    library = read_library(conn)
-    titles = [library.tables[name] for name in MEDIA_TABLES.values() if name in library.tables]
+    titles = [tables[name] for name in MEDIA_TABLES.values() if name in tables]
     present = sql.SQL(" UNION ALL ").join(
         sql.SQL("SELECT t.id FROM {} AS t").format(table.identifier) for table in titles
     )

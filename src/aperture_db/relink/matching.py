@@ -29,6 +29,7 @@ from aperture_db.relink.identity import (
 )
 from aperture_db.relink.report import OF_EXTERNAL_ID, Evidence, Match, Pending, Reason, Result
 
+EXTERNAL_ID_OF = {evidence: each for each, evidence in OF_EXTERNAL_ID.items()}
 # What may be true of two different titles at once.
 WEAK = frozenset({Evidence.PATH, Evidence.TITLE, Evidence.ITEM, Evidence.KEPT_LATER})
 
@@ -63,35 +64,40 @@ class _Index:
         for title in titles:
             keys = self._keys[title] = keys_of(title)
             self.by_id[title.id] = title
-            for key in _lookups(title, keys):
-                self._found.setdefault(key, []).append(title)
+            self._found.setdefault(("name", title.kind, fold(title.title)), []).append(title)
+            for evidence in _order(keys):
+                for key in _lookups(evidence, title, keys):
+                    self._found.setdefault(key, []).append(title)
 
     def keys(self, title: TitleIdentity) -> Keys:
         return self._keys[title]
 
     def find(self, evidence: Evidence, title: TitleIdentity, keys: Keys) -> list[TitleIdentity]:
         """Those that share this evidence with a title, each once."""
-        wanted = [key for key in _lookups(title, keys) if key[0] is evidence]
-        return list(dict.fromkeys(each for key in wanted for each in self._found.get(key, ())))
+        found = [self._found.get(key, []) for key in _lookups(evidence, title, keys)]
+        if len(found) == 1:
+            return found[0]
+        return list(dict.fromkeys(each for titles in found for each in titles))
 
     def namesakes(self, title: TitleIdentity) -> list[TitleIdentity]:
         """Those of the same kind and title, whatever their year."""
         return self._found.get(("name", title.kind, fold(title.title)), [])
 
 
-def _lookups(title: TitleIdentity, keys: Keys) -> Iterator[tuple[object, ...]]:
-    """The keys of an index; each begins with its evidence, and the kind is part of each."""
+def _lookups(evidence: Evidence, title: TitleIdentity, keys: Keys) -> Sequence[tuple[object, ...]]:
+    """The keys of an index for one kind of evidence. The kind of title is part of each."""
     kind = title.kind
-    for catalog, value in keys.external.items():
-        yield OF_EXTERNAL_ID[catalog], kind, value
-    if keys.path is not None:
-        yield Evidence.PATH, kind, keys.path
-    for name, year in keys.titles:
-        yield Evidence.TITLE, kind, name, year
-    if title.item_id and title.server:
-        for name in keys.undated:
-            yield Evidence.ITEM, kind, title.server, title.item_id, name
-    yield "name", kind, fold(title.title)
+    match evidence:
+        case Evidence.PATH:
+            return [(evidence, kind, keys.path)] if keys.path is not None else []
+        case Evidence.TITLE:
+            return [(evidence, kind, name, year) for name, year in keys.titles]
+        case Evidence.ITEM if title.item_id and title.server:
+            return [(evidence, kind, title.server, title.item_id, name) for name in keys.undated]
+        case Evidence.ITEM:
+            return []
+    value = keys.external.get(EXTERNAL_ID_OF[evidence])
+    return [(evidence, kind, value)] if value is not None else []
 
 
 def _match_batches(
@@ -105,12 +111,13 @@ def _match_batches(
 
     results: dict[TitleIdentity, Result] = {}
     later = _Index()
+    batch: list[TitleIdentity] = []
     for _, group in groupby(sorted(titles, key=when, reverse=True), key=when):
+        later.add(batch)
         batch = list(group)
         matcher = _Matcher(present, _Index(batch), later, results, decisions)
         found = {title: matcher.match(title) for title in batch}
         results |= _without_rivals(found, matcher.batch)
-        later.add(batch)
     return results
 
 

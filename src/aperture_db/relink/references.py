@@ -125,15 +125,15 @@ def apply_changes(
     reference: Reference,
     changes: Collection[ReferenceChange],
     ids: ReplacedIds,
-) -> int:
-    """Write new values in one transaction; returns how many rows were updated.
+) -> list[UUID]:
+    """Write new values in one transaction; returns the ids of the rows that were updated.
 
     Rows that have changed since they were read are left for the next run, and so are ids whose
     new title has gone since. Needs UPDATE on the table, and on those of titles.
     """
     wanted = [change for change in changes if change.new_value != change.old_value]
     if not wanted:
-        return 0
+        return []
     with conn.transaction():
         set_local(conn, lock_timeout=LOCK_TIMEOUT)
         texts = _lock_titles(conn, library, wanted, ids)
@@ -167,13 +167,13 @@ def _lock_titles(
     return {str(old): str(ids.new_ids[old].id) for old in named if ids.new_ids[old].id in there}
 
 
-def _write(conn: Connection, reference: Reference, rows: list[tuple[UUID, str, str]]) -> int:
+def _write(conn: Connection, reference: Reference, rows: list[tuple[UUID, str, str]]) -> list[UUID]:
     """All at once; one by one where a new value collides with a row that is there already."""
     try:
         with conn.transaction():
             return _update(conn, reference, rows)
     except pg.UniqueViolation:
-        done = 0
+        done: list[UUID] = []
         for row in rows:
             try:
                 with conn.transaction():
@@ -183,7 +183,9 @@ def _write(conn: Connection, reference: Reference, rows: list[tuple[UUID, str, s
         return done
 
 
-def _update(conn: Connection, reference: Reference, rows: list[tuple[UUID, str, str]]) -> int:
+def _update(
+    conn: Connection, reference: Reference, rows: list[tuple[UUID, str, str]]
+) -> list[UUID]:
     statement = sql.SQL(queries.load("relink/replace_references")).format(
         table=reference.table.identifier,
         column=sql.Identifier(reference.column),
@@ -191,7 +193,8 @@ def _update(conn: Connection, reference: Reference, rows: list[tuple[UUID, str, 
         type=sql.SQL(reference.type),
     )
     ids, old, new = (list(values) for values in zip(*rows, strict=True)) if rows else ([], [], [])
-    return conn.execute(statement, {"ids": ids, "old": old, "new": new}).rowcount
+    done = conn.execute(statement, {"ids": ids, "old": old, "new": new}).fetchall()
+    return [row_id for (row_id,) in done]
 
 
 def _change(

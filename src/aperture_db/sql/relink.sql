@@ -257,6 +257,7 @@ UPDATE {table} AS r
 SET {column} = change.new_value::{type}
 FROM unnest(%(ids)s::uuid[], %(old)s::text[], %(new)s::text[]) AS change (id, old_value, new_value)
 WHERE r.id = change.id AND r.{column}::text = change.old_value
+RETURNING r.id
 
 -- name: put_back
 -- Purpose: insert kept rows with the new ids of their titles, and mark them as done, in one

@@ -35,6 +35,7 @@ from aperture_db.stats.coverage import (
 )
 from aperture_db.stats.hints import (
     hint_about_database,
+    hints_about_kept_data,
     hints_about_library,
     hints_about_unreadable_tables,
 )
@@ -127,6 +128,7 @@ def _read_overview(conn: Connection, inventory: Inventory, *, estimate: bool) ->
             inventory, tables, reading.table_counts.values(), facts
         )
         hints += hints_about_library(overview, embeddings, coverage, results)
+        hints += hints_about_kept_data(conn, inventory)
     return StatsReport(
         facts, overview, _storage(reading), embeddings, coverage, tuple(hints), not estimate
     )

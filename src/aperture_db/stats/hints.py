@@ -12,7 +12,9 @@ from aperture_db import aperture
 from aperture_db.aperture import kinds
 from aperture_db.format import list_some, plural, quote_identifier
 from aperture_db.postgres.activity import ExclusiveLock
-from aperture_db.postgres.catalog import Table, grants_to_read
+from aperture_db.postgres.catalog import OWN_SCHEMA, Table, grants_to_read
+from aperture_db.postgres.session import Connection
+from aperture_db.relink.kept import count_waiting
 from aperture_db.stats.counting import Inventory
 from aperture_db.stats.coverage import EMBEDDING_JOBS, EMBEDDING_SUBJECTS, JobResult
 from aperture_db.stats.report import (
@@ -229,6 +231,23 @@ def hint_about_database(facts: DatabaseFacts, tables: Collection[Table]) -> Hint
         f"{facts.name} is empty",
         "aperture-db migrate",
     )
+
+
+def hints_about_kept_data(conn: Connection, inventory: Inventory) -> Iterator[Hint]:
+    """User data that a purge kept and that waits to be put back. Reads it where the role may."""
+    kept = [each for each in inventory.tables if each.schema == OWN_SCHEMA]
+    names = kinds.MEDIA_TABLES.values()
+    titles = [inventory.visible[name] for name in names if name in inventory.visible]
+    if not all(table.may_select for table in (*kept, *titles)):
+        return
+    if rows := count_waiting(conn, inventory.visible):
+        yield Hint(
+            "kept_data",
+            True,
+            f"{plural(rows, 'row')} of users {'wait' if rows > 1 else 'waits'} to be put back",
+            "a purge kept them, because titles get new ids with the next sync",
+            "aperture-db relink",
+        )
 
 
 def hints_about_unreadable_tables(

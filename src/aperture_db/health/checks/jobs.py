@@ -16,9 +16,11 @@ from aperture_db.health.check import (
     check,
     need_aperture,
     need_tables,
+    refuse_unreadable,
 )
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
-from aperture_db.postgres.catalog import SCHEMA as OWN_SCHEMA
+from aperture_db.postgres.catalog import OWN_SCHEMA, visible_tables
+from aperture_db.relink.kept import KEPT_TABLES, count_waiting
 
 DAY_SECONDS = 86_400
 CLOCK_TOLERANCE_SECONDS = 600
@@ -209,6 +211,32 @@ def _missing_file(note: BackupNote) -> Finding | None:
         ("aperture-db backup",),
         object=note.file_name,
     )
+
+
+@check(
+    "kept-data",
+    Area.APERTURE,
+    about="No user data that a purge kept waits to be put back. The value is the number of rows.",
+    source="aperture_db.kept_rows",
+    thresholds=Thresholds(Unit.COUNT, warning=1),
+)
+def kept_data(context: Context) -> CheckOutcome:
+    need_aperture(context)
+    tables = context.tables()
+    kept = [each for each in tables if each.schema == OWN_SCHEMA and each.name in KEPT_TABLES]
+    if not kept:
+        return CheckOutcome("none", 0)
+    visible = visible_tables(tables)
+    titles = [visible[name] for name in aperture.MEDIA_TABLES.values() if name in visible]
+    refuse_unreadable(context, [*kept, *titles])
+    rows = count_waiting(context.conn, visible)
+    status = context.judge(rows)
+    if status is Status.OK:
+        return CheckOutcome("none", rows)
+    wait = "wait" if rows > 1 else "waits"
+    reason = f"{plural(rows, 'row')} kept by a purge {wait} to be put back"
+    advice = ("aperture-db relink", "aperture-db relink --apply")
+    return CheckOutcome(f"{plural(rows, 'row')}", rows, (Finding(status, reason, advice),))
 
 
 @check(
