@@ -15,10 +15,10 @@ import pytest
 
 from tests.backup.stand_ins import stand_in
 from tests.cli import COMMAND, Outcome, environment, finish
-from tests.dump_files import PLACES, execute, make_dump, start_program
+from tests.dump_files import PLACES, execute, fetch_one, make_dump, start_program
 from tests.program import run_inside
 from tests.servers.programs import NO_MOUNTS
-from tests.waiting import wait_until
+from tests.waiting import wait_until, waits_for_lock
 
 NewDatabase = Callable[[], str]
 OLD = "aperture_backup_2024-01-01_00-00-00.dump"
@@ -94,25 +94,60 @@ def child_of(directory: Path) -> int:
     return int(lines[0]) if "half" in lines else 0
 
 
+def test_kill_9_ends_pg_dump_too(conninfo: str, directory: Path, tmp_path: Path) -> None:
+    path = stand_in(tmp_path / "bin", 'echo $$ > "$FILE"; echo half >> "$FILE"; exec sleep 60')
+    process = start(conninfo, directory, path)
+    wait_until(lambda: child_of(directory), "pg_dump is writing")
+    child = child_of(directory)
+
+    process.kill()
+    process.communicate()
+
+    wait_until(lambda: has_ended(child), "pg_dump has ended", timeout_seconds=2)
+
+
+def test_kill_9_ends_the_sessions_too(conninfo: str, directory: Path, tmp_path: Path) -> None:
+    """A real pg_dump that waits for a lock: its session and its locks go with it."""
+    script = 'touch "$0.started"; until [ -e "$0.go" ]; do sleep 0.1; done; exec "$REAL" "$@"'
+    path = stand_in(tmp_path / "bin", script)
+    with psycopg.connect(conninfo) as holder:
+        process = start(conninfo, directory, path)
+        wait_until((tmp_path / "bin/pg_dump.started").exists, "pg_dump is started")
+        holder.execute("LOCK TABLE movies")
+        (tmp_path / "bin/pg_dump.go").touch()
+        wait_until(lambda: waits_for_lock(conninfo), "pg_dump waits for the lock")
+
+        process.kill()
+        process.communicate()
+
+        sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aperture-db'"
+        sessions += " AND datname = current_database()"
+        wait_until(lambda: not fetch_one(conninfo, sessions), "no session is left", 5)
+
+
 def test_kill_9_leaves_no_backup_and_the_next_run_cleans_up(
     conninfo: str, directory: Path, tmp_path: Path
 ) -> None:
-    path = stand_in(tmp_path / "bin", 'echo $$ > "$FILE"; echo half >> "$FILE"; exec sleep 60')
-    process = start(conninfo, directory, path)
+    script = "trap '' TERM; " + 'echo $$ > "$FILE"; echo half >> "$FILE"; exec sleep 60'
+    process = start(conninfo, directory, stand_in(tmp_path / "bin", script))
     wait_until(lambda: child_of(directory), "pg_dump is writing")
     child = child_of(directory)
     process.kill()
     process.communicate()
     assert sum(file.name.startswith("aperture_backup_") for file in directory.iterdir()) == 1
 
-    # Its pg_dump still runs and holds on to the file.
+    # This pg_dump ignores the signal, runs on, and holds on to the file.
     assert run_inside("backup", "--dir", str(directory), database=conninfo).code == 0
     assert child_of(directory) == child
     os.kill(child, signal.SIGKILL)
-    wait_until(lambda: not Path(f"/proc/{child}").exists() or is_zombie(child), "it has ended")
+    wait_until(lambda: has_ended(child), "it has ended")
 
     assert run_inside("backup", "--dir", str(directory), database=conninfo).code == 0
     assert not list(directory.glob(".aperture_*"))
+
+
+def has_ended(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists() or is_zombie(pid)
 
 
 def is_zombie(pid: int) -> bool:

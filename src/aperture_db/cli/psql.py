@@ -18,7 +18,7 @@ from aperture_db.cli.run import Run
 from aperture_db.errors import ClientProgramError, UsageError
 
 with lazy_imports():
-    from aperture_db.dumps import programs
+    from aperture_db.dumps import children, programs
 
 app = typer.Typer(add_completion=False)
 
@@ -92,6 +92,12 @@ def _run_and_wait(words: list[str], environment: Mapping[str, str]) -> int:
     """The exit code; Ctrl-C is psql's to handle."""
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        return subprocess.run(words, env=environment, check=False).returncode
+        done = subprocess.run(
+            words,
+            env=environment,
+            check=False,
+            preexec_fn=children.end_with_parent(),
+        )
+        return done.returncode
     finally:
         signal.signal(signal.SIGINT, previous)

@@ -1,17 +1,22 @@
-"""Client programs as child processes that end when we do."""
+"""Client programs as child processes that end when we do, killed by the kernel or not."""
 
 from __future__ import annotations
 
+import ctypes
 import io
+import os
+import signal
 import subprocess
+import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 STOP_TIMEOUT_SECONDS = 5
 KEPT_LINES = 20
+PR_SET_PDEATHSIG = 1
 
 
 class Child:
@@ -75,6 +80,24 @@ class Child:
         return tuple(self._complaints)
 
 
+def end_with_parent() -> Callable[[], None] | None:
+    """The preexec_fn for a child that gets SIGTERM when the thread that starts it ends, by
+    SIGKILL too: pg_dump then cancels its query and leaves no session behind. None where the
+    system has no such signal (all but Linux)."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def ask_for_signal() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            # It ended before we could ask.
+            os._exit(1)
+
+    return ask_for_signal
+
+
 @contextmanager
 def running(
     command: Sequence[str | Path],
@@ -96,6 +119,7 @@ def running(
         stdout=stdout,
         stderr=subprocess.PIPE,
         pass_fds=tuple(inherited),
+        preexec_fn=end_with_parent(),
     )
     try:
         yield Child(process)
