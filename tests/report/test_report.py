@@ -17,8 +17,8 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aperture_db.cli import report as command
-from aperture_db.report import DatabaseReport, LastBackup, ServerSetting, make_redaction
 from aperture_db.report.collect import SETTINGS
+from aperture_db.report.report import DatabaseReport, LastBackup, ServerSetting, make_redaction
 from tests.cli import run_cli
 from tests.described import undescribed
 from tests.program import run_inside

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from typer._click.formatting import HelpFormatter
 
 PROGRAM = "aperture-db"
+COMPLETION_VARIABLE = "_APERTURE_DB_COMPLETE"
+# The shared options, as far as they may stand before the command.
+FLAGS = ("--json", "--quiet", "--verbose")
+OPTIONS_WITH_VALUE = (
+    "-d", "--database-url", "--env-file", "--connect-timeout", "--wait", "--color",
+)  # fmt: skip
 EPILOG = """Examples:
 aperture-db stats -d postgresql://user:password@localhost:5432/aperture
 aperture-db health
@@ -151,17 +157,56 @@ def run_program(arguments: list[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A title must not end the run because the terminal's encoding lacks a letter.
             stream.reconfigure(errors="replace")
-    arguments = spell_out_interval(arguments)
+    words = in_usual_order(spell_out_interval(arguments)) if arguments else ["--help"]
     try:
-        code = app(arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False)
+        code = app(words, prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
         return _report_usage(error, arguments)
     except typer.Abort:
         return 130
-    except SystemExit:
-        # Only rich raises it, where whoever read the help has gone.
-        return EXIT_CODE_OUTPUT_CLOSED
+    except SystemExit as end:
+        # Of completion, with its own exit code, or of rich, where whoever read the help has gone.
+        completes = not end.code or COMPLETION_VARIABLE in os.environ
+        return int(end.code or 0) if completes else EXIT_CODE_OUTPUT_CLOSED
     return int(code or 0)
+
+
+def in_usual_order(arguments: list[str]) -> list[str]:
+    """The command first, then the shared options that stand before it, as in `-q stats`.
+
+    `help COMMAND` and `version` become the options that do the same.
+    """
+    rest = arguments
+    moved: list[str] = []
+    while rest and (length := _shared_option_length(rest)):
+        moved, rest = [*moved, *rest[:length]], rest[length:]
+    match rest:
+        case ["help", *words]:
+            return [*words, "--help"]
+        case ["version"]:
+            return ["--version"]
+        case [name, subcommand, *_] if _is_group(name) and not subcommand.startswith("-"):
+            return [*rest[:2], *moved, *rest[2:]]
+        case [name, *_] if not name.startswith("-"):
+            return [name, *moved, *rest[1:]]
+        case []:
+            return []
+        case _:
+            return arguments
+
+
+def _shared_option_length(words: list[str]) -> int:
+    """How many words at the start are one shared option; 0 if none."""
+    name, equals, _ = words[0].partition("=")
+    if words[0] in FLAGS or (equals and name in OPTIONS_WITH_VALUE):
+        return 1
+    if re.fullmatch(r"-[qv]+|-d.+", words[0]):
+        return 1
+    return 2 if words[0] in OPTIONS_WITH_VALUE else 0
+
+
+def _is_group(name: str) -> bool:
+    return name in COMMANDS and isinstance(import_module(COMMANDS[name].module).app.info.name, str)
 
 
 def _switch_off_forced_colour_in_help() -> None:
@@ -178,10 +223,14 @@ def _report_usage(error: typer.TyperException, arguments: list[str]) -> int:
         # It may have exit codes of its own.
         import_module(COMMANDS[named].module)
     path = context.command_path if context else f"{PROGRAM} {named}".strip()
+    message = _plain(_without_connection_strings(error.format_message(), arguments))
+    next_step = f"{path} --help"
+    if named == "psql" and message.startswith("No such option"):
+        next_step = "put psql's own options after --, as in: aperture-db psql -- -c 'SELECT 1'"
     usage = UsageError(
-        _plain(_without_connection_strings(error.format_message(), arguments)),
+        message,
         why="the command line is not valid",
-        next_step=f"{path} --help",
+        next_step=next_step,
     )
     run = Run(path.removeprefix(PROGRAM).strip(), CommonOptions(json=_wants_json(arguments)))
     return report(run, usage, exit_code_for(run.command, usage))

@@ -9,7 +9,12 @@ import typer
 
 from aperture_db.cli.command import command
 from aperture_db.cli.lazy import lazy_imports
-from aperture_db.cli.options import ConfirmOption, parse_duration, require_confirmation
+from aperture_db.cli.options import (
+    ConfirmOption,
+    complete_from,
+    parse_duration,
+    require_confirmation,
+)
 from aperture_db.cli.run import Run
 from aperture_db.errors import UsageError
 from aperture_db.format import plural
@@ -38,7 +43,10 @@ def clean(
     run: Run,
     kinds: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KIND", help="List or delete only these kinds (default: list all)."),
+        typer.Argument(
+            metavar="KIND", help="List or delete only these kinds (default: list all).",
+            autocompletion=complete_from(lambda: room.Kind),
+        ),
     ] = None,
     apply: Annotated[
         bool, typer.Option("--apply", help="Delete the named kinds, after a confirmation.")

@@ -33,8 +33,11 @@ class StartsByDefault(PlainGroup):
     """A group whose bare name, with or without options, runs its command `start`."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Insert the default command before options other than help."""
-        is_bare = not args or args[0].startswith("-")
+        """Insert the default command before options other than help.
+
+        While a command line is being completed its next word may still be another command.
+        """
+        is_bare = args[0].startswith("-") if args else not ctx.resilient_parsing
         if is_bare and not {"-h", "--help"}.intersection(args):
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -16,6 +16,7 @@ from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.options import (
     MIN_SECONDS,
     WatchOption,
+    complete_from,
     parse_duration,
     require_watchable,
     watch,
@@ -48,6 +49,45 @@ def exit_code(error: ApertureDbError) -> int:
     return CRITICAL if isinstance(error, ConnectError) else UNKNOWN
 
 
+CHECK_IDS = complete_from(lambda: (check.id for check in checks.CHECKS))
+THRESHOLDS = complete_from(lambda: (f"{c.id}=" for c in checks.CHECKS if c.thresholds))
+OnlyOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ID",
+        rich_help_panel=CHOOSING,
+        help="Run only this check.",
+        autocompletion=CHECK_IDS,
+    ),
+]
+IgnoreOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ID[:OBJECT]",
+        rich_help_panel=CHOOSING,
+        help="Skip this check, or its findings about one object (* matches any text).",
+        autocompletion=CHECK_IDS,
+    ),
+]
+WarnOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ID=VALUE",
+        rich_help_panel=CHOOSING,
+        help="Warning threshold.",
+        autocompletion=THRESHOLDS,
+    ),
+]
+CritOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ID=VALUE",
+        rich_help_panel=CHOOSING,
+        help="Critical threshold.",
+        autocompletion=THRESHOLDS,
+    ),
+]
+
 app = typer.Typer(add_completion=False)
 
 
@@ -64,25 +104,10 @@ app = typer.Typer(add_completion=False)
 )
 def health(
     run: Run,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID", rich_help_panel=CHOOSING, help="Run only this check."),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ID[:OBJECT]", rich_help_panel=CHOOSING,
-            help="Skip this check, or its findings about one object (* matches any text).",
-        ),
-    ] = None,
-    warn: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID=VALUE", rich_help_panel=CHOOSING, help="Warning threshold."),
-    ] = None,
-    crit: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID=VALUE", rich_help_panel=CHOOSING, help="Critical threshold."),
-    ] = None,
+    only: OnlyOption = None,
+    ignore: IgnoreOption = None,
+    warn: WarnOption = None,
+    crit: CritOption = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Count skipped checks as unknown (exit code 3).")
     ] = False,

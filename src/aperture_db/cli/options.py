@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
@@ -22,6 +22,19 @@ ConfirmOption: TypeAlias = Annotated[
     str | None,
     typer.Option("--confirm", metavar="PHRASE", help=f'Confirm without a terminal: "{PHRASE}".'),
 ]
+
+
+def complete_from(words: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """The completion of an option whose values are among `words`, also after commas.
+
+    A shell asks for it at each press of Tab, so `words` must not connect.
+    """
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [f"{before}{comma}{word}" for word in words() if word.startswith(last)]
+
+    return complete
 
 
 def parse_duration(text: str) -> float:

@@ -19,7 +19,7 @@ from aperture_db.errors import UsageError
 from aperture_db.format import plural
 
 with lazy_imports():
-    from aperture_db.aperture import kinds
+    from aperture_db import aperture
     from aperture_db.relink import apply as room
     from aperture_db.relink import files, keep, kept, plan, report, users
     from aperture_db.render import relink as view
@@ -250,7 +250,7 @@ def _keep(run: Run) -> None:
     with run.connect() as conn, conn.transaction():
         keep.require_may_keep(conn)
         tables = kept.read_library(conn)
-        counts = keep.keep(conn, tables, list(kinds.Media), report.RowOrigin.KEEP)
+        counts = keep.keep(conn, tables, list(aperture.Media), report.RowOrigin.KEEP)
     run.show(counts, view.render_kept)
 
 

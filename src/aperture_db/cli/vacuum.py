@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from aperture_db.cli.command import command
 from aperture_db.cli.lazy import lazy_imports
-from aperture_db.cli.options import ConfirmOption, parse_duration, require_confirmation
+from aperture_db.cli.options import (
+    ConfirmOption,
+    complete_from,
+    parse_duration,
+    require_confirmation,
+)
 from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.format import format_bytes, list_some, plural
 
 with lazy_imports():
+    from aperture_db import aperture
     from aperture_db import vacuum as room
     from aperture_db.postgres import connection
     from aperture_db.render import progress
@@ -24,6 +30,15 @@ with lazy_imports():
 MAX_STEPS = 4
 
 app = typer.Typer(add_completion=False)
+
+TableOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Vacuum only this table; may be repeated.",
+        autocompletion=complete_from(lambda: aperture.TABLES),
+    ),
+]
 
 
 @command(
@@ -38,10 +53,7 @@ app = typer.Typer(add_completion=False)
 )
 def vacuum(
     run: Run,
-    table: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Vacuum only this table; may be repeated."),
-    ] = None,
+    table: TableOption = None,
     analyze_only: Annotated[
         bool,
         typer.Option("--analyze-only", help="Update the planner's statistics only."),

@@ -19,7 +19,13 @@ from aperture_db.migrations.directory import read_directory
 from aperture_db.migrations.status import collect as collect_migrations
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
-from aperture_db.report import DatabaseReport, LastBackup, ServerSetting, hide, make_redaction
+from aperture_db.report.report import (
+    DatabaseReport,
+    LastBackup,
+    ServerSetting,
+    hide,
+    make_redaction,
+)
 from aperture_db.stats.collect import collect as collect_stats
 from aperture_db.stats.collect import collect_tables
 from aperture_db.stats.history import read_history
