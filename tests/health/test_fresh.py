@@ -11,6 +11,7 @@ TRUE_OF_A_FRESH_ONE = {
     "bloat": "not measured: no pgstattuple",
     "unknown-jobs": "4 unknown",
     "backup-age": "none yet",
+    "restore-drill": "never",
 }
 
 

@@ -88,6 +88,28 @@ def list_backups(directory: BackupDirectory) -> BackupList:
     return BackupList(directory.path, tuple(found))
 
 
+def newest_backup(directory: BackupDirectory) -> Path:
+    """The newest backup of this tool or of Aperture. Raises ApertureDbError without any."""
+    for backup in list_backups(directory).backups:
+        if backup.purpose is Purpose.BACKUP:
+            return backup.path
+    raise ApertureDbError(
+        f"there is no backup in {directory.path}",
+        why=f"the path comes from {directory.source}",
+        next_step="aperture-db backup",
+        code="no_backup",
+    )
+
+
+def is_newest_backup(path: Path) -> bool:
+    """Tell whether the file is the newest backup of its directory."""
+    directory = BackupDirectory(path.absolute().parent, "FILE", is_chosen=True)
+    try:
+        return newest_backup(directory) == path.absolute()
+    except ApertureDbError:
+        return False
+
+
 def age_order() -> Callable[[ListedBackup], tuple[bool, datetime]]:
     """A sort key, the oldest first. A file dated in the future, by a wrong clock or name, never
     counts as the newest: it comes before all others."""

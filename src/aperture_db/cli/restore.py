@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -13,7 +13,7 @@ from aperture_db.cli.command import command
 from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.options import ConfirmOption, parse_duration, require_confirmation
 from aperture_db.cli.run import Run
-from aperture_db.errors import ApertureDbError
+from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.format import plural
 from aperture_db.restore import OtherTables
 
@@ -22,8 +22,51 @@ with lazy_imports():
     from aperture_db.backup import directory as backups
     from aperture_db.backup import settings
     from aperture_db.postgres import connection
+    from aperture_db.postgres import settings as conninfo
     from aperture_db.render import restore as view
     from aperture_db.restore import apply, plan, results, sessions
+    from aperture_db.restore import drill as drills
+
+DRILL_PANEL = "Instead of a restore"
+MAX_DIFFERENCES = 20
+
+FileArgument: TypeAlias = Annotated[
+    Path | None,
+    typer.Argument(metavar="FILE", help="A dump: .dump, .sql or .sql.gz.", show_default=False),
+]
+DrillOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--drill",
+        rich_help_panel=DRILL_PANEL,
+        help="Restore FILE, else the newest backup, into a scratch database, compare it and "
+        "drop it. The database is not changed.",
+    ),
+]
+IntoOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--into",
+        metavar="URL",
+        rich_help_panel=DRILL_PANEL,
+        help="Create the scratch database on this server (default: the same server).",
+    ),
+]
+DirectoryOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--dir",
+        metavar="DIR",
+        help="Directory for the safety backup (default: the backup directory, else next to FILE).",
+    ),
+]
+UnsavedOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--no-safety-backup",
+        help="Make no safety backup. The restore cannot be undone then.",
+    ),
+]
 
 app = typer.Typer(add_completion=False)
 
@@ -31,15 +74,16 @@ app = typer.Typer(add_completion=False)
 @command(
     app,
     "restore",
+    is_scheduled_work=lambda options: options["drill"],
     examples=[
         "aperture-db restore aperture_backup_2026-01-31_03-30-00.dump --dry-run",
         "aperture-db restore aperture_backup_2026-01-31_03-30-00.dump",
-        "aperture-db backup --list",
+        "aperture-db restore --drill    # from cron: prove the newest backup",
     ],
 )
 def restore(
     run: Run,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A dump: .dump, .sql or .sql.gz.")],
+    file: FileArgument = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Verify the dump and show the plan only."),
@@ -49,26 +93,14 @@ def restore(
         bool,
         typer.Option("--terminate-sessions", help="Terminate other sessions of the database."),
     ] = False,
-    directory: Annotated[
-        Path | None,
-        typer.Option(
-            "--dir",
-            metavar="DIR",
-            help="Directory for the safety backup (default: the backup directory, else next to "
-            "FILE).",
-        ),
-    ] = None,
-    unsaved: Annotated[
-        bool,
-        typer.Option(
-            "--no-safety-backup",
-            help="Make no safety backup. The restore cannot be undone then.",
-        ),
-    ] = False,
+    directory: DirectoryOption = None,
+    unsaved: UnsavedOption = False,
     others: Annotated[
         OtherTables | None,
         typer.Option(help="Keep or drop tables that a newer Aperture may have created."),
     ] = None,
+    drill: DrillOption = False,
+    into: IntoOption = None,
     lock_timeout: Annotated[
         float,
         typer.Option(
@@ -81,6 +113,14 @@ def restore(
     The dump is verified and a safety backup is made first. The restore is one transaction and
     is compared with the dump; if anything fails, the database is unchanged.
     """
+    if drill:
+        _refuse_with_drill(
+            dry_run=dry_run, confirm=confirm, terminate_sessions=terminate,
+            no_safety_backup=unsaved, others=others,
+        )  # fmt: skip
+        _drill(run, file, directory, into, lock_timeout)
+        return
+    file = _require_file(file, into)
     configured = _read_settings(run)
     path = backups.locate(file, backups.choose_directory(directory, configured))
     dump = read_restorable_dump(run, path)
@@ -97,6 +137,56 @@ def restore(
         save_to = None if unsaved else _safety_directory(planned, directory, configured)
         _require_consent(run, planned, confirm, save_to, terminate=terminate)
         _apply(run, conn, planned, results.RestoreOptions(lock_timeout, save_to, terminate))
+
+
+def _require_file(file: Path | None, into: str | None) -> Path:
+    if into is not None:
+        raise UsageError(
+            "--into is for --drill",
+            why="a restore replaces the database of --database-url or DATABASE_URL",
+            next_step="add --drill, or name the database with --database-url",
+        )
+    if file is None:
+        raise UsageError(
+            "FILE is missing",
+            why="only --drill chooses the newest backup itself",
+            next_step="aperture-db backup --list",
+        )
+    return file
+
+
+def _refuse_with_drill(**others: object) -> None:
+    for name, value in others.items():
+        if value not in (None, False):
+            raise UsageError(
+                f"--drill can't be combined with --{name.replace('_', '-')}",
+                why="a drill does not change the database",
+                next_step="leave one of them out",
+            )
+
+
+def _drill(
+    run: Run, file: Path | None, option: Path | None, into: str | None, lock_timeout: float
+) -> None:
+    run.interrupted_note = "the database is unchanged; the scratch database of the drill is dropped"
+    chosen = backups.choose_directory(option, _read_settings(run))
+    if file is None:
+        path = backups.newest_backup(chosen)
+        is_newest = True
+    else:
+        path = backups.locate(file, chosen)
+        is_newest = backups.is_newest_backup(path)
+    dump = read_restorable_dump(run, path)
+    server = conninfo.resolve_target(into, None, {}) if into else run.target
+    drill = drills.Drill(dump, run.target, server, is_newest, lock_timeout)
+    events = drills.run_drill(drill, apply.restore_into_empty)
+    with run.reporter() as reporter, closing(events):
+        for event in reporter.report(events):
+            if isinstance(event, drills.DrillFinished):
+                report = event.report
+    run.show(report, view.render_drill)
+    for difference in report.differences[:MAX_DIFFERENCES]:
+        run.warn(f"the restored structure differs from the database's: {difference}")
 
 
 def _read_settings(run: Run) -> settings.BackupSettings | None:

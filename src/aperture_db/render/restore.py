@@ -12,7 +12,7 @@ from aperture_db.format import format_bytes, format_seconds, format_time, list_s
 from aperture_db.render.backup import format_migration
 from aperture_db.render.console import make_table, unbroken
 from aperture_db.restore.plan import RestorePlan
-from aperture_db.restore.results import RestoreReport
+from aperture_db.restore.results import DrillReport, RestoreReport
 
 # More tables than one version of Aperture ever added.
 NAMED = 40
@@ -67,6 +67,33 @@ def _remarks(plan: RestorePlan) -> Iterator[str]:
         yield f"Will be created: extensions {', '.join(plan.create_extensions)}"
     for session in plan.sessions:
         yield f"Connected: {session}"
+
+
+def render_drill(report: DrillReport) -> RenderableType:
+    """The restored contents, and with what they were compared."""
+    tables = plural(report.table_count, "table")
+    made = f", made {format_time(report.made_at)}" if report.made_at else ""
+    lines = [
+        unbroken(f"{report.path} can be restored", style="ok"),
+        Text(
+            f"{format_bytes(report.size_bytes)}{made}; {tables} with "
+            f"{plural(report.row_count, 'row')}, at migration "
+            f"{format_migration(report.last_migration)}, compared with the dump."
+        ),
+    ]
+    if report.differences:
+        count = plural(len(report.differences), "difference")
+        lines.append(Text(f"{count} to the database's structure.", style="warning"))
+    elif report.is_compared_with_live:
+        lines.append(Text("The structure equals the database's."))
+    lines.append(
+        Text(
+            f"The scratch database had {format_bytes(report.database_bytes)} and is dropped; "
+            f"restoring took {format_seconds(report.restore_seconds)}, the drill "
+            f"{format_seconds(report.duration_seconds)}."
+        )
+    )
+    return Group(*lines)
 
 
 def render_report(report: RestoreReport) -> RenderableType:

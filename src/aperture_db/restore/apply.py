@@ -39,6 +39,7 @@ from aperture_db.restore.objects import (
     read_objects,
 )
 from aperture_db.restore.plan import RestorePlan
+from aperture_db.restore.plan import plan as make_plan
 from aperture_db.restore.results import (
     Restored,
     RestoreOptions,
@@ -97,6 +98,25 @@ def apply(
             duration_seconds=time.monotonic() - started,
         )
     )
+
+
+def restore_into_empty(
+    target: Target, conn: Connection, contents: DumpContents, lock_timeout_seconds: float
+) -> Generator[Event | SafetyBackupMade | Committing | Committed | Restored, None, None]:
+    """Plan and apply a restore into an empty database; the last event is Restored.
+
+    Raises ApertureDbError for a database that is not empty.
+    """
+    planned = make_plan(conn, contents, lock_timeout_seconds=lock_timeout_seconds)
+    if not planned.is_database_empty:
+        raise ApertureDbError(
+            f"{target.database} is not empty, so nothing was restored",
+            why="it holds tables, functions or views",
+            next_step="drop them, or name another database",
+            code="not_empty",
+        )
+    options = RestoreOptions(lock_timeout_seconds, None, terminate_sessions=False)
+    yield from apply(target, conn, planned, options)
 
 
 class CommitOutcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from aperture_db.backup.results import Backup
@@ -49,3 +50,26 @@ class Restored:
     """The dump is restored, compared and committed."""
 
     report: RestoreReport
+
+
+@dataclass(frozen=True)
+class DrillReport:
+    """The result of `restore --drill`."""
+
+    path: Path
+    made_at: datetime | None
+    size_bytes: int
+    scratch_database: str
+    """Its name. It was dropped."""
+    database_bytes: int
+    """Size of the restored database."""
+    table_count: int
+    row_count: int
+    last_migration: str | None
+    is_compared_with_live: bool
+    """The structure was compared with the real database's, being of the same migration."""
+    differences: tuple[str, ...]
+    """Objects of only one of the two, or defined differently."""
+    restore_seconds: float
+    duration_seconds: float
+    is_recorded: bool

@@ -26,6 +26,13 @@ COMMENT ON COLUMN aperture_db.drills.failure IS 'null: the backup could be resto
 DELETE FROM aperture_db.{table}
 WHERE id <= (SELECT max(id) FROM aperture_db.{table}) - 100
 
+-- name: insert_drill
+-- Records a restore drill. Privilege: INSERT on aperture_db.drills.
+INSERT INTO aperture_db.drills (directory, file_name, backup_made_at, duration_seconds, failure)
+VALUES (
+    %(directory)s, %(file_name)s, %(backup_made_at)s, %(duration_seconds)s, %(failure)s
+)
+
 -- name: insert_backup
 -- Records a backup outside Aperture's directory. Privilege: INSERT on aperture_db.backups.
 INSERT INTO aperture_db.backups (made_at, directory, file_name, size_bytes)

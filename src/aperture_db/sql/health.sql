@@ -31,6 +31,16 @@ SELECT
 FROM backup_config AS c
 WHERE c.id = 1
 
+-- name: drill
+-- The last restore drill. Privilege: SELECT on aperture_db.drills.
+SELECT
+    extract(epoch FROM clock_timestamp() - drilled_at)::float8 AS age_seconds,
+    file_name,
+    failure
+FROM aperture_db.drills
+ORDER BY id DESC
+LIMIT 1
+
 -- name: backup_elsewhere
 -- The newest backup outside Aperture's directory. A time in the future comes from a wrong clock.
 -- Privilege: SELECT on aperture_db.backups.

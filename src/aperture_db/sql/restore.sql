@@ -110,3 +110,92 @@ WHERE datname = current_database()
     AND coalesce(backend_type, 'client backend') = 'client backend'
     AND pid <> pg_backend_pid()
 ORDER BY backend_start
+
+-- name: leftover_databases
+-- Scratch databases of drills that no session uses. Privilege: none.
+SELECT d.datname
+FROM pg_database AS d
+WHERE starts_with(d.datname::text, %(prefix)s)
+    AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.datid = d.oid)
+    AND pg_has_role(d.datdba, 'USAGE')
+ORDER BY d.datname
+
+-- name: may_create_databases
+-- The role, and whether it may create databases. Privilege: none.
+SELECT rolname, rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user
+
+-- name: locale
+-- The encoding and locale of the database. Privilege: none.
+SELECT pg_encoding_to_char(encoding), datcollate::text, datctype::text
+FROM pg_database
+WHERE datname = current_database()
+
+-- name: last_migration
+-- The last migration that the database records. Privilege: SELECT on aperture_migrations.
+SELECT name FROM {schema}.aperture_migrations ORDER BY name COLLATE "C" DESC LIMIT 1
+
+-- name: structure
+-- The definitions of what the given schemas hold, extensions' parts left out. Privilege: none.
+WITH parts (classid, objid) AS (
+    SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
+),
+tables AS (
+    SELECT c.oid, format('%%I.%%I', n.nspname, c.relname) AS name, c.relkind
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY (%(schemas)s)
+        AND c.relkind IN ('r', 'p', 'v', 'm')
+        AND NOT EXISTS (
+            SELECT FROM parts AS p WHERE p.classid = 'pg_class'::regclass AND p.objid = c.oid
+        )
+)
+SELECT
+    'column' AS kind,
+    t.name || '.' || quote_ident(a.attname) AS name,
+    concat_ws(
+        ' ', format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN 'NOT NULL' END,
+        pg_get_expr(d.adbin, d.adrelid), a.attidentity, a.attgenerated
+    ) AS definition
+FROM tables AS t
+JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_attrdef AS d ON d.adrelid = t.oid AND d.adnum = a.attnum
+UNION ALL
+SELECT 'constraint', t.name || ' ' || quote_ident(k.conname), pg_get_constraintdef(k.oid)
+FROM tables AS t
+JOIN pg_constraint AS k ON k.conrelid = t.oid AND k.contype <> 'n'
+UNION ALL
+SELECT 'index', i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid)
+FROM tables AS t
+JOIN pg_index AS i ON i.indrelid = t.oid
+UNION ALL
+SELECT 'trigger', t.name || ' ' || quote_ident(g.tgname), pg_get_triggerdef(g.oid)
+FROM tables AS t
+JOIN pg_trigger AS g ON g.tgrelid = t.oid AND NOT g.tgisinternal
+UNION ALL
+SELECT 'view', t.name, pg_get_viewdef(t.oid)
+FROM tables AS t
+WHERE t.relkind IN ('v', 'm')
+UNION ALL
+SELECT 'function', f.oid::regprocedure::text, pg_get_functiondef(f.oid)
+FROM pg_proc AS f
+JOIN pg_namespace AS n ON n.oid = f.pronamespace
+WHERE n.nspname = ANY (%(schemas)s)
+    AND f.prokind IN ('f', 'p')
+    AND NOT EXISTS (
+        SELECT FROM parts AS p WHERE p.classid = 'pg_proc'::regclass AND p.objid = f.oid
+    )
+UNION ALL
+SELECT
+    'type', format('%%I.%%I', n.nspname, y.typname),
+    (
+        SELECT string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder)
+        FROM pg_enum AS e
+        WHERE e.enumtypid = y.oid
+    )
+FROM pg_type AS y
+JOIN pg_namespace AS n ON n.oid = y.typnamespace
+WHERE n.nspname = ANY (%(schemas)s)
+    AND y.typtype = 'e'
+    AND NOT EXISTS (
+        SELECT FROM parts AS p WHERE p.classid = 'pg_type'::regclass AND p.objid = y.oid
+    )

@@ -47,6 +47,7 @@ CHECKS: tuple[Check, ...] = (
     jobs.failed_jobs,
     jobs.unknown_jobs,
     jobs.backup_age,
+    jobs.restore_drill,
     jobs.kept_data,
     jobs.expired_sessions,
     settings.work_mem,

@@ -19,7 +19,7 @@ from aperture_db.health.check import (
     refuse_unreadable,
 )
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
-from aperture_db.postgres.catalog import OWN_SCHEMA, visible_tables
+from aperture_db.postgres.catalog import OWN_SCHEMA, Table, visible_tables
 from aperture_db.relink.kept import KEPT_TABLES, count_waiting
 
 DAY_SECONDS = 86_400
@@ -175,10 +175,54 @@ def backup_age(context: Context) -> CheckOutcome:
     return CheckOutcome(f"{format_seconds(age_seconds)} ago", age_seconds, tuple(findings))
 
 
+@dataclass(frozen=True)
+class DrillNote:
+    """A row of health/drill."""
+
+    age_seconds: float
+    file_name: str
+    failure: str | None
+
+
+@check(
+    "restore-drill",
+    Area.APERTURE,
+    about="The age of the last restore drill, and that the backup could be restored.",
+    source="aperture_db.drills; a quarter of a year, as many backup policies ask for",
+    thresholds=Thresholds(Unit.SECONDS, warning=90 * DAY_SECONDS),
+)
+def restore_drill(context: Context) -> CheckOutcome:
+    need_aperture(context)
+    note = None
+    if records := _own_table(context, "drills"):
+        refuse_unreadable(context, [records])
+        note = context.row("drill", DrillNote)
+    if note is None:
+        reason = "no backup was ever restored for a test"
+        return CheckOutcome("never", None, (_advise_drill(Status.INFO, reason),))
+    ago = format_seconds(note.age_seconds)
+    findings = []
+    if note.failure is not None:
+        reason = f"{note.file_name} could not be restored {ago} ago: {note.failure}"
+        findings.append(_advise_drill(Status.WARNING, reason))
+    elif (judged := context.judge(note.age_seconds)) is not Status.OK:
+        findings.append(_advise_drill(judged, f"the last restore drill was {ago} ago"))
+    return CheckOutcome(f"{ago} ago", note.age_seconds, tuple(findings))
+
+
+def _advise_drill(status: Status, reason: str) -> Finding:
+    return Finding(status, reason, ("aperture-db restore --drill",))
+
+
+def _own_table(context: Context, name: str) -> Table | None:
+    """A table of our own schema."""
+    own = (each for each in context.tables() if (each.schema, each.name) == (OWN_SCHEMA, name))
+    return next(own, None)
+
+
 def _newest(context: Context, noted: BackupNote) -> BackupNote:
     """The backup that Aperture's row names, or a newer one that `backup --dir` made elsewhere."""
-    tables = {table.name: table for table in context.tables() if table.schema == OWN_SCHEMA}
-    records = tables.get("backups")
+    records = _own_table(context, "backups")
     elsewhere = (
         context.row("backup_elsewhere", BackupNote) if records and records.may_select else None
     )
