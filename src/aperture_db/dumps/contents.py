@@ -23,6 +23,7 @@ from aperture_db.dumps.files import (
 )
 from aperture_db.dumps.script import (
     CopyData,
+    CreatedTable,
     DumpEntry,
     DumpScriptError,
     DumpStatement,
@@ -30,9 +31,10 @@ from aperture_db.dumps.script import (
     Part,
     ScriptReader,
     UnknownPartError,
-    created_name,
+    created_table,
     name_in_comments,
 )
+from aperture_db.dumps.statements import LARGE_OBJECT_KINDS, unexpected
 from aperture_db.progress import Event, Progress
 from aperture_db.safe_files import HeldFile
 
@@ -41,7 +43,7 @@ DATA = "TABLE DATA"
 EXTENSION_STATEMENT = re.compile(
     r'CREATE EXTENSION IF NOT EXISTS ("?)(?P<name>[^"]+?)\1 WITH SCHEMA ("?)(?P<schema>[^"]+?)\3;'
 )
-LARGE_OBJECT_KINDS = {"BLOB", "BLOBS", "BLOB METADATA"}
+SHOWN_CHARACTERS = 100
 # Statements that would end the one transaction in which a dump is restored. pg_dump writes them
 # around the contents of large objects only, which a restore leaves out.
 TRANSACTION_WORDS = {
@@ -60,6 +62,9 @@ class DumpedTable:
     """False where the dump was made without the rows of this table."""
     row_count: int | None
     """None without rows, and for INSERT statements, whose rows only the server can count."""
+    columns: frozenset[str] = field(default=frozenset(), metadata={"json": False})
+    constraints: frozenset[str] = field(default=frozenset(), metadata={"json": False})
+    """Those within CREATE TABLE; others have entries of their own."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -164,7 +169,7 @@ def read_open_dump(file: HeldFile) -> Iterator[Event | ContentsRead]:
     except NotADumpError as error:
         raise not_usable(path, str(error)) from error
     except UnknownPartError as error:
-        raise not_understood(path, str(error)) from error
+        raise not_understood(file, format_, str(error), error.line_number) from error
     except DumpScriptError as error:
         raise broken(path, str(error)) from error
     yield ContentsRead(survey.contents(file, format_, reader, has_checksum=has_checksum))
@@ -181,6 +186,17 @@ def _check_checksum(file: HeldFile) -> Generator[Event, None, bool]:
     return True
 
 
+def _require_expected(part: Part) -> None:
+    """Raise UnknownPartError for a statement that no entry of its kind has."""
+    head = part.head if isinstance(part, DumpStatement) else (b"COPY",)
+    reason = None
+    if head[0] in TRANSACTION_WORDS and part.entry.kind not in LARGE_OBJECT_KINDS:
+        reason = "a statement that pg_dump never writes"
+    if reason := reason or unexpected(part.entry, part.text, head):
+        shown = " ".join(part.text.decode(errors="replace").split())[:SHOWN_CHARACTERS]
+        raise UnknownPartError(f"line {part.line_number} is {reason}: {shown}", part.line_number)
+
+
 class _Survey:
     """Collects the contents from the parts of a script."""
 
@@ -188,10 +204,11 @@ class _Survey:
         self._row_counts: dict[tuple[str, str], int | None] = {}
         self._extensions: list[DumpedExtension] = []
         self._migrations: set[str] = set()
-        self._names: dict[DumpEntry, tuple[str, str]] = {}
+        self._created: dict[DumpEntry, CreatedTable | None] = {}
 
     def take(self, part: Part) -> Iterator[Event]:
         entry = part.entry
+        _require_expected(part)
         match part:
             case CopyData():
                 yield Progress(f"reading {entry.name}", len(self._row_counts), None)
@@ -199,13 +216,7 @@ class _Survey:
             case DumpStatement(text=text, head=head) if (
                 entry.kind == "TABLE" and head[0] == b"CREATE"
             ):
-                self._names[entry] = created_name(text) or (entry.schema, entry.name)
-            case DumpStatement(head=head) if (
-                head[0] in TRANSACTION_WORDS and entry.kind not in LARGE_OBJECT_KINDS
-            ):
-                raise UnknownPartError(
-                    f"it contains a statement that pg_dump never writes: {head[0].decode()}"
-                )
+                self._created[entry] = created_table(text)
             case DumpStatement(text=text) if entry.kind == "EXTENSION":
                 if found := EXTENSION_STATEMENT.search(text.decode(errors="replace")):
                     self._extensions.append(DumpedExtension(found["name"], found["schema"]))
@@ -249,7 +260,10 @@ class _Survey:
         has_data = DumpEntry(entry.name, DATA, entry.schema) in reader.entries
         # An empty table has a COPY without rows, or no INSERT.
         row_count = self._row_counts.get(key, 0) if has_data else None
-        return DumpedTable(*self._names.get(entry, key), has_data, row_count)
+        created = self._created.get(entry) or CreatedTable(*key, frozenset(), frozenset())
+        return DumpedTable(
+            created.schema, created.name, has_data, row_count, created.columns, created.constraints
+        )
 
 
 def _column(copy_statement: bytes, rows: bytes, name: str) -> Iterator[str]:

@@ -37,15 +37,6 @@ class NotUnderstoodError(ApertureDbError):
     default_code = "dump_not_understood"
 
 
-def not_understood(path: Path, why: str) -> NotUnderstoodError:
-    """The error for a part of a dump that this tool does not know."""
-    return NotUnderstoodError(
-        f"{path} cannot be verified by this version of aperture-db",
-        why=why,
-        next_step="report this message; pg_restore (or psql -f, for SQL) can restore the file",
-    )
-
-
 def broken(path: Path, why: str) -> BrokenDumpError:
     """The error for a damaged or incomplete file."""
     return BrokenDumpError(
@@ -182,6 +173,22 @@ def _missing(path: Path) -> UsageError:
         why="there is no such file",
         next_step=f"list the backups: aperture-db backup --list --dir {_quoted(path.parent)}",
         code="no_such_file",
+    )
+
+
+def not_understood(
+    file: HeldFile, format_: DumpFormat, why: str, line_number: int
+) -> NotUnderstoodError:
+    """The error for a statement that pg_dump does not write."""
+    name = _quoted(file.path)
+    line = {
+        DumpFormat.CUSTOM: f"pg_restore -f - {name} | sed -n {line_number}p",
+        DumpFormat.GZIP: f"gzip -dc {name} | sed -n {line_number}p",
+    }
+    return NotUnderstoodError(
+        f"{file.path} contains SQL that is not part of a dump",
+        why=f"{why}; the SQL of a dump runs with your privileges, so nothing else is run",
+        next_step=f"look at it: {line.get(format_, f'sed -n {line_number}p {name}')}",
     )
 
 

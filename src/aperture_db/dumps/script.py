@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aperture_db.postgres.sql_scanner import SqlScanner, Token, TokenKind
 
@@ -46,7 +47,11 @@ class NotADumpError(DumpScriptError):
 
 
 class UnknownPartError(DumpScriptError):
-    """The script contains something that this reader does not know; it may be undamaged."""
+    """The script contains something that pg_dump does not write; it may be undamaged."""
+
+    def __init__(self, what: str, line_number: int) -> None:
+        super().__init__(what)
+        self.line_number = line_number
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ class DumpStatement:
     entry: DumpEntry
     text: bytes
     head: tuple[bytes, ...]
+    line_number: int
+    """Of its last line."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,8 @@ class CopyData:
 
     entry: DumpEntry
     text: bytes
+    line_number: int
+    """Of the statement's last line."""
     blocks: Iterator[bytes]
 
 
@@ -87,14 +96,40 @@ def name_in_comments(name: str) -> str:
     return name.replace("\n", " ").replace("\r", " ")
 
 
-def created_name(statement: bytes) -> tuple[str, str] | None:
-    """Schema and name in CREATE TABLE, where the comment of the entry may not be exact."""
-    tokens = iter(SqlScanner().tokens(statement.decode(errors="replace")))
-    for token in tokens:
-        if token.kind is TokenKind.WORD and token.text == "TABLE":
-            schema, dot, name = next(tokens), next(tokens), next(tokens)
-            return (_identifier(schema), _identifier(name)) if dot.text == "." else None
-    return None
+class CreatedTable(NamedTuple):
+    """What CREATE TABLE says, where the comment of the entry may not be exact."""
+
+    schema: str
+    name: str
+    columns: frozenset[str]
+    """Empty for a partition of another table, whose columns stand there."""
+    constraints: frozenset[str]
+
+
+def created_table(statement: bytes) -> CreatedTable | None:
+    """Read CREATE TABLE; None where the name has no schema."""
+    tokens = list(SqlScanner().tokens(statement.decode(errors="replace")))
+    start = next(n for n, token in enumerate(tokens) if token.text == "TABLE") + 1
+    if len(tokens) < start + 4 or tokens[start + 1].text != ".":
+        return None
+    columns, constraints = set(), set()
+    depth = 0
+    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if token.kind is TokenKind.SYMBOL:
+            depth += {"(": 1, ")": -1}.get(token.text, 0)
+        starts_item = depth == 1 and before.kind is TokenKind.SYMBOL and before.text in "(,"
+        if not starts_item or token.kind not in (TokenKind.WORD, TokenKind.NAME):
+            continue
+        if token.kind is TokenKind.WORD and token.text == "CONSTRAINT":
+            constraints.add(_identifier(after))
+        else:
+            columns.add(_identifier(token))
+    return CreatedTable(
+        _identifier(tokens[start]),
+        _identifier(tokens[start + 2]),
+        frozenset() if tokens[start + 3].text == "PARTITION" else frozenset(columns),
+        frozenset(constraints),
+    )
 
 
 def _identifier(token: Token) -> str:
@@ -163,7 +198,9 @@ class ScriptReader:
     def _ignore_command(self, line: bytes) -> None:
         if not line.startswith(IGNORED_COMMANDS):
             shown = line.decode(errors="replace").strip()[:40]
-            raise UnknownPartError(f"line {self._line_number} is a psql meta-command: {shown}")
+            raise UnknownPartError(
+                f"line {self._line_number} is a psql meta-command: {shown}", self._line_number
+            )
 
     def _statements(self, line: bytes) -> Iterator[Part]:
         """The statements that end in this line. A COPY is followed by its rows on the next one."""
@@ -178,14 +215,14 @@ class ScriptReader:
             if head[:1] == (b"COPY",) and COPY_END.search(statement):
                 yield from self._copy(statement.strip())
             elif head:
-                yield DumpStatement(self._entry, statement, head)
+                yield DumpStatement(self._entry, statement, head, self._line_number)
         self._pending += line[start:]
         if len(self._pending) > LONGEST_STATEMENT_BYTES:
             raise DumpScriptError(f"the statement that ends at line {self._line_number} has no end")
 
     def _copy(self, statement: bytes) -> Iterator[CopyData]:
         blocks = self._copy_blocks()
-        yield CopyData(self._entry, statement, blocks)
+        yield CopyData(self._entry, statement, self._line_number, blocks)
         for _ in blocks:
             # Skip the rows that the caller did not read.
             continue

@@ -6,11 +6,12 @@ lock on a table, and nothing but `count_rows` needs a privilege on one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
@@ -301,3 +302,75 @@ def missing_grant(conn: Connection, tables: Iterable[str]) -> str | None:
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {OWN_SCHEMA} TO {user};"
         )
     return None
+
+
+# Attachments with a definition; everything else is a setting of a table, or is about an object.
+SET_PATH = "SELECT pg_catalog.set_config('search_path', %s, true)"
+OBJECT_KINDS = {"column", "constraint", "index", "statistics", "rule", "trigger", "policy"}
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """One thing that hangs on a table, and is dropped with it. Neither a dump nor a migration has
+    what users and other applications added."""
+
+    kind: str
+    """index, trigger, publication, replica identity, …"""
+    schema: str
+    table_name: str
+    name: str
+    """Empty for a setting of the whole table."""
+    columns: list[str] = field(compare=False)
+    """Columns of the table that it needs, as far as the catalogs tell."""
+    statement: str
+    """Makes it again."""
+    comment: str | None
+    """The text of a comment."""
+    foreign_owner: str | None
+    """The owner of a publication that this role may not change."""
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Names it among all attachments of all tables."""
+        return self.kind, self.schema, self.table_name, self.name
+
+    def __str__(self) -> str:
+        table = self.table_name if self.schema == "public" else f"{self.schema}.{self.table_name}"
+        if self.kind in ("comment", "security label"):
+            return f"{self.kind} on {self.name[:1].lower()}{self.name[1:]}"
+        return f"{self.kind} {self.name} of {table}" if self.name else f"{self.kind} of {table}"
+
+
+def read_attachments(conn: Connection, table_oids: Collection[int]) -> tuple[Attachment, ...]:
+    """Everything that hangs on these tables, in an order in which it can be made again.
+
+    Call it in a transaction. Names are written with their schemas, whatever the search_path is.
+    """
+    row = conn.execute("SELECT current_setting('search_path')").fetchone()
+    assert row is not None
+    conn.execute(SET_PATH, ["pg_catalog, pg_temp"])
+    with conn.cursor(row_factory=class_row(Attachment)) as cursor:
+        found = cursor.execute(
+            queries.load("postgres/attachments"), {"tables": list(table_oids)}
+        ).fetchall()
+    conn.execute(SET_PATH, [row[0]])
+    return tuple(found)
+
+
+def missing(wanted: Iterable[Attachment], now: Iterable[Attachment]) -> tuple[Attachment, ...]:
+    """Those of `wanted` that are not there now, in no form."""
+    present = {each.key for each in now}
+    return tuple(each for each in wanted if each.key not in present)
+
+
+def attach(conn: Connection, attachments: Iterable[Attachment]) -> Iterator[tuple[Attachment, str]]:
+    """Make them again in the open transaction; yields those that the server refuses, with its
+    reason. Needs ownership of the tables, and of the publications."""
+    for each in attachments:
+        try:
+            with conn.transaction():
+                conn.execute(each.statement.encode())
+        except psycopg.errors.Error as error:
+            if error.sqlstate is None or error.sqlstate[:2] in ("40", "53", "57"):
+                raise
+            yield each, str(error.diag.message_primary)

@@ -32,9 +32,13 @@ from aperture_db.migrations.transaction import (
 from aperture_db.postgres import catalog
 from aperture_db.postgres.activity import find_advisory_holders
 from aperture_db.postgres.catalog import (
+    Attachment,
     Privileges,
     RelationKind,
     Table,
+    attach,
+    missing,
+    read_attachments,
     read_privileges,
     set_privileges,
 )
@@ -228,6 +232,7 @@ def require_rebuildable(conn: Connection, directory: MigrationDirectory, role: s
     objects = find_owned_objects(conn, files)
     _require_rights(objects, environment.schema, environment.may_create, role)
     _require_independence(conn, objects)
+    _require_keepable(_read_attachments(conn, objects))
     return Rebuildable(files, objects)
 
 
@@ -246,6 +251,7 @@ class RebuildWork:
         self._rebuildable: Rebuildable
         self._access: Access
         self._counters: dict[int, WriteCounters]
+        self._attachments: tuple[Attachment, ...]
 
     def lock(self, conn: Connection, timeout_seconds: float) -> None:
         """Keep other runners of migrations out, then lock every table of Aperture."""
@@ -259,6 +265,7 @@ class RebuildWork:
     def assess(self, conn: Connection) -> Assessment:
         self._counters = read_write_counters(conn)
         self._access = read_access(conn, self._rebuildable.objects)
+        self._attachments = _read_attachments(conn, self._rebuildable.objects)
         return assess_rebuild(conn, self._rebuildable.selection, self._preparation.sizes)
 
     def act(self, conn: Connection) -> Iterator[Progress]:
@@ -270,7 +277,9 @@ class RebuildWork:
         for count, file in enumerate(files):
             yield Progress(f"applying {file.name}", count, len(files))
             _apply(conn, file, count)
-        restore_access(conn, find_owned_objects(conn, files), self._access)
+        rebuilt = find_owned_objects(conn, files)
+        restore_access(conn, rebuilt, self._access)
+        _attach(conn, missing(self._attachments, _read_attachments(conn, rebuilt)))
 
     def verify(self, conn: Connection, *, counters_work: bool) -> None:  # noqa: ARG002
         """Raise unless the records are as before and no other table was touched."""
@@ -323,6 +332,34 @@ def _require_independence(conn: Connection, objects: OwnedObjects) -> None:
             "dropping the tables would also drop objects that are not Aperture's",
             "drop them, and create them again afterwards",
             "dependents",
+        )
+
+
+def _read_attachments(conn: Connection, objects: OwnedObjects) -> tuple[Attachment, ...]:
+    return read_attachments(conn, [table.oid for table in objects.tables])
+
+
+def _require_keepable(attachments: Iterable[Attachment]) -> None:
+    """Raise ApertureDbError for a publication that only its owner can add the new tables to."""
+    for each in attachments:
+        if each.foreign_owner:
+            raise _refused(
+                f"{each} would be lost",
+                f"only {each.foreign_owner} may add tables to the publication {each.name}",
+                f"connect as {each.foreign_owner} or as a superuser",
+                "no_privilege",
+            )
+
+
+def _attach(conn: Connection, attachments: Iterable[Attachment]) -> None:
+    """Make again what users and other applications added to the tables. Raises ApertureDbError
+    for what the new tables do not take, and nothing is purged then."""
+    for each, reason in attach(conn, attachments):
+        raise _refused(
+            f"{each} could not be kept",
+            reason,
+            f"drop it, purge, then create it again: {each.statement}",
+            "attachment_lost",
         )
 
 

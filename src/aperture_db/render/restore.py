@@ -47,22 +47,28 @@ def _about(contents: DumpContents) -> str:
 
 
 def _remarks(plan: RestorePlan) -> Iterator[str]:
+    superuser = ", a superuser" if plan.server.is_superuser else ""
+    yield (
+        f"The SQL of the dump runs with the privileges of {plan.server.role}{superuser}. Restore "
+        "only files that you trust."
+    )
     if not plan.contents.has_checksum:
         yield (
             "All rows were read. Without a checksum, damage in the definitions of tables cannot be "
             "ruled out."
         )
-    if gone := plan.gone_tables:
-        yield f"Will be deleted (not in the dump): {list_some(gone, NAMED)}"
-    if plan.replaced_others:
-        others = ", ".join(plan.replaced_others)
-        yield f"Will be replaced (not Aperture's, but in the dump): {others}"
-    if plan.dropped:
-        yield f"Will be dropped (--others drop): {', '.join(plan.dropped)}"
-    if plan.kept:
-        yield f"Will be kept (not Aperture's): {', '.join(plan.kept)}"
-    if plan.left_out:
-        yield f"In the dump, but will not be restored: {', '.join(plan.left_out)}"
+    lists = (
+        ("Will be deleted (not in the dump)", plan.gone_tables),
+        ("Will be replaced (not Aperture's, but in the dump)", plan.replaced_others),
+        ("Will be dropped (--others drop)", plan.dropped),
+        ("Will be kept (not Aperture's)", plan.kept),
+        ("Will be kept on the restored tables", plan.kept_attachments),
+        ("Cannot be kept on the restored tables", plan.lost_attachments),
+        ("In the dump, but will not be restored", plan.left_out),
+    )
+    for title, names in lists:
+        if names:
+            yield f"{title}: {list_some(names, NAMED)}"
     if plan.create_extensions:
         yield f"Will be created: extensions {', '.join(plan.create_extensions)}"
     for session in plan.sessions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import psycopg
@@ -17,7 +17,13 @@ from aperture_db.dumps.files import Purpose
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.format import quote_identifier
 from aperture_db.postgres.activity import BlockerWatch
-from aperture_db.postgres.catalog import set_privileges
+from aperture_db.postgres.catalog import (
+    Attachment,
+    attach,
+    missing,
+    read_attachments,
+    set_privileges,
+)
 from aperture_db.postgres.connection import (
     ABORTED,
     COMMITTED,
@@ -79,6 +85,7 @@ def apply(
         safety = yield from _back_up(target, options)
         _lock(target, conn, plan, "ACCESS EXCLUSIVE", options)
         _require_unchanged(conn, plan)
+        outcome.note_begin(conn)
         yield Phase(f"restoring {plan.contents.path.name}")
         row_count = yield from _replace(conn, plan)
         outcome.note_complete(conn)
@@ -120,15 +127,33 @@ def restore_into_empty(
 
 
 class CommitOutcome:
-    """The id of the transaction, to ask for its status when the connection is lost."""
+    """The id of the transaction: it must still be the same at its COMMIT, and tells the outcome
+    when the connection is lost."""
 
     transaction_id = ""
+    _first_id = ""
+
+    def note_begin(self, conn: Connection) -> None:
+        """Read the id before SQL of the dump is run."""
+        self._first_id = _read_transaction_id(conn)
 
     def note_complete(self, conn: Connection) -> None:
-        """Read the id; call it right before the COMMIT."""
-        row = conn.execute("SELECT pg_current_xact_id()::text").fetchone()
-        assert row is not None
-        self.transaction_id = row[0]
+        """Compare the id; call it right before the COMMIT. Raises ApertureDbError when the dump
+        ended the transaction."""
+        if _read_transaction_id(conn) != self._first_id:
+            raise ApertureDbError(
+                "the dump ended the transaction of the restore",
+                why="it contains SQL that is not part of a dump; the database may be half restored",
+                next_step="restore the safety backup: aperture-db backup --list",
+                code="transaction_ended",
+            )
+        self.transaction_id = self._first_id
+
+
+def _read_transaction_id(conn: Connection) -> str:
+    row = conn.execute("SELECT pg_current_xact_id()::text").fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 @contextmanager
@@ -212,10 +237,16 @@ def _back_up(
 def _require_unchanged(conn: Connection, plan: RestorePlan) -> None:
     """Raise ApertureDbError unless the objects are still those of the confirmed plan."""
     planned = {*plan.replacement.replaced, *plan.replacement.kept}
-    if set(read_objects(conn)) != planned or find_dependents(conn, plan.replacement.replaced):
+    tables = [each.oid for each in plan.replacement.replaced_tables]
+    if (
+        set(read_objects(conn)) != planned
+        or find_dependents(conn, plan.replacement.replaced)
+        or read_attachments(conn, tables) != plan.attachments.every
+    ):
         raise ApertureDbError(
             "the database has changed since the restore was planned",
-            why="tables, functions or views were created or dropped; nothing was restored",
+            why="tables, functions, views, or what belongs to a table were created or dropped; "
+            "nothing was restored",
             next_step="make sure that nobody uses the database, then run again",
             code="changed_meanwhile",
         )
@@ -237,9 +268,21 @@ def _replace(conn: Connection, plan: RestorePlan) -> Generator[Event, None, int]
     yield from runner.run()
     yield Phase("comparing")
     require_equal(conn, contents, plan.tables, runner.row_counts)
-    set_privileges(conn, now=privileges_on(conn, read_objects(conn)), wanted=privileges)
+    restored = read_objects(conn)
+    set_privileges(conn, now=privileges_on(conn, restored), wanted=privileges)
+    present = read_attachments(conn, [each.oid for each in restored if each.is_table])
+    lacking = missing(plan.attachments.kept, present)
+    yield from _attach(conn, [each for each in lacking if each.kind != "publication"])
+    # A publication may belong to the login, where the tables belong to another role.
+    conn.execute("SET LOCAL ROLE NONE")
+    yield from _attach(conn, [each for each in lacking if each.kind == "publication"])
     set_local(conn, search_path=search_path)
     return sum(runner.row_counts.values())
+
+
+def _attach(conn: Connection, attachments: Iterable[Attachment]) -> Iterator[Event]:
+    for each, reason in attach(conn, attachments):
+        yield Warned(f"{each} could not be kept: {reason}; it was: {each.statement}")
 
 
 def _create_schemas(conn: Connection, plan: RestorePlan) -> None:
@@ -264,10 +307,13 @@ def _analyze(conn: Connection, tables: tuple[DumpedTable, ...]) -> Iterator[Even
         yield Progress(f"analyzing {table}", number, len(tables))
         name = identifiers.Identifier(table.schema, table.name)
         try:
-            conn.execute(identifiers.SQL("ANALYZE {}").format(name))
+            # Index expressions are evaluated, and may need the search_path.
+            with conn.transaction(), conn.original_search_path():
+                conn.execute(identifiers.SQL("ANALYZE {}").format(name))
         except psycopg.Error as error:
             yield Warned(f"could not analyze {table}: {error.diag.message_primary}")
-            return
+            if conn.closed:
+                return
 
 
 def require_equal(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from psycopg.rows import class_row
 
 from aperture_db import aperture, sql
-from aperture_db.dumps.contents import DumpContents
+from aperture_db.dumps.contents import DumpContents, DumpedTable
 from aperture_db.dumps.script import DumpEntry, name_in_comments
 from aperture_db.errors import ApertureDbError
-from aperture_db.postgres.catalog import Privileges, read_privileges
+from aperture_db.postgres.catalog import Attachment, Privileges, read_attachments, read_privileges
 from aperture_db.postgres.session import Connection
 
 # The tool's own schema is restored like those of Aperture's tables. All other schemas belong to
@@ -157,6 +157,75 @@ def find_dependents(conn: Connection, objects: Sequence[DatabaseObject]) -> tupl
     }
     rows = conn.execute(sql.load("restore/dependents"), parameters)
     return tuple(row[0] for row in rows)
+
+
+@dataclass(frozen=True)
+class AttachmentPlan:
+    """What hangs on the replaced tables and is not in the dump."""
+
+    every: tuple[Attachment, ...]
+    """All of the database, those in the dump and Aperture's own as well."""
+    kept: tuple[Attachment, ...]
+    """Made again for the restored tables."""
+    lost: tuple[str, ...]
+    """With the reason, for the user."""
+
+
+def plan_attachments(
+    conn: Connection,
+    replacement: Replacement,
+    contents: DumpContents,
+    apertures: Callable[[Attachment], bool],
+) -> AttachmentPlan:
+    """Decide what is kept for the restored tables. `apertures` tells what another version of
+    Aperture made itself: that is restored from the dump, or is not in this version."""
+    every = read_attachments(conn, [each.oid for each in replacement.replaced_tables])
+    dumped = {(table.schema, table.name): table for table in contents.tables}
+    entries = {(entry.kind, entry.schema, entry.name) for entry in contents.entries}
+    kept, lost = [], []
+    for each in every:
+        table = dumped.get((each.schema, each.table_name))
+        if (table and _is_dumped(each, table, entries)) or apertures(each):
+            continue
+        missing = sorted(set(each.columns) - table.columns) if table and table.columns else []
+        if table is None and each.kind != "publication":
+            # It is dropped with its table, which the plan names.
+            continue
+        if table is None:
+            lost.append(f"{each} (the table is not in the dump)")
+        elif each.kind == "column":
+            lost.append(f"{each} (with its values)")
+        elif missing:
+            lost.append(f"{each} (the dump has no column {missing[0]})")
+        elif each.foreign_owner:
+            lost.append(f"{each} (only {each.foreign_owner} may add tables to it)")
+        else:
+            kept.append(each)
+    return AttachmentPlan(every, tuple(kept), tuple(lost))
+
+
+# The kinds of entries; in these, the name of the table stands before that of the object.
+ENTRY_KINDS = {
+    "constraint": ("CONSTRAINT", "FK CONSTRAINT", "CHECK CONSTRAINT"),
+    "index": ("INDEX",),
+    "policy": ("POLICY",),
+    "rule": ("RULE",),
+    "statistics": ("STATISTICS",),
+    "trigger": ("TRIGGER",),
+}
+
+
+def _is_dumped(
+    each: Attachment, table: DumpedTable, entries: Collection[tuple[str, str, str]]
+) -> bool:
+    if each.kind == "column":
+        return not table.columns or each.name in table.columns
+    if each.kind == "constraint" and each.name in table.constraints:
+        return True
+    bare, of_table = name_in_comments(each.name), name_in_comments(f"{table.name} {each.name}")
+    name = bare if each.kind in ("index", "statistics") else of_table
+    schema = name_in_comments(each.schema)
+    return any((kind, schema, name) in entries for kind in ENTRY_KINDS.get(each.kind, ()))
 
 
 def require_ownership(replacement: Replacement, role: str) -> None:

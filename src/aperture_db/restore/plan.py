@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,15 +17,18 @@ from aperture_db.dumps.contents import DumpContents, DumpedTable, count_rows
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.migrations.directory import bundled_directory
 from aperture_db.postgres import catalog
+from aperture_db.postgres.catalog import OBJECT_KINDS, Attachment
 from aperture_db.postgres.connection import set_local, timeout_parameter
 from aperture_db.postgres.session import Connection
 from aperture_db.restore import OtherTables
 from aperture_db.restore.objects import (
+    AttachmentPlan,
     DatabaseObject,
     Replacement,
     divide,
     find_dependents,
     own_schemas,
+    plan_attachments,
     read_objects,
     require_ownership,
 )
@@ -60,6 +64,11 @@ class RestorePlan:
     """Objects dropped by --others drop."""
     kept: tuple[str, ...]
     """Objects of others that are kept, as they are not in the dump."""
+    attachments: AttachmentPlan = field(metadata={"json": False})
+    kept_attachments: tuple[str, ...]
+    """Indexes, triggers, publications and more that users added to Aperture's tables."""
+    lost_attachments: tuple[str, ...]
+    """Those that cannot be kept, with the reason."""
     left_out: tuple[str, ...]
     """Parts of the dump that are not restored."""
     create_extensions: tuple[str, ...]
@@ -125,6 +134,9 @@ def plan(
         replacement = settle(conn, contents, server.schemas, migrations, others)
         require_ownership(replacement, server.role)
         extensions = check_extensions(conn, contents)
+        attachments = plan_attachments(
+            conn, replacement, contents, _made_by_aperture(contents, migrations)
+        )
         planned = RestorePlan(
             contents=contents,
             server=server,
@@ -135,6 +147,9 @@ def plan(
             replaced_others=tuple(str(each) for each in replacement.replaced_others),
             dropped=tuple(str(each) for each in replacement.dropped),
             kept=tuple(str(each) for each in replacement.kept),
+            attachments=attachments,
+            kept_attachments=tuple(str(each) for each in attachments.kept),
+            lost_attachments=attachments.lost,
             left_out=describe_left_out(contents, replacement.left_out_schemas)
             + extensions.left_out,
             create_extensions=extensions.to_create,
@@ -195,6 +210,34 @@ def _decide_about_others(
             code="undecided_tables",
         )
     return replacement
+
+
+# Names that PostgreSQL gives to constraints without one.
+AUTOMATIC_NAME = re.compile(r"\w+_(?:pkey|key|fkey|check|excl)\d*")
+
+
+def _made_by_aperture(
+    contents: DumpContents, migrations: Sequence[str]
+) -> Callable[[Attachment], bool]:
+    """Tell whether some version of Aperture made an attachment that the dump does not have.
+
+    Its name stands in a migration file. An automatic name stands nowhere: at the same migrations it
+    would be in the dump, at others it is taken for Aperture's.
+    """
+    is_same_version = set(contents.migrations) == set(migrations)
+    files = bundled_directory().glob("*.sql")
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    words = set(re.findall(r"\w+", re.sub(r"--.*", "", text)))
+
+    def is_apertures(each: Attachment) -> bool:
+        if each.comment is not None:
+            quoted = each.comment.replace("'", "''")
+            return f"'{quoted}'" in text
+        if each.kind == "constraint" and AUTOMATIC_NAME.fullmatch(each.name):
+            return not is_same_version
+        return each.kind in OBJECT_KINDS and each.name in words
+
+    return is_apertures
 
 
 def _read_migrations(conn: Connection) -> tuple[str, ...]:

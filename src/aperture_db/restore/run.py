@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
+from psycopg import sql as identifiers
+from psycopg.rows import TupleRow
 
-from aperture_db.dumps.contents import LARGE_OBJECT_KINDS, DumpContents
+from aperture_db import sql
+from aperture_db.dumps.contents import DumpContents
 from aperture_db.dumps.files import broken, open_dump, open_script
 from aperture_db.dumps.script import (
     CopyData,
@@ -20,22 +22,20 @@ from aperture_db.dumps.script import (
     Part,
     ScriptReader,
 )
+from aperture_db.dumps.statements import (
+    LARGE_OBJECT_KINDS,
+    LEFT_OUT_HEADS,
+    OWNER_CHANGE,
+    SESSION_SETTING,
+    SETTING,
+    SKIPPED_SETTINGS,
+)
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.session import Connection
-from aperture_db.progress import Event, Progress
+from aperture_db.progress import Event, Progress, Warned
 
 PROGRESS_EVERY_BYTES = 16 << 20
 SHOWN_CHARACTERS = 200
-# Settings that the restore makes itself, or that older servers do not have.
-SKIPPED_SETTINGS = {
-    b"statement_timeout", b"lock_timeout", b"idle_in_transaction_session_timeout",
-    b"transaction_timeout",
-}  # fmt: skip
-SETTING = re.compile(rb"SET (?P<name>\w+) (?:=|TO) ", re.IGNORECASE)
-SESSION_SETTING = re.compile(
-    rb"(SELECT pg_catalog\.set_config\('\w+', (?:'[^']*'), )false\)", re.IGNORECASE
-)
-OWNER_CHANGE = re.compile(rb"ALTER [^;]* OWNER TO [^;]*;\s*", re.IGNORECASE)
 # Privileges are kept as the database has them; statistics are gathered anew; the rest is not
 # Aperture's.
 SKIPPED_KINDS = {
@@ -48,6 +48,18 @@ SILENT_KINDS = {
     "EXTENSION", "COMMENT", "SCHEMA", "DATABASE", "DATABASE PROPERTIES", "ENCODING",
     "STDSTRINGS", "SEARCHPATH",
 }  # fmt: skip
+
+
+# Kinds of entries whose statements call functions, and the errors of one that finds nothing.
+CALLING_KINDS = {
+    "CHECK CONSTRAINT", "CONSTRAINT", "INDEX", "MATERIALIZED VIEW", "MATERIALIZED VIEW DATA",
+    "TABLE DATA",
+}  # fmt: skip
+UNDEFINED = (
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedObject,
+    psycopg.errors.UndefinedTable,
+)
 
 
 @dataclass(frozen=True)
@@ -73,21 +85,23 @@ class StatementFilter:
             return part.text if self.takes(part.entry) else None
         if (setting := _translate_setting(part)) is not None:
             return setting or None
-        if not self.takes(part.entry) or part.head[0] in (b"DROP", b"GRANT", b"REVOKE"):
+        if not self.takes(part.entry) or part.head[0] in LEFT_OUT_HEADS:
             return None
-        return None if OWNER_CHANGE.fullmatch(part.text) else part.text
+        return None if OWNER_CHANGE.fullmatch(part.text.strip()) else part.text
 
 
 def _translate_setting(statement: DumpStatement) -> bytes | None:
     """A setting, made for the transaction only; empty for one that is left out, None for any
     other statement. A plain SET would outlast the transaction, and reach others in a pooler."""
+    text = statement.text.strip()
     if statement.head[0] == b"SET":
-        match = SETTING.match(statement.text)
+        # A change of the role is left out: the owner of all objects is decided by the plan.
+        match = SETTING.fullmatch(text)
         if not match or match["name"].lower() in SKIPPED_SETTINGS:
             return b""
-        return b"SET LOCAL " + statement.text[len(b"SET ") :]
-    if SESSION_SETTING.match(statement.text):
-        return SESSION_SETTING.sub(rb"\1true)", statement.text)
+        return b"SET LOCAL " + text[len(b"SET ") :]
+    if SESSION_SETTING.fullmatch(text):
+        return SESSION_SETTING.sub(rb"\1true);", text)
     return None
 
 
@@ -112,8 +126,16 @@ def describe_left_out(contents: DumpContents, left_out_schemas: tuple[str, ...])
     return schemas + others + (("large objects",) if has_large_objects else ())
 
 
+def execute_one(conn: Connection, statement: bytes) -> psycopg.Cursor[TupleRow]:
+    """Execute through the extended protocol, a message of which cannot hold a second statement.
+
+    Without parameters, psycopg uses it for binary results only.
+    """
+    return conn.cursor().execute(statement, binary=True)
+
+
 class DumpRunner:
-    """Runs a dump in the open transaction of a connection."""
+    """Runs a dump in the open transaction of a connection, one statement at a time."""
 
     def __init__(
         self, conn: Connection, contents: DumpContents, statements: StatementFilter
@@ -123,6 +145,8 @@ class DumpRunner:
         self._filter = statements
         self._entry: DumpEntry | None = None
         self._entries_done = 0
+        self._called_by: DumpEntry | None = None
+        self._altered: list[identifiers.SQL] = []
         self.row_counts: Counter[tuple[str, str]] = Counter()
         """Rows inserted into each table, by schema and name."""
 
@@ -135,6 +159,7 @@ class DumpRunner:
                 for part in ScriptReader(read).parts():
                     yield from self._report_entry(part.entry)
                     yield from self._run_part(part)
+            self._reset_paths()
         except DumpScriptError as error:
             raise broken(path, str(error)) from error
 
@@ -150,14 +175,76 @@ class DumpRunner:
         if text is None:
             return
         with self._explained(part.entry, text):
-            if isinstance(part, CopyData):
-                yield from self._copy(part, text)
-            elif part.entry.kind == "INDEX":
-                self._create_index(text)
-            else:
-                cursor = self._conn.execute(text)
-                if part.entry.kind == "TABLE DATA":
-                    self._count(part.entry, cursor.rowcount)
+            if not self._may_call(part):
+                yield from self._execute(part, text)
+                return
+            try:
+                with self._conn.transaction():
+                    yield from self._execute(part, text)
+            except UNDEFINED:
+                if not self._set_paths():
+                    raise
+                yield Warned(
+                    f"{_describe(part.entry)} calls a function that names objects without their "
+                    "schema: it was restored with the database's search_path"
+                )
+                with self._read_again(part) as again:
+                    yield from self._execute(again, text)
+
+    def _execute(self, part: Part, text: bytes) -> Iterator[Event]:
+        if isinstance(part, CopyData):
+            yield from self._copy(part, text)
+        elif part.entry.kind == "INDEX":
+            self._create_index(text)
+        else:
+            cursor = execute_one(self._conn, text)
+            if part.entry.kind == "TABLE DATA":
+                self._count(part.entry, cursor.rowcount)
+
+    def _may_call(self, part: Part) -> bool:
+        """Tell whether the statement may call functions of the dump that still lack a path. Of
+        the INSERT statements of a table, the first one shows it."""
+        is_first = part.entry != self._called_by
+        self._called_by = part.entry
+        return not self._altered and is_first and part.entry.kind in CALLING_KINDS
+
+    def _set_paths(self) -> bool:
+        """Give a search_path to the functions that have none, as long as the dump runs.
+
+        A dump empties the search_path, and the server does so for an index or a materialized
+        view (17 and newer). False where there are none, or no schemas.
+        """
+        extensions = (extension.schema for extension in self._contents.extensions)
+        own = (table.schema for table in self._contents.tables)
+        schemas = dict.fromkeys((*self._conn.original_path.schemas, *own, *extensions))
+        functions = self._conn.execute(sql.load("restore/functions_without_path"), {})
+        self._altered = [identifiers.SQL(row[0]) for row in functions]
+        path = identifiers.SQL(", ").join(map(identifiers.Identifier, schemas))
+        for function in self._altered:
+            statement = identifiers.SQL("ALTER FUNCTION {} SET search_path = {}")
+            self._conn.execute(statement.format(function, path))
+        return bool(self._altered)
+
+    def _reset_paths(self) -> None:
+        for function in self._altered:
+            statement = identifiers.SQL("ALTER FUNCTION {} RESET search_path")
+            self._conn.execute(statement.format(function))
+
+    @contextmanager
+    def _read_again(self, part: Part) -> Iterator[Part]:
+        """The same part; its rows come from the file once more."""
+        if not isinstance(part, CopyData):
+            yield part
+            return
+        with (
+            open_dump(self._contents.path) as file,
+            open_script(file, self._contents.format) as read,
+        ):
+            for again in ScriptReader(read).parts():
+                if isinstance(again, CopyData) and again.line_number == part.line_number:
+                    yield again
+                    for _ in again.blocks:
+                        continue
 
     def _copy(self, data: CopyData, text: bytes) -> Iterator[Event]:
         size_bytes = reported_bytes = 0
@@ -180,12 +267,12 @@ class DumpRunner:
         for them (Docker gives it 64 MB)."""
         try:
             with self._conn.transaction():
-                self._conn.execute(text)
+                execute_one(self._conn, text)
         except psycopg.errors.DiskFull as error:
             if "shared memory" not in str(error):
                 raise
             self._conn.execute("SET LOCAL max_parallel_maintenance_workers = 0")
-            self._conn.execute(text)
+            execute_one(self._conn, text)
 
     @contextmanager
     def _explained(self, entry: DumpEntry, text: bytes) -> Iterator[None]:

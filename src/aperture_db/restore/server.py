@@ -27,6 +27,7 @@ class TargetServer:
 
     version: str
     role: str
+    is_superuser: bool
     is_standby: bool
     is_read_only: bool
     may_create_schemas: bool

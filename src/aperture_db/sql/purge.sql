@@ -31,6 +31,16 @@ WHERE d.deptype = 'n'
     AND coalesce(k.conrelid, t.tgrelid, r.ev_class, a.adrelid, y.polrelid, c.oid, 0)
         <> ALL (%(tables)s::oid[])
     AND NOT (d.classid = 'pg_proc'::regclass AND d.objid = ANY (%(functions)s::oid[]))
+    -- A publication's table or extended statistics belong to one of the tables.
+    AND NOT EXISTS (
+        SELECT
+        FROM pg_depend AS part
+        WHERE part.classid = d.classid
+            AND part.objid = d.objid
+            AND part.deptype = 'a'
+            AND part.refclassid = 'pg_class'::regclass
+            AND part.refobjid = ANY (%(tables)s::oid[])
+    )
 ORDER BY object
 
 -- name: export_ratings

@@ -36,6 +36,26 @@ FROM unnest(%(names)s::text[]) AS wanted (name)
 LEFT JOIN pg_extension AS e ON e.extname = wanted.name
 LEFT JOIN pg_namespace AS n ON n.oid = e.extnamespace
 
+-- name: functions_without_path
+-- Functions that this role may alter and that look up names in the search_path of whoever calls
+-- them. Bodies in standard SQL are parsed already. Privilege: none.
+SELECT p.oid::regprocedure::text
+FROM pg_proc AS p
+JOIN pg_language AS l ON l.oid = p.prolang
+JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE p.prokind = 'f'
+    AND l.lanname NOT IN ('c', 'internal')
+    AND p.prosqlbody IS NULL
+    AND n.nspname <> 'information_schema'
+    AND n.nspname !~ '^pg_'
+    AND pg_has_role(p.proowner, 'USAGE')
+    AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS s WHERE s LIKE 'search_path=%%')
+    AND NOT EXISTS (
+        SELECT
+        FROM pg_depend AS d
+        WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+    )
+
 -- name: objects
 -- The objects of the database that belong to no extension: tables, views, sequences that no table
 -- owns, functions and types. Privilege: none.
@@ -89,6 +109,7 @@ ORDER BY n.nspname, i.identity
 SELECT
     current_setting('server_version') AS version,
     current_user AS role,
+    (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_superuser,
     pg_is_in_recovery() AS is_standby,
     current_setting('transaction_read_only') = 'on' AS is_read_only,
     has_database_privilege(current_database(), 'CREATE') AS may_create_schemas,
