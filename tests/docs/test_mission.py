@@ -35,13 +35,13 @@ ROWS = {
         "troubleshooting.md#counts-are-too-low: fewer users | sync-users",
     ),
     "M7 a purge is permanent, and warns": (
-        "purge.md#when-to-purge: permanent",
+        "switching-servers.md#when-to-purge-and-when-not: cannot be undone",
         "tour.md#purge: Warnings",
     ),
     "M8 when to purge: another media server, a fresh start, test data, reconfiguration": (
         (
-            "purge.md#when-to-purge: another media server | starting fresh | test data | "
-            "a major reconfiguration"
+            "switching-servers.md#when-to-purge-and-when-not: another media server | start fresh | "
+            "test data | change the embedding model, libraries or other settings"
         ),
     ),
     "M9 the six options, and what each deletes": (
