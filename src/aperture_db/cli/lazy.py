@@ -14,6 +14,28 @@ from importlib.util import LazyLoader
 from types import ModuleType
 
 
+class _PackageLoader(LazyLoader):
+    """Leaves a package unexecuted while one of its modules is imported.
+
+    The import of `package.module` reads two attributes of the package. If that executed the
+    package, and the package imported the module itself, the module would be executed twice, and
+    each of its classes would exist twice.
+    """
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        lazy_class = type(module)
+
+        class _Waiting(lazy_class):  # type: ignore[valid-type, misc]
+            def __getattribute__(self, name: str) -> object:
+                if name in ("__path__", "__spec__"):
+                    return object.__getattribute__(self, "__dict__")[name]
+                object.__setattr__(self, "__class__", lazy_class)
+                return getattr(self, name)
+
+        module.__class__ = _Waiting
+
+
 class _LazyFinder(MetaPathFinder):
     """Finds this package's modules, each of which is executed at its first attribute access."""
 
@@ -24,7 +46,8 @@ class _LazyFinder(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = LazyLoader(spec.loader)
+            is_package = spec.submodule_search_locations is not None
+            spec.loader = (_PackageLoader if is_package else LazyLoader)(spec.loader)
         return spec
 
 
