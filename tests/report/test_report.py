@@ -18,7 +18,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aperture_db.cli import report as command
 from aperture_db.report.collect import SETTINGS
-from aperture_db.report.report import DatabaseReport, LastBackup, ServerSetting, make_redaction
+from aperture_db.report.report import (
+    DatabaseReport,
+    LastBackup,
+    LastDrill,
+    ServerSetting,
+    make_redaction,
+)
+from aperture_db.sql import load
 from tests.cli import run_cli
 from tests.described import undescribed
 from tests.program import run_inside
@@ -62,6 +69,12 @@ def test_the_page_shows_the_state(sample_database: NewDatabase, tmp_path: Path) 
             "UPDATE backup_config SET last_backup_at = '2026-01-02 03:04:05Z', "
             "last_backup_size_bytes = 5 * 1024 * 1024"
         )
+        conn.execute(load("backup/create_records"))
+        conn.execute(
+            "INSERT INTO aperture_db.drills "
+            "(drilled_at, directory, file_name, duration_seconds) "
+            "VALUES ('2026-01-03 03:04:05Z', '/x', 'y', 7.5)"
+        )
         movies = conn.execute("SELECT count(*) FROM movies").fetchone()
         conn.execute("DELETE FROM aperture_migrations WHERE name LIKE '0114%'")
     assert movies
@@ -72,7 +85,8 @@ def test_the_page_shows_the_state(sample_database: NewDatabase, tmp_path: Path) 
     for words in (
         "Aperture database report", f"{movies[0]} movies", "Not healthy", "Completeness",
         "movie embeddings", "Largest tables", "31 samples", "database size", "+28.6 MB in all",
-        "+977 kB a day", "Active model: ", "2026-01-02 03:04:05 UTC, 5.00 MB", "pending 0114_",
+        "+977 kB a day", "Active model: ", "2026-01-02 03:04:05 UTC, 5.00 MB",
+            "2026-01-03 03:04:05 UTC, restored in 7.5 s", "pending 0114_",
         "shared_ buffers", "pgcrypto", "ok",
     ):  # fmt: skip
         assert words in text, words
@@ -148,6 +162,11 @@ def plant(conn: psycopg.Connection[tuple[object, ...]]) -> int:
             # A CHECK, or a length that the value exceeds.
             continue
     with conn.transaction():
+        conn.execute(load("backup/create_records"))
+        conn.execute(
+            "INSERT INTO aperture_db.backups (made_at, directory, file_name, size_bytes) "
+            f"VALUES (now(), '/mnt/{SENTINEL}''s disk', '{SENTINEL}-2.dump', 1)"
+        )
         conn.execute(f"UPDATE job_runs SET status = 'failed', error_message = '{SENTINEL}'")
         conn.execute(
             f"UPDATE backup_config SET backup_path = '/srv/{SENTINEL}''s files', "
@@ -302,7 +321,7 @@ def test_without_the_extra(
 
 
 def test_the_json_is_described(aperture_database: NewDatabase) -> None:
-    assert undescribed("report", DatabaseReport, ServerSetting, LastBackup) == set()
+    assert undescribed("report", DatabaseReport, ServerSetting, LastBackup, LastDrill) == set()
     data = run_inside("report", "--json", database=aperture_database()).envelope["data"]
     assert json.dumps(data)
     assert {setting["name"] for setting in data["settings"]} <= set(SETTINGS)

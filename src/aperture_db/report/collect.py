@@ -22,6 +22,7 @@ from aperture_db.postgres.target import Target
 from aperture_db.report.report import (
     DatabaseReport,
     LastBackup,
+    LastDrill,
     ServerSetting,
     hide,
     make_redaction,
@@ -56,6 +57,9 @@ def collect(connect: Connect, target: Target, checks: Sequence[Check]) -> Databa
         status = _attempt(unread, "migrations", lambda: collect_migrations(conn, read_directory()))
         needed = collect_extensions(conn, target.host)
         last_backup = _attempt(unread, "last backup", lambda: _read_last_backup(conn))
+        last_drill = _attempt(
+            unread, "drills", lambda: _read_row(conn, "report/last_drill", LastDrill)
+        )
         settings = _read_settings(conn)
     health = run_checks(connect, target, checks, CheckSelection())
     if health.error is not None:
@@ -73,6 +77,7 @@ def collect(connect: Connect, target: Target, checks: Sequence[Check]) -> Databa
         migrations=status,
         extensions=needed,
         last_backup=last_backup,
+        last_drill=last_drill,
         settings=settings,
         unread=tuple(unread),
     )
@@ -96,11 +101,19 @@ def _read_settings(conn: Connection) -> tuple[ServerSetting, ...]:
 
 
 def _read_last_backup(conn: Connection) -> LastBackup | None:
+    """Of the one that Aperture's row names and the last one made elsewhere, the newer one."""
+    named = ("report/last_backup", "report/last_own_backup")
+    found = [_read_row(conn, query, LastBackup) for query in named]
+    return max(filter(None, found), key=lambda backup: backup.made_at, default=None)
+
+
+def _read_row(conn: Connection, query: str, row: type[Part]) -> Part | None:
+    """The only row of a query; None where its table does not exist."""
     with (
         suppress(psycopg.errors.UndefinedTable),
-        conn.cursor(row_factory=class_row(LastBackup)) as cursor,
+        conn.cursor(row_factory=class_row(row)) as cursor,
     ):
-        return cursor.execute(sql.compose("report/last_backup")).fetchone()
+        return cursor.execute(sql.compose(query)).fetchone()
     return None
 
 
@@ -110,8 +123,9 @@ def _private_words(conn: Connection, target: Target) -> dict[str, str]:
         (str(kind), str(word)) for kind, word in conn.execute(sql.load("report/private_words"))
     ]
     # What the role may not read no check has read either.
-    with suppress(psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
-        found += conn.execute(sql.compose("report/backup_names")).fetchall()
+    for query in ("report/backup_names", "report/own_backup_names"):
+        with suppress(psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+            found += conn.execute(sql.compose(query)).fetchall()
     for kind, keyword in (
         ("role", "user"), ("database", "dbname"), ("host", "host"), ("address", "hostaddr"),
         ("secret", "password"),

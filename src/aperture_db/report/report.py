@@ -55,6 +55,15 @@ class LastBackup:
 
 
 @dataclass(frozen=True)
+class LastDrill:
+    """The last time that a backup was restored for a test."""
+
+    drilled_at: datetime
+    has_passed: bool
+    duration_seconds: float
+
+
+@dataclass(frozen=True)
 class DatabaseReport:
     """The state of a database, with everything private replaced by words in brackets."""
 
@@ -71,6 +80,7 @@ class DatabaseReport:
     extensions: ExtensionsReport
     last_backup: LastBackup | None
     """None without one, and where the record could not be read."""
+    last_drill: LastDrill | None
     settings: tuple[ServerSetting, ...]
     unread: tuple[str, ...]
     """The parts that could not be read, each with the reason."""

@@ -14,6 +14,25 @@ SELECT last_backup_at AS made_at, last_backup_size_bytes AS size_bytes
 FROM {schema}.backup_config
 WHERE id = 1 AND last_backup_at IS NOT NULL
 
+-- name: last_own_backup
+-- The last backup that was made outside the directory of backup_config.
+-- Privilege: SELECT on aperture_db.backups.
+SELECT made_at, size_bytes FROM aperture_db.backups ORDER BY made_at DESC LIMIT 1
+
+-- name: last_drill
+-- The last restore drill. Privilege: SELECT on aperture_db.drills.
+SELECT drilled_at, failure IS NULL AS has_passed, duration_seconds
+FROM aperture_db.drills
+ORDER BY drilled_at DESC
+LIMIT 1
+
+-- name: own_backup_names
+-- The same about backups elsewhere and drills. Privilege: SELECT on both tables.
+SELECT 'path', directory FROM aperture_db.backups
+UNION SELECT 'file', file_name FROM aperture_db.backups
+UNION SELECT 'path', directory FROM aperture_db.drills
+UNION SELECT 'file', file_name FROM aperture_db.drills
+
 -- name: backup_names
 -- What backup_config says about the place of backups. Privilege: SELECT on backup_config.
 SELECT kind, word
