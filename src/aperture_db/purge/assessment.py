@@ -34,7 +34,7 @@ from aperture_db.purge.selection import (
 # tables once per row.
 WORK_MEMORY = "256MB"
 # As many rows are deleted with their triggers before dropping and adding a foreign key pays.
-MOST_TRIGGERS = 1_000
+MOST_TRIGGERS = 500
 
 
 @dataclass(frozen=True)

@@ -232,12 +232,14 @@ def count_waiting(conn: Connection, tables: Mapping[str, Table]) -> int:
     if not has_kept_tables(conn):
         return 0
     titles = [tables[name] for name in MEDIA_TABLES.values() if name in tables]
-    present = sql.SQL(" UNION ALL ").join(
-        sql.SQL("SELECT t.id FROM {} AS t").format(table.identifier) for table in titles
+    is_gone = sql.SQL(" AND ").join(
+        sql.SQL("NOT EXISTS (SELECT FROM {} AS t WHERE t.id = title.old_id)").format(
+            table.identifier
+        )
+        for table in titles
     )
-    row = conn.execute(
-        sql.SQL(queries.load("relink/count_waiting")).format(present=present)
-    ).fetchone()
+    query = sql.SQL(queries.load("relink/count_waiting")).format(is_gone=is_gone)
+    row = conn.execute(query).fetchone()
     assert row is not None
     return int(row[0])
 

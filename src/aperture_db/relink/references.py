@@ -7,7 +7,7 @@ a text or JSON value, where only whole uuids of kept titles are replaced.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -68,7 +68,7 @@ class ReplacedIds:
 
     new_ids: Mapping[UUID, TitleIdentity]
     """The new title by the old id, for old ids that are no title's any more."""
-    pending: Collection[UUID]
+    pending: Set[UUID]
     texts: NewIds = field(init=False)
 
     def __post_init__(self) -> None:
@@ -202,7 +202,7 @@ def _change(
 ) -> ReferenceChange:
     named = {UUID(text) for text in UUID_TEXT.findall(value)}
     new_value = reference.replace(value, ids.texts) if named & ids.new_ids.keys() else value
-    return ReferenceChange(row_id, owner, value, new_value, frozenset(named & set(ids.pending)))
+    return ReferenceChange(row_id, owner, value, new_value, frozenset(named & ids.pending))
 
 
 def _replacement(reference: LooseReference) -> Callable[[str, NewIds], str]:

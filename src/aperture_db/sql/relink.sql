@@ -509,4 +509,4 @@ FROM aperture_db.kept_rows AS kept
 LEFT JOIN aperture_db.kept_titles AS title ON title.id = kept.title_id
 WHERE kept.done_at IS NULL
     AND kept.title_id IS NOT NULL
-    AND (kept.origin <> 'keep' OR title.old_id NOT IN ({present}))
+    AND (kept.origin <> 'keep' OR ({is_gone}))
