@@ -70,7 +70,8 @@ def import_kept(conn: Connection, path: Path) -> Transfer:
     Importing a file twice adds nothing. Raises UsageError for a file of another kind.
     """
     records = list(_read(path))
-    create_kept_tables(conn)
+    if create_kept_tables(conn):
+        conn.execute(queries.load("relink/create_indexes"))
     found = {kind: [r for r in records if r["type"] == kind] for kind in ("user", "title", "row")}
     for batch in _batches(found["user"]):
         conn.execute(queries.load("relink/import_users"), {"users": json.dumps(batch)})

@@ -34,11 +34,14 @@ def require_may_keep(conn: Connection, way_out: str = "") -> None:
         )
 
 
-def create_kept_tables(conn: Connection) -> None:
-    """Create the tables of what is kept unless they exist, within the open transaction."""
+def create_kept_tables(conn: Connection) -> bool:
+    """Create the tables of what is kept unless they exist, within the open transaction; returns
+    whether they are new. Their indexes are a matter of `relink/create_indexes`."""
     create_schema(conn)
-    if not own_tables(conn) >= set(KEPT_TABLES):
-        conn.execute(queries.load("relink/create"))
+    if own_tables(conn) >= set(KEPT_TABLES):
+        return False
+    conn.execute(queries.load("relink/create"))
+    return True
 
 
 def keep(
@@ -54,24 +57,27 @@ def keep(
     A row that is kept already is kept as it is now. `profiles_of`: of which media locked taste
     profiles are kept, too. Needs SELECT on Aperture's tables.
     """
-    create_kept_tables(conn)
+    is_new = create_kept_tables(conn)
     conn.execute(_formatted("keep_users", users=library.tables["users"].identifier))
     kinds = [kind for kind in Media if kind in media and MEDIA_TABLES[kind] in library.tables]
     titles = {}
     for kind in kinds:
-        _drop_deleted(conn, library, kind)
-        titles[MEDIA_TABLES[kind]] = _keep_titles(conn, library, kind)
+        if not is_new:
+            _drop_deleted(conn, library, kind)
+        titles[MEDIA_TABLES[kind]] = _keep_titles(conn, library, kind, is_new=is_new)
     rows = {}
     for source in library.sources:
         condition = _going(library, source, kinds)
         if condition is not None:
-            join = _formatted("title_of_row", title=source.title)
-            rows[source.name] = _keep_rows(conn, source, join, condition, origin)
+            join = _formatted("only_title_of_row" if is_new else "title_of_row", title=source.title)
+            rows[source.name] = _keep_rows(conn, source, join, condition, origin, is_new=is_new)
     if profiles_of and library.has(PROFILES, "is_locked", "user_id"):
         profiles = RowSource(library.tables[PROFILES], {})
         no_title = sql.SQL("CROSS JOIN (SELECT NULL::bigint AS id) AS title")
         locked = _locked_profiles(profiles_of)
-        rows[PROFILES] = _keep_rows(conn, profiles, no_title, locked, origin)
+        rows[PROFILES] = _keep_rows(conn, profiles, no_title, locked, origin, is_new=is_new)
+    if is_new:
+        conn.execute(queries.load("relink/create_indexes"))
     return KeptCounts(titles, rows)
 
 
@@ -116,14 +122,14 @@ def drop_kept_tables(conn: Connection) -> None:
     conn.execute(queries.load("relink/forget"))
 
 
-def _keep_titles(conn: Connection, library: Library, kind: Media) -> int:
+def _keep_titles(conn: Connection, library: Library, kind: Media, *, is_new: bool) -> int:
     literal = sql.Literal(str(kind))
     parts = {
         "titles": _kept_titles_of(library, kind),
         "server": sql.Literal(library.server),
         "is_same": _formatted("is_same_title", kind=literal),
     }
-    renewed = conn.execute(_formatted("refresh_titles", **parts)).rowcount
+    renewed = 0 if is_new else conn.execute(_formatted("refresh_titles", **parts)).rowcount
     return renewed + conn.execute(_formatted("keep_titles", **parts, kind=literal)).rowcount
 
 
@@ -168,6 +174,8 @@ def _keep_rows(
     join_title: sql.Composable,
     condition: sql.Composable,
     origin: RowOrigin,
+    *,
+    is_new: bool,
 ) -> int:
     statement = _formatted(
         "keep_rows",
@@ -176,6 +184,7 @@ def _keep_rows(
         changed_at=source.changed_at,
         join_title=join_title,
         condition=condition,
+        if_kept=sql.SQL("" if is_new else queries.load("relink/renew_row")),
     )
     return conn.execute(statement, {"origin": str(origin)}).rowcount
 

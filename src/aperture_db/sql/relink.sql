@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS aperture_db.kept_users (
 COMMENT ON TABLE aperture_db.kept_users IS
     'Users of Aperture whose rows are kept, by ids that outlive a new database';
 CREATE TABLE IF NOT EXISTS aperture_db.kept_titles (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id bigint GENERATED ALWAYS AS IDENTITY,
     old_id uuid NOT NULL,
     kind text NOT NULL CHECK (kind IN ('movie', 'series', 'episode')),
     title text NOT NULL,
@@ -32,7 +32,6 @@ CREATE TABLE IF NOT EXISTS aperture_db.kept_titles (
     linked_id uuid,
     linked_at timestamptz
 );
-CREATE INDEX IF NOT EXISTS kept_titles_old_id ON aperture_db.kept_titles (old_id);
 COMMENT ON TABLE aperture_db.kept_titles IS
     'Identities of films, series and episodes that were deleted or may be';
 COMMENT ON COLUMN aperture_db.kept_titles.old_id IS 'id in movies, series or episodes';
@@ -40,7 +39,7 @@ COMMENT ON COLUMN aperture_db.kept_titles.server IS 'type and base URL of the me
 COMMENT ON COLUMN aperture_db.kept_titles.chosen_id IS 'new id that relink --match chose';
 COMMENT ON COLUMN aperture_db.kept_titles.linked_id IS 'new id that relink --apply found last';
 CREATE TABLE IF NOT EXISTS aperture_db.kept_rows (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id bigint GENERATED ALWAYS AS IDENTITY,
     source text NOT NULL,
     row_id uuid NOT NULL,
     user_id uuid NOT NULL,
@@ -50,15 +49,22 @@ CREATE TABLE IF NOT EXISTS aperture_db.kept_rows (
     origin text NOT NULL CHECK (origin IN ('purge', 'keep', 'import')),
     kept_at timestamptz NOT NULL DEFAULT now(),
     done_at timestamptz,
-    outcome text,
-    UNIQUE (source, row_id)
+    outcome text
 );
-CREATE INDEX IF NOT EXISTS kept_rows_waiting ON aperture_db.kept_rows (id) WHERE done_at IS NULL;
 COMMENT ON TABLE aperture_db.kept_rows IS 'User-made rows that pointed at the kept titles';
 COMMENT ON COLUMN aperture_db.kept_rows.source IS 'table of Aperture';
 COMMENT ON COLUMN aperture_db.kept_rows.title_id IS 'kept_titles.id';
 COMMENT ON COLUMN aperture_db.kept_rows.origin IS
     'purge: the row was deleted; keep: it was left in place; import: it came from a file';
+
+-- name: create_indexes
+-- Purpose: index what is kept. The first time only when it is in, which takes half the time.
+-- Privilege: ownership of the tables.
+CREATE UNIQUE INDEX IF NOT EXISTS kept_titles_id ON aperture_db.kept_titles (id);
+CREATE INDEX IF NOT EXISTS kept_titles_old_id ON aperture_db.kept_titles (old_id);
+CREATE UNIQUE INDEX IF NOT EXISTS kept_rows_id ON aperture_db.kept_rows (id);
+CREATE UNIQUE INDEX IF NOT EXISTS kept_rows_row ON aperture_db.kept_rows (source, row_id);
+CREATE INDEX IF NOT EXISTS kept_rows_waiting ON aperture_db.kept_rows (id) WHERE done_at IS NULL;
 
 -- name: keep_users
 -- Purpose: keep the identities of all users. Privilege: SELECT on users, INSERT and UPDATE on kept_users.
@@ -140,6 +146,10 @@ SELECT {source}, r.id, r.user_id, title.id, to_jsonb(r), {changed_at}, %(origin)
 FROM {table} AS r
 {join_title}
 WHERE {condition}
+{if_kept}
+
+-- name: renew_row
+-- Purpose: the part of keep_rows for rows that are kept already. Privilege: UPDATE on kept_rows.
 ON CONFLICT (source, row_id) DO UPDATE
 SET user_id = excluded.user_id,
     title_id = CASE
@@ -152,6 +162,11 @@ SET user_id = excluded.user_id,
     kept_at = excluded.kept_at,
     done_at = NULL,
     outcome = NULL
+
+-- name: only_title_of_row
+-- Purpose: the kept identity of a row's title, where each title was kept once.
+-- Privilege: SELECT on kept_titles.
+JOIN aperture_db.kept_titles AS title ON title.old_id = {title}
 
 -- name: title_of_row
 -- Purpose: the newest kept identity of a row's title. Privilege: SELECT on kept_titles.
