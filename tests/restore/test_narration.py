@@ -68,7 +68,7 @@ def test_quiet(aperture_database: NewDatabase, tmp_path: Path) -> None:
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
 
 
-@pytest.mark.parametrize("form", ["undoable", "not undoable", "behind"])
+@pytest.mark.parametrize("form", ["undoable", "not undoable", "behind", "with findings"])
 def test_the_report(form: str, snapshot: Callable[[str, str], None]) -> None:
     saved = Path("/backups/aperture_before_restore_2026-03-10_12-00-00.dump")
     report = RestoreReport(
@@ -77,8 +77,12 @@ def test_the_report(form: str, snapshot: Callable[[str, str], None]) -> None:
         row_count=412_345,
         last_migration="0090_x.sql" if form == "behind" else "0114_y.sql",
         previous_migration="0114_y.sql",
+        is_behind=form == "behind",
         safety_backup=None if form == "not undoable" else saved,
         undo_command=None if form == "not undoable" else f"aperture-db restore {saved}",
         duration_seconds=75.2,
+        findings=("vector cannot be reached: ALTER DATABASE x SET search_path = public, y;",)
+        if form == "with findings"
+        else (),
     )
     snapshot(f"restore/{form.replace(' ', '_')}", rendered(render_report(report)))

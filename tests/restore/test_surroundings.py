@@ -534,3 +534,34 @@ def test_the_json_object_of_a_plan(conninfo: str, dump: Path) -> None:
     assert len(data["replaced_tables"]) == 80
     assert data["contents"]["has_checksum"] is True
     assert data["sessions"] == []
+
+
+def test_what_keeps_aperture_from_starting_is_said(
+    new_database: NewDatabase, aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    """The extensions come into the schema that the dump names, which nothing may reach."""
+    source, restored = aperture_database(), new_database()
+    execute(
+        source,
+        "CREATE SCHEMA extensions",
+        "ALTER EXTENSION vector SET SCHEMA extensions",
+        "DELETE FROM recommendation_config",
+    )
+    dump = make_dump(source, tmp_path).path
+
+    outcome = restore(dump, restored)
+
+    assert outcome.code == 0, outcome.err
+    assert "You can start Aperture" not in outcome.out
+    said = " ".join(outcome.out.split())
+    steps = said.partition("Before you start Aperture: ")[2]
+    assert "vector" in steps, said
+    assert "extensions" in steps, said
+    assert "search_path" in steps, said
+    assert "recommendation_config lacks its default row" in steps
+
+
+def test_a_complete_restore_says_what_was_checked(conninfo: str, dump: Path) -> None:
+    outcome = restore(dump, conninfo)
+    said = " ".join(outcome.out.split())
+    assert "Extensions, migrations and default rows were checked. You can start" in said

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -21,6 +23,8 @@ with lazy_imports():
     from aperture_db import progress
     from aperture_db.backup import directory as backups
     from aperture_db.backup import settings
+    from aperture_db.health import checks, selection
+    from aperture_db.health import run as health_run
     from aperture_db.postgres import connection
     from aperture_db.postgres import settings as conninfo
     from aperture_db.render import restore as view
@@ -250,4 +254,27 @@ def _apply(
                     run.interrupted_note = "the dump was restored; only statistics are missing"
                 case results.Restored(result):
                     report = result
-    run.show(report, view.render_report)
+    run.show(replace(report, findings=_final_findings(run, report)), view.render_report)
+
+
+# The checks of `health` that tell whether Aperture can work with what was restored.
+FINAL_CHECKS = frozenset({"extensions", "migrations", "default-rows", "constraints"})
+
+
+def _final_findings(run: Run, report: results.RestoreReport) -> tuple[str, ...]:
+    """Findings about the restored database, with the step that fixes each, through a connection
+    as Aperture will open it. The report names the migrations itself where it is behind."""
+    only = FINAL_CHECKS - ({"migrations"} if report.is_behind else set())
+    checked = health_run.run_checks(
+        partial(run.connect, read_only=True),
+        run.target,
+        checks.CHECKS,
+        selection.CheckSelection(only=only),
+    )
+    if checked.error is not None:
+        return (f"not checked: {checked.error.what}",)
+    return tuple(
+        ": ".join((finding.reason, *finding.advice[:1]))
+        for result in checked.checks
+        for finding in result.grave_findings
+    )

@@ -120,8 +120,13 @@ def _report_lines(report: RestoreReport) -> Iterator[Text]:
             f"at {format_migration(report.previous_migration)}. Before you start Aperture, run: "
             "aperture-db migrate"
         )
-    else:
-        yield Text("You can start Aperture again.")
+    if report.findings:
+        yield Text("Before you start Aperture:")
+        yield from (Text(f"  {finding}") for finding in report.findings)
+    elif not report.is_behind:
+        yield Text(
+            "Extensions, migrations and default rows were checked. You can start Aperture again."
+        )
     if report.undo_command:
         yield Text("To undo this:")
         yield unbroken(report.undo_command)

@@ -92,15 +92,18 @@ def apply(
         yield Committing()
     yield Committed()
     yield from _analyze(conn, plan.tables)
+    last_migration = plan.contents.last_migration
+    is_behind = (last_migration or "") < (plan.current_migration or "")
     path = safety.path if safety else None
     yield Restored(
         RestoreReport(
             path=plan.contents.path,
             table_count=len(plan.tables),
             row_count=row_count,
-            last_migration=plan.contents.last_migration,
+            last_migration=last_migration,
             previous_migration=plan.current_migration,
             safety_backup=path,
+            is_behind=is_behind,
             undo_command=target.command_line("restore", str(path)) if path else None,
             duration_seconds=time.monotonic() - started,
         )

@@ -36,13 +36,12 @@ class RestoreReport:
     last_migration: str | None
     previous_migration: str | None
     safety_backup: Path | None
+    is_behind: bool
+    """The database was at a later migration before the restore."""
     undo_command: str | None
     duration_seconds: float
-
-    @property
-    def is_behind(self) -> bool:
-        """The database was at a later migration before the restore."""
-        return (self.last_migration or "") < (self.previous_migration or "")
+    findings: tuple[str, ...] = ()
+    """Results of the final checks that call for a step before Aperture is started."""
 
 
 @dataclass(frozen=True)
