@@ -38,6 +38,15 @@ def test_the_phrase_typed_at_a_terminal(small_library: str) -> None:
     assert read_contents(small_library)["user_ratings"] == []
 
 
+def test_what_cannot_be_recovered_stands_right_above_the_prompt(small_library: str) -> None:
+    """The plan is longer than a terminal of 24 lines: what is lost must not have scrolled away."""
+    _code, shown = run_at_terminal(*PURGE, conninfo=small_library, typed="no\n")
+    asked = shown[: shown.index('Type "')].splitlines()
+    assert len(asked) > 24
+    assert "Cannot be recovered: " in " ".join(asked[-6:])
+    assert "manual ratings" in " ".join(asked[-6:])
+
+
 @pytest.mark.parametrize(
     "arguments",
     [(), ("--json",), ("--quiet",), ("--confirm", "y"), ("--confirm", ""),
