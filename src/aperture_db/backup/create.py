@@ -37,6 +37,7 @@ from aperture_db.dumps.programs import (
     default_compression,
     libpq_environment,
     programs_for_server,
+    server_keepalives,
 )
 from aperture_db.errors import ApertureDbError, BusyError, UsageError
 from aperture_db.postgres.connection import require_session
@@ -190,7 +191,11 @@ def _dump(
     done = 0
     with (
         libpq_environment(conn) as environment,
-        running(command, environment, inherited=[partial.descriptor]) as child,
+        running(
+            command,
+            environment | server_keepalives(conn, environment),
+            inherited=[partial.descriptor],
+        ) as child,
     ):
         for line in child.lines():
             if found := TABLE_LINE.match(line):

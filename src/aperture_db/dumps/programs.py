@@ -18,8 +18,9 @@ from functools import cache
 from pathlib import Path
 
 from aperture_db.errors import ClientProgramError, UsageError
-from aperture_db.postgres.connection import APPLICATION_NAME, KEEPALIVES, Connection
+from aperture_db.postgres.connection import APPLICATION_NAME, KEEPALIVES, Connection, is_pooled
 from aperture_db.postgres.embedded import unpacked_programs
+from aperture_db.postgres.session import SERVER_KEEPALIVES
 
 # Where packages put the programs of one major version, so that several can be installed.
 VERSIONED_DIRECTORIES = (
@@ -353,11 +354,20 @@ def libpq_environment(conn: Connection) -> Iterator[dict[str, str]]:
         yield environment | _write_service(Path(directory), secrets)
 
 
+def server_keepalives(conn: Connection, environment: Mapping[str, str]) -> dict[str, str]:
+    """PGOPTIONS with which the server notices that the network to the child vanished. Empty
+    through a pooler, which refuses them."""
+    if is_pooled(conn):
+        return {}
+    settings = (f"-c {name}={value}" for name, value in SERVER_KEEPALIVES.items())
+    return {"PGOPTIONS": " ".join([*settings, environment.get("PGOPTIONS", "")]).strip()}
+
+
 def connection_arguments(conn: Connection) -> list[str]:
     """Parameters without an environment variable. Without keepalives a firewall may cut a long
     dump."""
     options = {option.keyword.decode(): option.val for option in conn.pgconn.info}
-    values = {name: options.get(name) for name in (*KEEPALIVES, "tcp_user_timeout")}
+    values = {name: options.get(name) for name in KEEPALIVES}
     pairs = " ".join(f"{name}={value.decode()}" for name, value in values.items() if value)
     return [f"--dbname={pairs}", "--no-password"]
 

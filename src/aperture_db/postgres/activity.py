@@ -88,6 +88,7 @@ class Session:
 
 WATCH_AFTER_SECONDS = 0.5
 WATCH_INTERVAL_SECONDS = 0.25
+JOIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,8 @@ class BlockerWatch:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        # Its own connection may hang in a network that vanished; the thread ends with us.
+        self._thread.join(JOIN_SECONDS)
 
     def start(self, pid: int) -> None:
         """Watch the server process `pid` from now on."""

@@ -41,12 +41,14 @@ TRANSACTION_TIMEOUT_SINCE = 170000
 # With these OpenSSL finds the certificate authorities that it trusts.
 CA_BUNDLE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
-# Notice a dead peer after about 30 + 3 x 10 seconds instead of the system's two hours.
+# Notice a dead peer after about 30 + 3 x 10 seconds instead of the system's two hours. Keepalives
+# are not sent while data waits to be acknowledged; for those the last one counts (milliseconds).
 KEEPALIVES = {
     "keepalives": "1",
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
 }
 
 

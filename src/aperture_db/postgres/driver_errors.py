@@ -35,6 +35,9 @@ LIBPQ_PREFIXES = re.compile(
 )
 PGPASS_FILE = re.compile(r'password retrieved from file "(.*)"')
 
+# The operating system's words for a peer that did not acknowledge in time.
+TIMED_OUT = re.compile("timed out|[Nn]o route to host|unreachable")
+
 # What an administrator runs to give a role the privilege that the server found missing.
 OWNER_PATTERN = re.compile(r"must be owner of (?P<kind>[a-z ]+?) (?P<name>\S+)$")
 OWNED_KINDS = {
@@ -223,6 +226,15 @@ def _translate_resource_error(error: psycopg.Error, message: str) -> ApertureDbE
             next_step="try again with --wait 60, or raise max_connections",
             code="too_many_connections",
             transient=True,
+        )
+    if _lost(error) and TIMED_OUT.search(str(error)):
+        return ApertureDbError(
+            "the connection was lost: the network to the server does not answer",
+            why=message,
+            next_step="the server rolls back the open transaction once it notices, within two "
+            "minutes; to end what may still run there at once: SELECT pg_terminate_backend(pid) "
+            "FROM pg_stat_activity WHERE application_name = 'aperture-db';",
+            code="connection_lost",
         )
     if _lost(error):
         return ApertureDbError(

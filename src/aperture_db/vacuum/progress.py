@@ -336,7 +336,7 @@ class RunningWork:
             with suppress(psycopg.Error):
                 self._conn.cancel_safe(timeout=CANCEL_TIMEOUT_SECONDS)
             self._ended.wait(CANCEL_RETRY_SECONDS)
-        self._thread.join()
+        self._thread.join(CANCEL_TIMEOUT_SECONDS)
 
     def is_over(self) -> bool:
         """Return True once the function has returned. Raises its error."""
