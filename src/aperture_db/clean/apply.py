@@ -32,7 +32,7 @@ from aperture_db.clean.targets import (
     table_of,
 )
 from aperture_db.errors import ApertureDbError, BusyError
-from aperture_db.format import quote_identifier, vacuum_command
+from aperture_db.format import plural, quote_identifier, vacuum_command
 from aperture_db.postgres.activity import LockMode, find_lock_holders
 from aperture_db.postgres.catalog import Table, read_foreign_keys, read_tables
 from aperture_db.postgres.connection import set_local, timeout_parameter
@@ -45,6 +45,7 @@ CHOOSE_IDS = sql.SQL("SELECT ARRAY({rows} LIMIT %(batch_rows)s)")
 HAS_OTHER_ROWS = sql.SQL(
     "SELECT (SELECT count(*) FROM {table}) <> (SELECT count(*) FROM ({rows}) AS counted)"
 )
+COUNT = sql.SQL("SELECT count(*) FROM ({rows}) AS counted")
 LOCK = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE")
 
 
@@ -140,6 +141,18 @@ def _vacuum(tables: Iterable[str], *options: str) -> Iterator[str]:
         yield vacuum_command(named if options or len(named) <= MAX_NAMED_TABLES else (), *options)
 
 
+def rows_kept(table: Table, rows: int) -> ApertureDbError:
+    """The error for rows that are still there after they were deleted."""
+    return ApertureDbError(
+        f"{plural(rows, 'row')} of {table.name} are still there",
+        why="the server reported success; a trigger or a rule of your own keeps the rows, or "
+        "inserts them again",
+        next_step="look for it with: SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE NOT "
+        "tgisinternal; SELECT * FROM pg_rules; SELECT evtname FROM pg_event_trigger;",
+        code="rows_kept",
+    )
+
+
 @contextmanager
 def naming_lock_holders(conn: Connection, table: Table) -> Iterator[None]:
     """Turn a lock timeout into BusyError, which names the holder."""
@@ -198,11 +211,26 @@ class BatchDeletion:
         return CleanedTable(table.name, row[0], freed, 0)
 
     def _in_batches(self, target: CleanTarget) -> Iterator[CleanedTable]:
+        """Delete until none are left. Raises ApertureDbError when the rows do not become fewer."""
         totals: dict[str, int] = {}
-        while deleted := self._delete_batch(target):
+        at_first = self._count(target)
+        while totals.get(target.table.name, 0) < at_first and (
+            deleted := self._delete_batch(target)
+        ):
             for table, rows in deleted.items():
                 totals[table] = totals.get(table, 0) + rows
                 yield CleanedTable(table, totals[table], 0, self._reusable(table, totals[table]))
+        left = self._count(target)
+        was_stopped = totals.get(target.table.name, 0) < at_first
+        if left and (was_stopped or left >= at_first):
+            raise rows_kept(target.table, left)
+
+    def _count(self, target: CleanTarget) -> int:
+        """The rows that are to be deleted now."""
+        rows = target.select(sql.SQL("target.ctid"))
+        row = self.conn.execute(COUNT.format(rows=rows), parameters(self.limits)).fetchone()
+        assert row is not None
+        return int(row[0])
 
     def _delete_batch(self, target: CleanTarget) -> dict[str, int]:
         """Delete a batch; returns its rows by table, empty when none are left."""

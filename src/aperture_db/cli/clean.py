@@ -16,7 +16,7 @@ from aperture_db.cli.options import (
     require_confirmation,
 )
 from aperture_db.cli.run import Run
-from aperture_db.errors import UsageError
+from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.format import plural
 
 with lazy_imports():
@@ -156,6 +156,12 @@ def _delete(run: Run, plan: room.CleanReport, lock_timeout: float) -> room.Clean
                 )
                 total = max(event.planned_rows, table.rows)
                 reporter.step(f"{event.kind}: {table.table}", table.rows, total)
+    except ApertureDbError as error:
+        error.details += tuple(
+            f"{plural(each.table.rows, 'row')} of {each.table.table} are deleted and stay so"
+            for each in last.values()
+        ) or ("nothing was deleted",)
+        raise
     finally:
         result = apply.summarize(plan.database, last.values(), time.monotonic() - started)
         run.data = result

@@ -54,7 +54,7 @@ def require_confirmation(run: Run, given: str | None, question: str) -> None:
     """
     if given is not None:
         answer, source = given, "--confirm"
-    elif run.options.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    elif run.options.json or not _is_terminal():
         raise _not_confirmed("there is no terminal to ask at, or --json is set")
     else:
         for sentence in question.splitlines():
@@ -63,6 +63,11 @@ def require_confirmation(run: Run, given: str | None, question: str) -> None:
         answer, source = sys.stdin.readline().rstrip("\r\n"), "the answer"
     if answer != PHRASE:
         raise _not_confirmed(f'{source} is not exactly "{PHRASE}"')
+
+
+def _is_terminal() -> bool:
+    """Python has no streams where the caller closed them."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
 def _not_confirmed(why: str) -> NotConfirmedError:

@@ -268,5 +268,6 @@ def _execute(
                         "the purge is done; the space of some tables is not freed yet"
                     )
                 case execute.Purged(outcome):
+                    run.interrupted_note = "the purge is done"
                     return outcome
     raise AssertionError("a purge ends with its outcome")

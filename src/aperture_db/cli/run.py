@@ -163,6 +163,8 @@ class Run:
                 why=error.strerror or str(error),
                 next_step="check the free space and permissions where stdout is written",
                 code="output",
+                # What a command has done is true, whether it can be printed or not.
+                details=(self.interrupted_note,) if self.interrupted_note else (),
             ) from error
 
     def print_error(self, error: ApertureDbError) -> None:

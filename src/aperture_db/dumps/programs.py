@@ -6,6 +6,7 @@ versions of pg_dump, but not of newer ones.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from aperture_db.errors import ClientProgramError, UsageError
+from aperture_db.errors import ApertureDbError, ClientProgramError, UsageError
 from aperture_db.postgres.connection import APPLICATION_NAME, KEEPALIVES, Connection, is_pooled
 from aperture_db.postgres.embedded import unpacked_programs
 from aperture_db.postgres.session import SERVER_KEEPALIVES
@@ -260,7 +261,17 @@ def _read_version(directory: Path) -> tuple[int, int] | None:
             timeout=PROBE_TIMEOUT_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM):
+            # It may well be installed.
+            raise ApertureDbError(
+                f"{directory / 'pg_dump'} could not be started",
+                why=error.strerror or str(error),
+                next_step="raise the limits of this account (ulimit -n, ulimit -u), then run again",
+                code="no_resources",
+            ) from error
+        return None
+    except subprocess.TimeoutExpired:
         return None
     match = re.match(r"pg_dump \(PostgreSQL\) (\d+)(?:\.(\d+))?", done.stdout)
     if done.returncode != 0 or not match:

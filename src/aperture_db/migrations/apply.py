@@ -21,6 +21,7 @@ from aperture_db.migrations.transaction import (
     StatementError,
     create_table,
     describe_failure,
+    describe_lost_commit,
     describe_lost_connection,
     describe_not_atomic,
     is_recorded,
@@ -30,7 +31,7 @@ from aperture_db.migrations.transaction import (
     run_script,
 )
 from aperture_db.postgres.activity import BlockerWatch, Session, find_advisory_holders
-from aperture_db.postgres.connection import connect, is_pooled, set_local
+from aperture_db.postgres.connection import ask_for_status, connect, is_pooled, set_local
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Progress, Waiting
@@ -137,7 +138,7 @@ def _apply_in_transaction(runner: _Runner, file: MigrationFile, applied_count: i
         if not record(conn, file.name):
             return False
         run_script(conn, file)
-        _commit(conn, file, applied_count)
+        _commit(conn, runner.target, file, applied_count)
         runner.watch.stop()
     _restore_session(conn, file)
     return True
@@ -224,14 +225,20 @@ def _explain_invalid_index(target: Target, file: MigrationFile, failure: Stateme
         ) from cause
 
 
-def _commit(conn: Connection, file: MigrationFile, applied_count: int) -> None:
+def _commit(conn: Connection, target: Target, file: MigrationFile, applied_count: int) -> None:
+    transaction_id = ""
     try:
+        row = conn.execute("SELECT pg_catalog.pg_current_xact_id()::text").fetchone()
+        transaction_id = row[0] if row else ""
         done = conn.execute(sql.load("migrations/commit_file"))
     except GUARD_GONE_ERRORS as error:
         conn.execute("ROLLBACK")
         is_kept = is_recorded(conn, file.name)
         raise describe_not_atomic(file, applied_count, is_recorded=is_kept) from error
     except psycopg.Error as error:
+        if conn.closed and transaction_id:
+            status = ask_for_status(target, transaction_id)
+            raise describe_lost_commit(file, status, applied_count) from error
         if error.sqlstate is None:
             raise
         # Deferred constraints speak up only now.

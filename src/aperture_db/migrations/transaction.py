@@ -25,7 +25,7 @@ from aperture_db.aperture.tables import MIGRATIONS_TABLE
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.postgres.activity import Session
-from aperture_db.postgres.connection import set_local, timeout_parameter
+from aperture_db.postgres.connection import ABORTED, COMMITTED, set_local, timeout_parameter
 from aperture_db.postgres.driver_errors import translate_query_error
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.sql_scanner import line_and_column
@@ -266,6 +266,24 @@ def describe_lost_connection(
                 f"applied before it in this run: {applied_count}"
             ),
         ),
+    )
+
+
+def describe_lost_commit(file: MigrationFile, status: str, applied_count: int) -> ApertureDbError:
+    """The error for a connection that ended between COMMIT and its answer; `status` is what the
+    server said about the transaction when it was asked."""
+    outcomes = {
+        COMMITTED: "the server reports that it was committed",
+        ABORTED: "the server reports that it was rolled back",
+    }
+    applied_count += status == COMMITTED
+    return ApertureDbError(
+        f"the connection was lost while migration {file.name} was being committed",
+        why=outcomes.get(status, "the server could not be asked whether it was committed"),
+        next_step="see what is applied with aperture-db migrate --status, then run: "
+        "aperture-db migrate",
+        code="connection_lost",
+        details=(f"known to be applied in this run: {applied_count}",),
     )
 
 

@@ -10,7 +10,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import psycopg
 
@@ -33,8 +33,8 @@ CONNECTION_CHECK_INTERVAL = "1s"
 COMMITTED = "committed"
 ABORTED = "aborted"
 IN_PROGRESS = "in progress"
-# How long a server may take to notice that a connection is gone.
-ASK_SECONDS = 5.0
+# How long a server may take to notice that a connection is gone, or to be back after a crash.
+ASK_SECONDS = 30.0
 ASK_AGAIN_SECONDS = 0.2
 
 TRANSACTION_TIMEOUT_SINCE = 170000
@@ -226,17 +226,24 @@ def connection_check_interval(conn: Connection) -> str:
 
 
 def ask_for_status(target: Target, transaction_id: str) -> str:
-    """Ask the server, through a connection of its own, until the transaction has ended.
+    """Ask the server, through connections of its own, until it is back and the transaction has
+    ended.
 
     COMMITTED or ABORTED; IN_PROGRESS when it had not ended in ASK_SECONDS, and empty when it
     could not be asked for.
     """
     status = ""
-    with suppress(psycopg.Error, ApertureDbError), connect(target) as conn:
-        deadline = time.monotonic() + ASK_SECONDS
-        while status in ("", IN_PROGRESS) and time.monotonic() < deadline:
-            time.sleep(ASK_AGAIN_SECONDS)
-            parameters = {"xid": transaction_id}
-            row = conn.execute(sql.load("postgres/transaction_status"), parameters).fetchone()
-            status = str(row[0]) if row else ""
+    deadline = time.monotonic() + ASK_SECONDS
+    while status in ("", IN_PROGRESS) and time.monotonic() < deadline:
+        time.sleep(ASK_AGAIN_SECONDS)
+        try:
+            with connect(target) as conn:
+                parameters = {"xid": transaction_id}
+                row = conn.execute(sql.load("postgres/transaction_status"), parameters).fetchone()
+                status = str(row[0]) if row else ""
+        except psycopg.errors.InvalidParameterValue:
+            # In the future: the server crashed before anything of it had reached its disk.
+            return ABORTED
+        except (psycopg.Error, ApertureDbError):
+            continue
     return status

@@ -186,6 +186,7 @@ def _explained(
             raise _describe_lost_commit(target, state.transaction_id) from error
         cause.why = f"{cause.what}: {cause.why}"
         cause.what = "the purge failed and was rolled back, nothing was changed"
+        cause.details += tuple(getattr(error, "__notes__", ()))
         raise cause from error
 
 

@@ -160,6 +160,6 @@ def not_as_planned(why: str) -> ApertureDbError:
         "the purge did not match its plan and was rolled back, nothing was changed",
         why=f"{why}; a trigger, a rule or row security of your own may be the cause",
         next_step="look for it with: SELECT tgrelid::regclass, tgname FROM pg_trigger "
-        "WHERE NOT tgisinternal;",
+        "WHERE NOT tgisinternal; SELECT evtname FROM pg_event_trigger;",
         code="not_as_planned",
     )

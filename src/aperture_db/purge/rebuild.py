@@ -25,7 +25,6 @@ from aperture_db.migrations.transaction import (
     FIRST_PAUSE_SECONDS,
     LOCK_KEY,
     StatementError,
-    describe_failure,
     record,
     run_script,
 )
@@ -276,7 +275,7 @@ class RebuildWork:
         conn.execute(queries.load("migrations/create_table"))
         for count, file in enumerate(files):
             yield Progress(f"applying {file.name}", count, len(files))
-            _apply(conn, file, count)
+            _apply(conn, file)
         rebuilt = find_owned_objects(conn, files)
         restore_access(conn, rebuilt, self._access)
         _attach(conn, missing(self._attachments, _read_attachments(conn, rebuilt)))
@@ -384,11 +383,13 @@ def _lock_out_runners(conn: Connection, timeout_seconds: float) -> None:
         time.sleep(FIRST_PAUSE_SECONDS)
 
 
-def _apply(conn: Connection, file: MigrationFile, applied_count: int) -> None:
+def _apply(conn: Connection, file: MigrationFile) -> None:
     """Run a file with its record, as migrate does, but in the transaction that is open."""
     record(conn, file.name)
     try:
         run_script(conn, file)
     except StatementError as failure:
-        raise describe_failure(file, failure, applied_count) from failure.cause
+        # The whole purge is rolled back, so that the advice of migrate would be wrong.
+        failure.cause.add_note(f"while {file.name} was applied")
+        raise failure.cause from failure
     conn.execute("RELEASE SAVEPOINT aperture_db_guard")

@@ -22,7 +22,7 @@ from psycopg import sql
 from psycopg.errors import Diagnostic
 
 from aperture_db import progress
-from aperture_db.errors import ConnectError
+from aperture_db.errors import ApertureDbError, ConnectError
 from aperture_db.format import plural
 from aperture_db.postgres.connection import (
     Connection,
@@ -64,6 +64,7 @@ Steps: TypeAlias = Generator[Event | None, None, Result]
 
 POLL_SECONDS = 0.2
 DROP_LOCK_TIMEOUT = "2s"
+RECONNECT_SECONDS = 10
 LOCK_NOT_AVAILABLE = "55P03"
 # Until PostgreSQL 14 a separate process keeps the statistics and receives a VACUUM's a bit later.
 PROMPT_STATISTICS_VERSION = 150000
@@ -239,6 +240,9 @@ def _work_on(context: VacuumContext, table: PlannedTable) -> Steps[None]:
 
 def _rebuild_indexes(context: VacuumContext, table: PlannedTable) -> Steps[tuple[str, ...]]:
     """Rebuild the planned HNSW indexes; an unfinished copy of a failed rebuild is dropped."""
+    if table.rebuilds:
+        # An earlier rebuild whose server process died could not drop its copy.
+        yield from (_left_behind(each) for each in _indexes_of(context, table) if not each.is_valid)
     for position, index in enumerate(table.rebuilds):
         known = {found.oid for found in _indexes_of(context, table)}
         try:
@@ -254,7 +258,7 @@ def _drop_leftovers(context: VacuumContext, table: PlannedTable, known: set[int]
     """Drop the invalid indexes that are new since `known`; returns a warning for each failure."""
     left: list[Warned] = []
     if context.conn.closed:
-        return left
+        return _find_leftovers(context, table, known)
     for index in _indexes_of(context, table):
         if index.is_valid or index.oid in known:
             continue
@@ -264,9 +268,23 @@ def _drop_leftovers(context: VacuumContext, table: PlannedTable, known: set[int]
                 set_local(context.conn, lock_timeout=DROP_LOCK_TIMEOUT)
                 context.conn.execute(statement)
         except psycopg.Error:
-            command = f"{statement.as_string(context.conn)};"
-            left.append(Warned(f"the invalid index {index.name} remains; drop it: {command}"))
+            left.append(_left_behind(index))
     return left
+
+
+def _find_leftovers(context: VacuumContext, table: PlannedTable, known: set[int]) -> list[Warned]:
+    """The same after the connection was lost: through another one, and only named."""
+    try:
+        with connect(context.target, wait_seconds=RECONNECT_SECONDS) as other:
+            indexes = read_indexes(other, [table.table.oid]).get(table.table.oid, ())
+    except (psycopg.Error, ApertureDbError):
+        return [Warned(f"an invalid index may remain on {table.name}; aperture-db health names it")]
+    return [_left_behind(each) for each in indexes if not each.is_valid and each.oid not in known]
+
+
+def _left_behind(index: TableIndex) -> Warned:
+    statement = sql.SQL("DROP INDEX CONCURRENTLY {};").format(index.identifier).as_string()
+    return Warned(f"the invalid index {index.name} remains from a rebuild; drop it: {statement}")
 
 
 def _indexes_of(context: VacuumContext, table: PlannedTable) -> tuple[TableIndex, ...]:
