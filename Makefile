@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick lint clean
+.PHONY: help demo test test-quick lint lock clean
 
 # Texts, layers, options, the registry of tables, the SQL scanner and the structure after every
 # migration: what most changes break first. It took 21 s of processor time with 2 workers.
@@ -21,6 +21,7 @@ help:
 	@echo "make test        run the tests; ARGS='-k stats' chooses some"
 	@echo "make test-quick  run the tests that find most mistakes, in under a minute"
 	@echo "make lint        check style and types"
+	@echo "make lock        renew the lock files of the image, docker/*requirements.txt"
 	@echo "make clean       remove what the targets above have made here"
 	@echo
 	@echo "make demo PYTHON=python3.12 uses another Python than python3."
@@ -41,6 +42,16 @@ lint: $(VENV)/dev.installed
 	$(RUN)/mypy
 	$(RUN)/hadolint Dockerfile
 	$(RUN)/shellcheck docker/*.sh scripts/*.sh
+
+# For all Pythons and systems that the images have. Read the difference before you commit it.
+LOCK := $(RUN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-header --quiet
+lock: $(VENV)/pip.installed
+	$(RUN)/python -m pip install --quiet uv
+	$(LOCK) --output-file docker/requirements.txt pyproject.toml
+	$(LOCK) --output-file docker/build-requirements.txt docker/build-requirements.in
+	sed -i '1i # Made by `make lock`: exact versions and hashes of what the image installs.' \
+		docker/requirements.txt docker/build-requirements.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
