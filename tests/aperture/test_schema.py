@@ -21,7 +21,8 @@ from aperture_db.sql import compose
         ("media, public", ("media",), Location("media", True, ())),
         ("media, public", ("media", "public"), Location("media", True, ("public",))),
         ("public", ("media",), Location("public", False, ("media",))),
-        ("nowhere", (), Location("public", False, ())),
+        ("nowhere", (), Location("nowhere", False, ())),
+        ("nowhere", ("public",), Location("nowhere", False, ("public",))),
         ('"$user", public', ("postgres",), Location("postgres", True, ())),
     ],
 )

@@ -19,7 +19,7 @@ def test_a_dropped_extension_is_critical(migrated: str) -> None:
     assert reading.changed_since(before) == {"extensions"}
     check = reading["extensions"]
     assert check["status"] == "critical"
-    assert check["reason"] == "pg_trgm: it is not created in the database yet"
+    assert check["reason"] == "pg_trgm: the database does not have it yet"
     assert check["advice"] == ["aperture-db check-extensions --create"]
     follow_advice(migrated, check)
     assert read_health(migrated).changed_since(before) == set()

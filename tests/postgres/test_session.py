@@ -12,13 +12,14 @@ from psycopg.pq import Trace
 
 from aperture_db.postgres.session import (
     CONTRACT,
-    CONTRACT_SINCE,
     Connection,
     open_session,
+    timeouts_of,
 )
 
 HOSTILE = {
     "search_path": "evil, public",
+    "row_security": "on",
     "DateStyle": "German, DMY",
     "IntervalStyle": "sql_standard",
     "TimeZone": "Asia/Kathmandu",
@@ -72,12 +73,8 @@ def value_of(conn: Connection, expression: str) -> object:
 
 
 def test_every_setting_of_the_contract_is_in_force(hostile: Connection) -> None:
-    expected = dict(CONTRACT)
-    for since, settings in CONTRACT_SINCE.items():
-        if hostile.info.server_version >= since:
-            expected |= settings
+    expected = {**CONTRACT, **timeouts_of(hostile.info.server_version)}
     assert set(HOSTILE) - set(expected) == {
-        "search_path",
         "default_transaction_isolation",
         "default_transaction_deferrable",
     }
@@ -115,8 +112,11 @@ def test_a_read_only_connection_can_not_write(hostile: Connection) -> None:
 def test_the_original_path_is_known_and_comes_back(hostile: Connection) -> None:
     assert hostile.original_path.setting == "evil, public"
     assert hostile.original_path.schemas == ("evil", "public")
-    with hostile.transaction(), hostile.original_search_path():
+    with hostile.transaction():
+        hostile.use_original_search_path()
         assert value_of(hostile, "current_schema()") == "evil"
+        hostile.renew_contract()
+        assert value_of(hostile, "current_setting('search_path')") == "pg_catalog, pg_temp"
 
 
 def test_vacuum_runs_alone(hostile: Connection) -> None:

@@ -6,10 +6,13 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 from psycopg import sql
+from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
-from aperture_db.postgres.session import Connection
+Connection = psycopg.Connection[TupleRow]
+
 
 SYNCED_AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from aperture_db.postgres.catalog import (
     visible_tables,
 )
 from tests.servers.roles import Rights
-from tests.stats.conftest import Open
+from tests.stats.conftest import Open, OpenPlain
 
 
 def test_foreign_keys(aperture_database: Callable[[], str], reader: Open) -> None:
@@ -36,7 +36,7 @@ def test_foreign_keys(aperture_database: Callable[[], str], reader: Open) -> Non
 
 
 def test_foreign_key_of_two_columns(
-    new_database: Callable[[], str], reader: Open, writer: Open
+    new_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = new_database()
     writer(conninfo).execute("""
@@ -70,7 +70,7 @@ def test_privileges(
 
 
 def test_locks_on_parts_of_a_table(
-    sample_database: Callable[[], str], reader: Open, writer: Open
+    sample_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = sample_database()
     conn, holder = reader(conninfo), writer(conninfo)

@@ -21,7 +21,7 @@ from aperture_db.stats.history import Growth, History, Sample
 from tests.cli import COMMAND, environment, finish, run_cli, start_cli
 from tests.program import run_inside
 from tests.servers.roles import Rights
-from tests.stats.conftest import Open
+from tests.stats.conftest import OpenPlain
 from tests.stats.rows import add_movies, set_setting, use_model
 from tests.waiting import wait_until
 
@@ -102,7 +102,7 @@ def test_empty_database(new_database: Callable[[], str]) -> None:
 
 
 def test_quiet_prints_findings_only(
-    sample_database: Callable[[], str], aperture_database: Callable[[], str], writer: Open
+    sample_database: Callable[[], str], aperture_database: Callable[[], str], writer: OpenPlain
 ) -> None:
     outcome = run_inside("stats", "-q", database=sample_database())
     assert (outcome.code, outcome.err) == (0, "")
@@ -123,7 +123,7 @@ def test_quiet_prints_findings_only(
     assert run_inside("stats", "--tables", "-q", database=conninfo).out == ""
 
 
-def test_no_secret_is_printed(aperture_database: Callable[[], str], writer: Open) -> None:
+def test_no_secret_is_printed(aperture_database: Callable[[], str], writer: OpenPlain) -> None:
     conninfo = aperture_database()
     admin = writer(conninfo)
     config = {"embeddings": {"provider": "openai", "model": "m", "apiKey": SECRET}}
@@ -188,7 +188,7 @@ def test_watch_off_a_terminal(
     assert " \n" not in "".join(shown)
 
 
-def test_watch_at_a_terminal(sample_database: Callable[[], str], writer: Open) -> None:
+def test_watch_at_a_terminal(sample_database: Callable[[], str], writer: OpenPlain) -> None:
     conninfo = sample_database()
     screen, terminal = pty.openpty()
     process = subprocess.Popen(

@@ -10,10 +10,10 @@ import pytest
 from psycopg import sql
 
 from aperture_db.postgres.catalog import read_sizes
-from aperture_db.postgres.session import Connection
+from aperture_db.postgres.session import Connection as Session
 from aperture_db.stats.collect import COUNTED_TABLES, collect, collect_tables
 from aperture_db.stats.report import Count, Overview, TableStats, Unknown
-from tests.stats.conftest import Open
+from tests.stats.conftest import Open, OpenPlain
 
 VERSIONS = ["0001", "0010", "0024", "0050", "0077", "0078", "0085", "0114"]
 SIZES = """
@@ -23,13 +23,16 @@ SIZES = """
 """
 
 
-def scalar(conn: Connection, query: str | sql.Composable) -> int:
-    row = conn.execute(query).fetchone()  # type: ignore[arg-type]
+def scalar(conn: Session, query: str | sql.Composable) -> int:
+    """One number, with the path of psql."""
+    with conn.transaction():
+        conn.use_original_search_path()
+        row = conn.execute(query).fetchone()  # type: ignore[arg-type]
     assert row is not None
     return int(row[0])
 
 
-def assert_true(conn: Connection, table: TableStats) -> None:
+def assert_true(conn: Session, table: TableStats) -> None:
     name = sql.Identifier(table.schema, table.name)
     rows = scalar(conn, sql.SQL("SELECT count(*) FROM {}").format(name))
     assert table.count == Count(rows), table.name
@@ -92,7 +95,7 @@ def test_overview_against_postgresql(sample_database: Callable[[], str], reader:
 
 
 def test_recommendations_are_what_users_see(
-    sample_database: Callable[[], str], reader: Open, writer: Open
+    sample_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = sample_database()
     admin = writer(conninfo)
@@ -157,7 +160,7 @@ def test_empty_database(new_database: Callable[[], str], reader: Open) -> None:
 
 
 def test_database_of_something_else(
-    new_database: Callable[[], str], reader: Open, writer: Open
+    new_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = new_database()
     # The names are Aperture's, the tables are not.
@@ -172,7 +175,7 @@ def test_database_of_something_else(
 
 
 def test_outside_the_search_path(
-    aperture_database: Callable[[], str], reader: Open, writer: Open
+    aperture_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = aperture_database()
     with writer(conninfo) as admin:
@@ -186,7 +189,7 @@ def test_outside_the_search_path(
 
 
 def test_beside_other_tables(
-    sample_database: Callable[[], str], reader: Open, writer: Open
+    sample_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = sample_database()
     movies = collect(reader(conninfo)).overview.movies

@@ -11,7 +11,7 @@ from aperture_db.aperture import ActiveModel, Media
 from aperture_db.aperture.embeddings import configured_model
 from aperture_db.stats.collect import collect
 from aperture_db.stats.report import Count, Coverage, EmbeddingState, StatsReport, Subject
-from tests.stats.conftest import Open
+from tests.stats.conftest import Open, OpenPlain
 from tests.stats.rows import (
     add_library,
     add_movies,
@@ -36,7 +36,7 @@ def covered(report: StatsReport, subject: Subject) -> Coverage:
 
 
 def test_by_kind_dimension_and_model(
-    aperture_database: Callable[[], str], reader: Open, writer: Open
+    aperture_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = aperture_database()
     admin = writer(conninfo)
@@ -71,7 +71,7 @@ def test_by_kind_dimension_and_model(
 
 @pytest.mark.parametrize("version", ["0041", "0076", "0077"])
 def test_before_the_tables_were_divided(
-    version: str, database_at: Callable[[str], str], reader: Open, writer: Open
+    version: str, database_at: Callable[[str], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = database_at(version)
     admin = writer(conninfo)
@@ -94,7 +94,7 @@ def test_before_the_tables_were_divided(
 
 
 def test_before_there_was_a_setting(
-    database_at: Callable[[str], str], reader: Open, writer: Open
+    database_at: Callable[[str], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = database_at("0010")
     admin = writer(conninfo)
@@ -111,7 +111,7 @@ def test_before_there_was_a_setting(
 
 
 def test_model_of_ones_own(
-    aperture_database: Callable[[], str], reader: Open, writer: Open
+    aperture_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = aperture_database()
     admin = writer(conninfo)
@@ -132,7 +132,7 @@ def test_model_of_ones_own(
 
 
 def test_dimension_without_a_table(
-    aperture_database: Callable[[], str], reader: Open, writer: Open
+    aperture_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = aperture_database()
     admin = writer(conninfo)
@@ -148,7 +148,7 @@ def test_dimension_without_a_table(
 
 
 def test_only_films_of_enabled_libraries_need_embeddings(
-    aperture_database: Callable[[], str], reader: Open, writer: Open
+    aperture_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = aperture_database()
     admin = writer(conninfo)
@@ -206,7 +206,7 @@ def test_configured_model_before_ai_config() -> None:
 
 
 def test_every_media_has_an_embedding_table(
-    aperture_database: Callable[[], str], reader: Open, writer: Open
+    aperture_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = aperture_database()
     set_setting(writer(conninfo), "ai_config", "")

@@ -8,14 +8,14 @@ import pytest
 
 from aperture_db.stats.collect import collect, collect_tables
 from aperture_db.stats.report import Count, EmbeddingState, Unknown
-from tests.stats.conftest import Open
+from tests.stats.conftest import Open, OpenPlain
 from tests.stats.rows import add_movies, add_users
 
 
 def test_never_analyzed_tables_are_counted_or_unknown(
     aperture_database: Callable[[], str],
     reader: Open,
-    writer: Open,
+    writer: OpenPlain,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     conninfo = aperture_database()
@@ -35,7 +35,7 @@ def test_never_analyzed_tables_are_counted_or_unknown(
 
 
 def test_analyzed_tables_are_estimated(
-    aperture_database: Callable[[], str], reader: Open, writer: Open
+    aperture_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = aperture_database()
     admin = writer(conninfo)
@@ -53,7 +53,7 @@ def test_analyzed_tables_are_estimated(
 
 
 def test_estimate_follows_the_growth_of_the_table(
-    aperture_database: Callable[[], str], reader: Open, writer: Open
+    aperture_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = aperture_database()
     admin = writer(conninfo)
@@ -67,7 +67,7 @@ def test_estimate_follows_the_growth_of_the_table(
 
 
 def test_table_that_was_empty_when_analyzed(
-    aperture_database: Callable[[], str], reader: Open, writer: Open
+    aperture_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = aperture_database()
     admin = writer(conninfo)
@@ -77,7 +77,7 @@ def test_table_that_was_empty_when_analyzed(
 
 
 def test_embeddings_by_model(
-    sample_database: Callable[[], str], reader: Open, writer: Open
+    sample_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = sample_database()
     writer(conninfo).execute("ANALYZE")
@@ -103,7 +103,7 @@ def test_estimates_need_no_privilege(
     sample_database: Callable[[], str],
     limited_role: Callable[[str, str], str],
     reader: Open,
-    writer: Open,
+    writer: OpenPlain,
 ) -> None:
     conninfo = sample_database()
     writer(conninfo).execute("ANALYZE")

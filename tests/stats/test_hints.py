@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from aperture_db.postgres.session import Connection
 from aperture_db.stats.collect import collect
 from aperture_db.stats.report import Coverage, Hint, StatsReport, Subject
-from tests.stats.conftest import Open
+from tests.stats.conftest import Open, OpenPlain
 from tests.stats.rows import (
     SYNCED_AT,
+    Connection,
     add_job_run,
     add_library,
     add_movies,
@@ -32,7 +32,7 @@ def conninfo(aperture_database: Callable[[], str]) -> str:
 
 
 @pytest.fixture
-def admin(conninfo: str, writer: Open) -> Connection:
+def admin(conninfo: str, writer: OpenPlain) -> Connection:
     """A library of 300 films, 10 series, 40 episodes and 5 users, with nothing missing."""
     conn = writer(conninfo)
     add_movies(conn, 300)
@@ -78,7 +78,7 @@ def test_fewer_movies_than_the_library(admin: Connection, report: Report) -> Non
     hint = only_hint(report())
     assert hint.id == "movies_missing"
     assert hint.is_finding
-    assert hint.message == "100 of 400 movies are not here"
+    assert hint.message == "100 of 400 movies are missing"
     assert "counts as completed" in hint.cause
     assert hint.next == "in Aperture, run sync-movies and read its log"
 
@@ -118,7 +118,7 @@ def test_films_of_other_libraries_do_not_make_up_for_missing_ones(
         "UPDATE movies SET provider_library_id = 'old' WHERE id IN (SELECT id FROM movies LIMIT 50)"
     )
     now = report()
-    assert only_hint(now).message == "50 of 300 movies are not here"
+    assert only_hint(now).message == "50 of 300 movies are missing"
     assert now.overview.movies.rows == 300
     assert now.overview.movies_in_libraries.rows == 250
 
@@ -144,9 +144,9 @@ def test_fewer_series_and_episodes(admin: Connection, report: Report) -> None:
     add_job_run(admin, "sync-series", 60, at=later, totalSeries=11, totalEpisodes=60)
     series, episodes = report().hints
     assert series.id == "series_missing"
-    assert series.message == "1 of 11 series are not here"
+    assert series.message == "1 of 11 series are missing"
     assert episodes.id == "episodes_missing"
-    assert episodes.message == "20 of 60 episodes are not here"
+    assert episodes.message == "20 of 60 episodes are missing"
 
 
 def test_series_sync_without_details(admin: Connection, report: Report) -> None:
@@ -162,7 +162,7 @@ def test_fewer_users_than_the_media_server(admin: Connection, report: Report) ->
     hint = only_hint(report())
     assert hint.id == "users_missing"
     assert hint.is_finding
-    assert hint.message == "2 of 7 users are not here"
+    assert hint.message == "2 of 7 users are missing"
     assert hint.next == "in Aperture, run sync-users and read its log"
 
 
@@ -173,7 +173,7 @@ def test_users_of_another_media_server_do_not_count(admin: Connection, report: R
     set_setting(admin, "media_server_type", "jellyfin")
     assert report().hints == ()
     admin.execute("DELETE FROM users WHERE provider = 'jellyfin' AND username = 'user 1'")
-    assert only_hint(report()).message == "1 of 5 users are not here"
+    assert only_hint(report()).message == "1 of 5 users are missing"
 
 
 def test_never_synced(conninfo: str, report: Report) -> None:
@@ -197,7 +197,7 @@ def test_history_of_jobs_lost(admin: Connection, report: Report) -> None:
     assert coverage.unknown == "no completed run of sync-movies"
 
 
-def test_nothing_found(conninfo: str, writer: Open, report: Report) -> None:
+def test_nothing_found(conninfo: str, writer: OpenPlain, report: Report) -> None:
     conn = writer(conninfo)
     add_job_run(conn, "sync-movies", 0)
     add_job_run(conn, "sync-series", 0, totalSeries=0, totalEpisodes=0)
@@ -268,7 +268,7 @@ def test_legacy_embeddings(admin: Connection, report: Report) -> None:
 
 @pytest.mark.parametrize("version", ["0010", "0040", "0041"])
 def test_versions_that_can_not_tell(
-    version: str, database_at: Callable[[str], str], reader: Open, writer: Open
+    version: str, database_at: Callable[[str], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = database_at(version)
     writer(conninfo).execute("INSERT INTO movies (provider_item_id, title) VALUES ('1', 'film')")

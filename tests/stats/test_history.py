@@ -22,7 +22,7 @@ from aperture_db.stats.history import (
 )
 from tests.program import run_inside
 from tests.servers.roles import Rights
-from tests.stats.conftest import Open
+from tests.stats.conftest import Open, OpenPlain
 
 MEASUREMENT = Measurement(
     is_exact=True,
@@ -135,15 +135,18 @@ def test_several_first_recordings_at_once(new_database: Callable[[], str], reade
     assert len(read_samples(reader(conninfo))) == 8
 
 
-def test_old_samples_are_thinned(new_database: Callable[[], str], writer: Open) -> None:
-    conn = writer(new_database())
-    record_sample(conn, MEASUREMENT)
+def test_old_samples_are_thinned(new_database: Callable[[], str], writer: OpenPlain) -> None:
+    conninfo = new_database()
+    conn = writer(conninfo)
+    with open_session(conninfo) as session:
+        record_sample(session, MEASUREMENT)
     conn.execute(
         "INSERT INTO aperture_db.samples (sampled_at, is_exact, table_bytes, index_bytes, counts, "
         "group_bytes) SELECT date_trunc('day', now(), 'UTC') - make_interval(days => d, hours => h)"
         ", true, 1, 1, '{}', '{}' FROM unnest(ARRAY[1, 100, 200]) AS d, unnest(ARRAY[1, 2, 9]) AS h"
     )
-    record_sample(conn, MEASUREMENT)
+    with open_session(conninfo) as session:
+        record_sample(session, MEASUREMENT)
     hours = conn.execute(
         "SELECT extract(hour FROM sampled_at AT TIME ZONE 'UTC')::int FROM aperture_db.samples "
         "WHERE sampled_at < now() - interval '1 hour' ORDER BY sampled_at"
@@ -196,7 +199,7 @@ def test_growth_within_a_day_is_not_extrapolated() -> None:
     assert database.per_day is None
 
 
-def test_history_command(sample_database: Callable[[], str], writer: Open) -> None:
+def test_history_command(sample_database: Callable[[], str], writer: OpenPlain) -> None:
     conninfo = sample_database()
     outcome = run_inside("stats", "--history", database=conninfo)
     assert (outcome.code, outcome.err) == (0, "")

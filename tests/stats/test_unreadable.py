@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from aperture_db.postgres.session import Connection
 from aperture_db.stats.collect import collect, collect_tables
 from aperture_db.stats.report import Count, Unknown
 from tests.servers.roles import Rights
-from tests.stats.conftest import Open
+from tests.stats.conftest import Open, OpenPlain
+from tests.stats.rows import Connection
 from tests.waiting import wait_until, waits_for_lock
 
 MakeRole = Callable[[str, Rights], str]
@@ -69,7 +69,7 @@ def test_no_privilege_at_all(
 
 
 def test_the_grants_are_enough(
-    sample_database: Callable[[], str], limited_role: MakeRole, reader: Open, writer: Open
+    sample_database: Callable[[], str], limited_role: MakeRole, reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = sample_database()
     role = limited_role(conninfo, "none")
@@ -97,7 +97,7 @@ def test_one_table_without_privilege(
     sample_database: Callable[[], str],
     limited_role: MakeRole,
     reader: Open,
-    writer: Open,
+    writer: OpenPlain,
 ) -> None:
     conninfo = sample_database()
     role = limited_role(conninfo, "read")
@@ -114,7 +114,7 @@ def test_one_table_without_privilege(
 
 
 def test_columns_without_privilege(
-    sample_database: Callable[[], str], limited_role: MakeRole, reader: Open, writer: Open
+    sample_database: Callable[[], str], limited_role: MakeRole, reader: Open, writer: OpenPlain
 ) -> None:
     """An administrator may keep the columns with secrets from a monitoring role."""
     conninfo = sample_database()
@@ -138,7 +138,7 @@ def test_columns_without_privilege(
     ],
 )
 def test_locked_table(
-    statement: str, sample_database: Callable[[], str], reader: Open, writer: Open
+    statement: str, sample_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = sample_database()
     holder = writer(conninfo)
@@ -159,7 +159,7 @@ def test_locked_table(
 
 @pytest.mark.parametrize("table", ["system_settings", "aperture_migrations", "embeddings_256"])
 def test_locked_table_of_another_kind(
-    table: str, sample_database: Callable[[], str], reader: Open, writer: Open
+    table: str, sample_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = sample_database()
     holder = writer(conninfo)
@@ -173,7 +173,7 @@ def test_locked_table_of_another_kind(
 
 
 def test_table_that_somebody_waits_to_lock(
-    sample_database: Callable[[], str], reader: Open, writer: Open
+    sample_database: Callable[[], str], reader: Open, writer: OpenPlain
 ) -> None:
     conninfo = sample_database()
     user = writer(conninfo)
@@ -195,7 +195,7 @@ def test_table_that_somebody_waits_to_lock(
 def test_lock_that_ends_in_time_is_waited_for(
     sample_database: Callable[[], str],
     reader: Open,
-    writer: Open,
+    writer: OpenPlain,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     conninfo = sample_database()

@@ -82,7 +82,7 @@ class ActiveModel:
 
 def read_embedding_tables(conn: Connection) -> list[EmbeddingTable]:
     """Those that exist, ordered by kind and dimension, the legacy ones last in their kind."""
-    rows = conn.execute(queries.load("aperture/embedding_tables")).fetchall()
+    rows = conn.execute(queries.compose("aperture/embedding_tables")).fetchall()
     tables = [_embedding_table(*row) for row in rows]
     order = list(Media)
     return sorted(

@@ -29,18 +29,16 @@ class Location:
 def locate(conn: Connection) -> Location:
     """Find Aperture's schema, and make `conn` name it. Needs no privilege.
 
-    Without tables on the path it is the first schema of the path, as for CREATE TABLE; `public`
-    where the path has none that the role may enter.
+    Without tables on the path it is the first schema of the path, as for CREATE TABLE. A schema
+    that the role may not enter drops out of its path, and still is where the tables are.
     """
-    path = list(conn.original_path.schemas)
+    path = conn.original_path
     rows = conn.execute(
         load("aperture/landmarks"), {"names": [MIGRATIONS_TABLE, *CORE_TABLES]}
     ).fetchall()
     holders = [schema for schema, names in rows if is_aperture(names)]
-    # A schema that the role may not enter drops out of its path, and still is where things are.
-    reachable = path if "public" in path else [*path, "public"]
-    on_path = [schema for schema in reachable if schema in holders]
-    schema = next(iter([*on_path, *path]), "public")
+    on_path = [schema for schema in (*path.schemas, *path.named) if schema in holders]
+    schema = next(iter([*on_path, *path.schemas, *path.named]), "public")
     conn.schema = schema
     return Location(schema, bool(on_path), tuple(each for each in holders if each != schema))
 

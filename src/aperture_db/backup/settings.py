@@ -29,15 +29,11 @@ class BackupSettings:
 
 def read_settings(conn: Connection) -> BackupSettings | None:
     """None without the table, its row, or SELECT on it."""
-    readable = conn.execute(
-        "SELECT has_table_privilege(to_regclass('backup_config'), 'SELECT')"
-    ).fetchone()
+    readable = conn.execute(sql.compose("backup/may_read_settings")).fetchone()
     if readable != (True,):
         return None
     with conn.cursor(row_factory=class_row(BackupSettings)) as cursor:
-        return cursor.execute(
-            "SELECT backup_path, retention_count FROM backup_config WHERE id = 1"
-        ).fetchone()
+        return cursor.execute(sql.compose("backup/settings")).fetchone()
 
 
 def record_backup(conn: Connection, path: Path, size_bytes: int, made_at: datetime) -> bool:

@@ -21,6 +21,7 @@ from aperture_db.render.console import ColorMode, make_console
 
 with lazy_imports():
     from aperture_db import safe_files
+    from aperture_db.aperture import schema
     from aperture_db.postgres import connection, settings
     from aperture_db.render import progress
 
@@ -83,6 +84,7 @@ class Run:
                 on_wait=self._report_waiting,
             )
             with conn:
+                schema.locate(conn)
                 yield conn
 
     def _report_waiting(self, error: ConnectError) -> None:

@@ -208,7 +208,7 @@ def _create_contents(maintenance: Target, target: Target, backups: Path) -> Iter
             conn.execute(queries.load("demo/statistics_extension"))
             yield from _migrate(conn, target)
             yield from _fill(conn)
-            conn.execute(queries.load("demo/backup_path"), {"path": str(backups)})
+            conn.execute(queries.compose("demo/backup_path"), {"path": str(backups)})
             yield Phase("collecting planner statistics")
             conn.execute_alone("VACUUM (ANALYZE)")
 

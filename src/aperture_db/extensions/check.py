@@ -10,7 +10,6 @@ from typing import TypeAlias
 
 import psycopg
 from pgvector import HalfVector
-from pgvector.psycopg import register_vector
 from psycopg import errors as pg
 from psycopg import sql
 
@@ -47,9 +46,15 @@ ENOUGH_OF_NEAREST = 9
 READ_ONLY_REASON = "it needs a temporary table, and this connection can only read"
 NO_TEMPORARY_REASON = "it needs a temporary table, and this role may not create one"
 # Functions of pgcrypto, whose results are known.
-RANDOM = "SELECT gen_random_uuid(), gen_random_uuid(), encode(digest('aperture', 'sha256'), 'hex')"
+RANDOM = sql.SQL(
+    "SELECT gen_random_uuid(), gen_random_uuid(), encode({}.digest('aperture', 'sha256'), 'hex')"
+)
 # PostgreSQL's manual states its value: 0.36363637.
-SIMILARITY = "SELECT similarity('word', 'two words')"
+SIMILARITY = sql.SQL("SELECT {}.similarity('word', 'two words')")
+DISTANCE = sql.SQL(
+    "SELECT %(first)s::{vector}.halfvec OPERATOR({vector}.<=>) %(second)s::{vector}.halfvec, "
+    "%(first)s::{vector}.halfvec::text"
+)
 
 
 def check(
@@ -84,6 +89,8 @@ def _create(conn: Connection, extension: Extension) -> ExtensionChange:
     try:
         with conn.transaction():
             set_local(conn, lock_timeout=LOCK_TIMEOUT)
+            # It creates in the first schema of the path.
+            conn.use_original_search_path()
             conn.execute(sql.SQL(change.statement))
     except psycopg.Error as error:
         if error.sqlstate is None or isinstance(error, GENERAL_FAILURES):
@@ -122,11 +129,15 @@ def probe(conn: Connection, report: ExtensionsReport) -> tuple[Probe, ...]:
     On a read-only connection and on a standby the search by index is skipped, because it needs a
     temporary table. Changes nothing; takes no locks on Aperture's tables.
     """
-    usable = {extension.name for extension in report.extensions if extension.is_usable}
+    usable = {
+        extension.name: sql.Identifier(extension.schema)
+        for extension in report.extensions
+        if extension.is_usable and extension.schema
+    }
     with conn.transaction(force_rollback=True):
         set_local(conn, statement_timeout=STATEMENT_TIMEOUT)
         return tuple(
-            _attempt(conn, extension, what, attempt)
+            _attempt(conn, extension, usable[extension], what, attempt)
             if extension in usable
             else Probe(extension, what, ProbeOutcome.SKIPPED, f"{extension} is not usable")
             for extension, what, attempt in ATTEMPTS
@@ -134,11 +145,15 @@ def probe(conn: Connection, report: ExtensionsReport) -> tuple[Probe, ...]:
 
 
 def _attempt(
-    conn: Connection, extension: str, what: str, attempt: Callable[[Connection], ProbeResult]
+    conn: Connection,
+    extension: str,
+    schema: sql.Identifier,
+    what: str,
+    attempt: Callable[[Connection, sql.Identifier], ProbeResult],
 ) -> Probe:
     try:
         with conn.transaction():
-            outcome, detail = attempt(conn)
+            outcome, detail = attempt(conn, schema)
     except psycopg.Error as error:
         if error.sqlstate is None:
             raise
@@ -146,17 +161,18 @@ def _attempt(
     return Probe(extension, what, outcome, detail)
 
 
-def _measure_distance(conn: Connection) -> ProbeResult:
-    register_vector(conn)
+def _measure_distance(conn: Connection, schema: sql.Identifier) -> ProbeResult:
     first, second = HalfVector([1.0, 2.0, 3.0]), HalfVector([3.0, 2.0, 1.0])
-    row = conn.execute("SELECT %s::halfvec <=> %s::halfvec, %s::halfvec", [first, second, first])
-    distance, returned = row.fetchone() or (math.nan, None)
+    texts = {"first": first.to_text(), "second": second.to_text()}
+    row = conn.execute(DISTANCE.format(vector=schema), texts).fetchone()
+    distance, returned = row or (math.nan, "")
     expected = 1 - 10 / 14
     detail = f"{distance:.4f}, expected {expected:.4f}"
-    return _passed_if(math.isclose(distance, expected, abs_tol=1e-3) and returned == first), detail
+    is_same = HalfVector.from_text(returned) == first
+    return _passed_if(math.isclose(distance, expected, abs_tol=1e-3) and is_same), detail
 
 
-def _search_by_index(conn: Connection) -> ProbeResult:
+def _search_by_index(conn: Connection, schema: sql.Identifier) -> ProbeResult:
     row = conn.execute(
         "SELECT current_setting('transaction_read_only')::bool, "
         "has_database_privilege(current_database(), 'TEMPORARY')"
@@ -164,13 +180,14 @@ def _search_by_index(conn: Connection) -> ProbeResult:
     is_read_only, may_create_temporary = row or (True, False)
     if is_read_only or not may_create_temporary:
         return ProbeOutcome.SKIPPED, READ_ONLY_REASON if is_read_only else NO_TEMPORARY_REASON
-    conn.execute(queries.load("extensions/probe_table"))
-    conn.execute(queries.load("extensions/probe_index"))
+    conn.execute(queries.compose("extensions/probe_table", vector=schema))
+    conn.execute(queries.compose("extensions/probe_index", vector=schema))
     set_local(conn, **{"enable_seqscan": "off", "hnsw.ef_search": "100"})
-    plan = conn.execute("EXPLAIN " + queries.load("extensions/probe_search")).fetchall()
-    by_index = set(conn.execute(queries.load("extensions/probe_search")).fetchall())
+    search = queries.compose("extensions/probe_search", vector=schema)
+    plan = conn.execute(sql.SQL("EXPLAIN ") + search).fetchall()
+    by_index = set(conn.execute(search).fetchall())
     set_local(conn, enable_seqscan="on", enable_indexscan="off")
-    exact = set(conn.execute(queries.load("extensions/probe_search")).fetchall())
+    exact = set(conn.execute(search).fetchall())
     if not any("aperture_db_probe_hnsw" in line for (line,) in plan):
         return ProbeOutcome.FAILED, "the planner did not use the HNSW index"
     found = len(by_index & exact)
@@ -178,16 +195,16 @@ def _search_by_index(conn: Connection) -> ProbeResult:
     return _passed_if(found >= ENOUGH_OF_NEAREST), detail
 
 
-def _make_random_ids(conn: Connection) -> ProbeResult:
-    first, second, digest = conn.execute(RANDOM).fetchone() or ()
+def _make_random_ids(conn: Connection, schema: sql.Identifier) -> ProbeResult:
+    first, second, digest = conn.execute(RANDOM.format(schema)).fetchone() or ()
     if digest != hashlib.sha256(b"aperture").hexdigest():
         return ProbeOutcome.FAILED, "digest() returned a wrong SHA-256"
     is_random = first != second and first.version == 4
     return _passed_if(is_random), "version 4, SHA-256"
 
 
-def _compare_words(conn: Connection) -> ProbeResult:
-    (similarity,) = conn.execute(SIMILARITY).fetchone() or (math.nan,)
+def _compare_words(conn: Connection, schema: sql.Identifier) -> ProbeResult:
+    (similarity,) = conn.execute(SIMILARITY.format(schema)).fetchone() or (math.nan,)
     expected = 4 / 11
     detail = f"{similarity:.4f}, expected {expected:.4f}"
     return _passed_if(math.isclose(similarity, expected, abs_tol=1e-4)), detail
@@ -197,7 +214,7 @@ def _passed_if(condition: bool) -> ProbeOutcome:
     return ProbeOutcome.PASSED if condition else ProbeOutcome.FAILED
 
 
-ATTEMPTS: tuple[tuple[str, str, Callable[[Connection], ProbeResult]], ...] = (
+ATTEMPTS: tuple[tuple[str, str, Callable[[Connection, sql.Identifier], ProbeResult]], ...] = (
     ("vector", "distance of two halfvec values", _measure_distance),
     ("vector", "search by HNSW index", _search_by_index),
     ("pgcrypto", "random ids and a digest", _make_random_ids),

@@ -73,7 +73,11 @@ def collect(
     wanted = {requirement.name: requirement for requirement in requirements}
     server = _read_server(conn, host)
     with conn.cursor(row_factory=class_row(InstalledRow)) as cursor:
-        cursor.execute(sql.load("extensions/installed"), {"names": list(wanted)})
+        parameters = {
+            "names": list(wanted),
+            "path": ["pg_catalog", *conn.original_path.schemas],
+        }
+        cursor.execute(sql.load("extensions/installed"), parameters)
         extensions = tuple(judge(row, wanted[row.name], server) for row in cursor)
     return ExtensionsReport(server, extensions, advise(server, extensions))
 

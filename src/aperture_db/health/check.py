@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from psycopg import sql
-from psycopg.rows import class_row, dict_row
+from psycopg.rows import dict_row
 
 from aperture_db import sql as queries
 from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
@@ -87,11 +87,18 @@ class Context:
         parameters: Mapping[str, object] | None = None,
         **parts: sql.Composable,
     ) -> list[Row]:
-        """The rows of a query of sql/health; `parts` replace its {names}."""
-        text = sql.SQL(queries.load(f"health/{query}"))
-        statement = text.format(**parts) if parts else text
-        with self.conn.cursor(row_factory=class_row(row_type)) as cursor:
-            return cursor.execute(statement, parameters or {}).fetchall()
+        """The rows of a query of sql/health.sql; `parts` replace its {names}.
+
+        Relations of Aperture's schema lose its name, as everybody knows them.
+        """
+        schema = self.conn.schema
+        prefixes = (f"{schema}.", f"{quote_identifier(schema)}.")
+        statement = queries.compose(f"health/{query}", **parts)
+        with self.conn.cursor(row_factory=dict_row) as cursor:
+            found = cursor.execute(statement, parameters or {}).fetchall()
+        return [
+            row_type(**{key: _bare(value, prefixes) for key, value in row.items()}) for row in found
+        ]
 
     def row(
         self,
@@ -107,8 +114,7 @@ class Context:
         self, query: str, parameters: Mapping[str, object] | None = None, **parts: sql.Composable
     ) -> int:
         """The one number that a query of sql/health answers with."""
-        text = sql.SQL(queries.load(f"health/{query}"))
-        statement = text.format(**parts) if parts else text
+        statement = queries.compose(f"health/{query}", **parts)
         row = self.conn.execute(statement, parameters or {}).fetchone()
         assert row is not None, query
         return int(row[0])
@@ -130,6 +136,16 @@ class Context:
         with self.conn.cursor(row_factory=dict_row) as cursor:
             cursor.execute(queries.load("health/settings"), {"names": list(names)})
             return {row["name"]: row["value"] for row in cursor}
+
+
+def _bare(value: object, prefixes: tuple[str, ...]) -> object:
+    """A name, or a list of names, without the schema that begins it."""
+    if isinstance(value, list):
+        return [_bare(each, prefixes) for each in value]
+    if isinstance(value, str):
+        for prefix in prefixes:
+            value = value.removeprefix(prefix)
+    return value
 
 
 @dataclass(frozen=True)

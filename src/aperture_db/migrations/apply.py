@@ -137,6 +137,7 @@ def _apply_in_transaction(runner: _Runner, file: MigrationFile, applied_count: i
         runner.watch.start(pid)
         if not record(conn, file.name):
             return False
+        conn.use_original_search_path()
         run_script(conn, file)
         _commit(conn, runner.target, file, applied_count)
         runner.watch.stop()
@@ -159,6 +160,7 @@ def _apply_standalone(
         if not record(conn, file.name):
             return False
         with connect(target) as worker:
+            worker.schema = conn.schema
             _refuse_invalid_index(worker, file)
             # A lock timeout in the middle of a CONCURRENTLY build would leave an invalid index.
             worker.execute("SET lock_timeout = 0; SET statement_timeout = 0")
@@ -170,7 +172,7 @@ def _apply_standalone(
             try:
                 run_script(worker, file)
             except StatementError as failure:
-                _explain_invalid_index(target, file, failure)
+                _explain_invalid_index(target, conn.schema, file, failure)
                 raise
             watch.stop()
         conn.execute("COMMIT")
@@ -192,7 +194,7 @@ def _find_invalid_index(conn: Connection, file: MigrationFile) -> str | None:
     name = _index_name(file)
     if name is None:
         return None
-    found = conn.execute(sql.load("migrations/invalid_index"), {"name": name}).fetchone()
+    found = conn.execute(sql.compose("migrations/invalid_index"), {"name": name}).fetchone()
     return str(found[0]) if found else None
 
 
@@ -207,9 +209,12 @@ def _refuse_invalid_index(conn: Connection, file: MigrationFile) -> None:
         )
 
 
-def _explain_invalid_index(target: Target, file: MigrationFile, failure: StatementError) -> None:
+def _explain_invalid_index(
+    target: Target, schema: str, file: MigrationFile, failure: StatementError
+) -> None:
     """Raise an error that names what a failed build left behind, if it did."""
     with connect(target) as observer:
+        observer.schema = schema
         index = _find_invalid_index(observer, file)
     if index and not isinstance(failure.cause, psycopg.errors.DuplicateTable):
         cause = failure.cause
@@ -292,6 +297,7 @@ def _run_all(
             started = time.monotonic()
             try:
                 record(conn, file.name)
+                conn.use_original_search_path()
                 run_script(conn, file)
             except psycopg.errors.LockNotAvailable as error:
                 raise _stopped(file, limits, watch) from error
@@ -319,3 +325,4 @@ def _restore_settings(conn: Connection, file: MigrationFile, limits: LockLimits)
     if file.changes_session:
         conn.execute(RESET_SESSION)
         set_local(conn, **limits.parameters)
+    conn.renew_contract()

@@ -47,7 +47,11 @@ class Environment:
 def read_environment(conn: Connection) -> Environment:
     """Ask for what decides whether migrations can be applied."""
     cursor = conn.cursor(row_factory=class_row(Environment))
-    environment = cursor.execute(sql.load("migrations/environment")).fetchone()
+    path = conn.original_path
+    environment = cursor.execute(
+        sql.compose("migrations/environment"),
+        {"schema": next(iter(path.schemas), None), "search_path": path.setting},
+    ).fetchone()
     assert environment is not None
     return environment
 
@@ -104,7 +108,7 @@ def _require_open_schema(environment: Environment) -> None:
 def _read_records(conn: Connection) -> list[_Record]:
     cursor = conn.cursor(row_factory=args_row(_Record))
     try:
-        return cursor.execute(sql.load("migrations/records")).fetchall()
+        return cursor.execute(sql.compose("migrations/records")).fetchall()
     except psycopg.errors.UndefinedColumn as error:
         raise ApertureDbError(
             "the table aperture_migrations is not Aperture's",

@@ -24,6 +24,7 @@ from aperture_db import sql
 from aperture_db.aperture.tables import MIGRATIONS_TABLE
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.migrations.directory import MigrationFile
+from aperture_db.migrations.status import read_environment
 from aperture_db.postgres.activity import Session
 from aperture_db.postgres.connection import ABORTED, COMMITTED, set_local, timeout_parameter
 from aperture_db.postgres.driver_errors import translate_query_error
@@ -83,13 +84,12 @@ def create_table(conn: Connection, lock_timeout_seconds: float) -> None:
 
     Raises LockNotAvailable when another session makes it and does not end its transaction.
     """
-    row = conn.execute("SELECT to_regclass(%s) IS NULL", [MIGRATIONS_TABLE]).fetchone()
-    if row != (True,):
+    if read_environment(conn).is_tracked:
         return
     try:
         with conn.transaction():
             set_local(conn, lock_timeout=timeout_parameter(lock_timeout_seconds))
-            conn.execute(sql.load("migrations/create_table"))
+            conn.execute(sql.compose("migrations/create_table"))
     except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
         # Another runner was faster by a moment.
         return
@@ -101,7 +101,7 @@ def record(conn: Connection, name: str) -> bool:
 
     Locks the table against other writers until the transaction ends.
     """
-    cursor = psycopg.ClientCursor(conn).execute(sql.load("migrations/record"), {"name": name})
+    cursor = psycopg.ClientCursor(conn).execute(sql.compose("migrations/record"), {"name": name})
     cursor.set_result(-2)
     return cursor.rowcount == 1
 
@@ -109,7 +109,9 @@ def record(conn: Connection, name: str) -> bool:
 def is_recorded(conn: Connection, name: str) -> bool:
     """Whether a file is recorded as applied."""
     query = identifiers.SQL("SELECT FROM {} WHERE name = %s")
-    found = conn.execute(query.format(identifiers.Identifier(MIGRATIONS_TABLE)), [name])
+    found = conn.execute(
+        query.format(identifiers.Identifier(conn.schema, MIGRATIONS_TABLE)), [name]
+    )
     return found.rowcount == 1
 
 

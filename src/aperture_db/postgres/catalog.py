@@ -44,8 +44,7 @@ class Table:
     """Their names, in order."""
     owner: str
     is_visible: bool
-    """Found by its bare name through the search_path, as Aperture finds its tables; also when the
-    only obstacle is a missing USAGE on the schema public."""
+    """In Aperture's schema, so that Aperture finds it by its bare name."""
     is_populated: bool
     """False for a materialized view that was never refreshed and so can't be read."""
     may_enter_schema: bool
@@ -133,7 +132,7 @@ def read_database(conn: Connection) -> Database:
 def read_tables(conn: Connection) -> list[Table]:
     """Every table of the database that is not PostgreSQL's own, whatever its schema."""
     with conn.cursor(row_factory=class_row(Table)) as cursor:
-        return cursor.execute(queries.load("postgres/tables")).fetchall()
+        return cursor.execute(queries.compose("postgres/tables")).fetchall()
 
 
 def visible_tables(tables: Iterable[Table]) -> dict[str, Table]:

@@ -7,6 +7,7 @@ other clients of a pooler.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -30,6 +31,11 @@ SERVER_KEEPALIVES: Mapping[str, str] = {
 CONTRACT: Mapping[str, str] = {
     # First, because it also decides how the server writes the path.
     "quote_all_identifiers": "off",
+    # Whoever may create in a schema of the path could define an operator or function that fits
+    # better than PostgreSQL's own. Tables and extensions are named with their schemas instead.
+    "search_path": "pg_catalog, pg_temp",
+    # Rows that a policy hides are an error, never a smaller count.
+    "row_security": "off",
     "client_encoding": "UTF8",
     "standard_conforming_strings": "on",
     "backslash_quote": "safe_encoding",
@@ -45,7 +51,13 @@ CONTRACT: Mapping[str, str] = {
     "client_min_messages": "notice",
     # A GIN search may otherwise leave rows out.
     "gin_fuzzy_search_limit": "0",
-    # Timeouts are the business of the command, which sets its own after this.
+    # The defaults of a role or database decide nothing about what the tool creates.
+    "default_tablespace": "",
+    "default_table_access_method": "heap",
+    "check_function_bodies": "on",
+}
+# The business of the command, which sets its own after this.
+TIMEOUTS: Mapping[str, str] = {
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -53,13 +65,9 @@ CONTRACT: Mapping[str, str] = {
     # the client's own timeout, and long enough for a reader whose disk stalls. No effect on sockets
     # of the file system.
     **SERVER_KEEPALIVES,
-    # The defaults of a role or database decide nothing about what the tool creates.
-    "default_tablespace": "",
-    "default_table_access_method": "heap",
-    "check_function_bodies": "on",
 }
 # By the first server version that knows them; others refuse an unknown parameter.
-CONTRACT_SINCE: Mapping[int, Mapping[str, str]] = {170000: {"transaction_timeout": "0"}}
+TIMEOUTS_SINCE: Mapping[int, Mapping[str, str]] = {170000: {"transaction_timeout": "0"}}
 
 ORIGINAL_PATH = (
     "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_schemas(false)::text[]"
@@ -75,14 +83,26 @@ class OriginalPath:
     schemas: tuple[str, ...]
     """Those that exist and that the role may use, in order."""
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """All names of the setting but "$user", whether there are such schemas or not."""
+        names = re.findall(r'"((?:[^"]|"")*)"|([^\s,"]+)', self.setting)
+        plain = [quoted.replace('""', '"') or bare for quoted, bare in names]
+        return tuple(name for name in plain if name != "$user")
 
-def contract_statement(version: int) -> str:
-    """SET LOCAL of every setting that a server of this version knows (160004 for 16.4)."""
-    contract = dict(CONTRACT)
-    for since, settings in CONTRACT_SINCE.items():
+
+def timeouts_of(version: int) -> dict[str, str]:
+    """The timeouts that a server of this version has (160004 for 16.4), lifted."""
+    timeouts = dict(TIMEOUTS)
+    for since, settings in TIMEOUTS_SINCE.items():
         if version >= since:
-            contract |= settings
-    return ";".join(f"SET LOCAL {name} = {_value(name, value)}" for name, value in contract.items())
+            timeouts |= settings
+    return timeouts
+
+
+def set_statement(settings: Mapping[str, str]) -> str:
+    """SET LOCAL of these settings."""
+    return ";".join(f"SET LOCAL {name} = {_value(name, value)}" for name, value in settings.items())
 
 
 def _value(name: str, value: str) -> str:
@@ -137,19 +157,16 @@ class Connection(psycopg.Connection[TupleRow]):
         assert self._path is not None
         return self._path
 
-    @contextmanager
-    def original_search_path(self) -> Iterator[None]:
-        """Give the open transaction the original search_path during the block: migration files
-        and dumps name things as psql would find them."""
+    def use_original_search_path(self) -> None:
+        """Give the open transaction the original search_path, until its end or `renew_contract`:
+        migration files and dumps name things as psql would find them."""
         setting = self.original_path.setting
         self.execute("SELECT pg_catalog.set_config('search_path', %s, true)", [setting])
-        yield
-        if self.info.transaction_status is TransactionStatus.INTRANS:
-            self.renew_contract()
 
     def renew_contract(self) -> None:
-        """Set everything again in the open transaction, after statements that were not ours."""
-        self.execute(contract_statement(self.info.server_version).encode())
+        """Set everything but timeouts again in the open transaction, after statements that were
+        not ours."""
+        self.execute(set_statement(CONTRACT).encode())
 
     def execute_alone(self, statement: LiteralString | sql.Composed) -> psycopg.Cursor[TupleRow]:
         """Execute a statement that PostgreSQL refuses in a transaction, VACUUM for example.
@@ -193,7 +210,7 @@ class Connection(psycopg.Connection[TupleRow]):
         statements = [
             f"BEGIN ISOLATION LEVEL {level}{access} NOT DEFERRABLE",
             *([ORIGINAL_PATH] if self._path is None else ()),
-            contract_statement(self.info.server_version),
+            set_statement({**CONTRACT, **timeouts_of(self.info.server_version)}),
         ]
         cursor = psycopg.Cursor(self)
         cursor.execute(";".join(statements).encode())

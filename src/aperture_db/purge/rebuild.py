@@ -161,7 +161,7 @@ def _privileges_on(conn: Connection, objects: OwnedObjects) -> Privileges:
 
 def _read_functions(conn: Connection, names: Iterable[str]) -> tuple[Function, ...]:
     with conn.cursor(row_factory=class_row(Function)) as cursor:
-        return tuple(cursor.execute(queries.load("purge/functions"), {"names": sorted(names)}))
+        return tuple(cursor.execute(queries.compose("purge/functions"), {"names": sorted(names)}))
 
 
 def _created(file: MigrationFile) -> Iterable[tuple[str, str]]:
@@ -272,7 +272,7 @@ class RebuildWork:
         yield Progress("dropping Aperture's tables and functions", 0, len(files))
         self._user_data.act(conn)
         drop(conn, self._rebuildable.objects)
-        conn.execute(queries.load("migrations/create_table"))
+        conn.execute(queries.compose("migrations/create_table"))
         for count, file in enumerate(files):
             yield Progress(f"applying {file.name}", count, len(files))
             _apply(conn, file)
@@ -386,6 +386,7 @@ def _lock_out_runners(conn: Connection, timeout_seconds: float) -> None:
 def _apply(conn: Connection, file: MigrationFile) -> None:
     """Run a file with its record, as migrate does, but in the transaction that is open."""
     record(conn, file.name)
+    conn.use_original_search_path()
     try:
         run_script(conn, file)
     except StatementError as failure:
@@ -393,3 +394,4 @@ def _apply(conn: Connection, file: MigrationFile) -> None:
         failure.cause.add_note(f"while {file.name} was applied")
         raise failure.cause from failure
     conn.execute("RELEASE SAVEPOINT aperture_db_guard")
+    conn.renew_contract()

@@ -259,7 +259,6 @@ def _replace(conn: Connection, plan: RestorePlan) -> Generator[Event, None, int]
     """Drop the old objects, run the dump, and compare; returns the number of rows."""
     contents = plan.contents
     privileges = privileges_on(conn, plan.replacement.replaced)
-    search_path = _read_search_path(conn)
     for statement in drop_statements(plan.replacement.replaced):
         conn.execute(statement.encode())
     _create_schemas(conn, plan)
@@ -268,7 +267,9 @@ def _replace(conn: Connection, plan: RestorePlan) -> Generator[Event, None, int]
     if plan.owner != plan.server.role:
         conn.execute(f"SET LOCAL ROLE {quote_identifier(plan.owner)}".encode())
     runner = DumpRunner(conn, contents, make_filter(contents, plan.replacement.left_out_schemas))
+    conn.use_original_search_path()
     yield from runner.run()
+    conn.renew_contract()
     yield Phase("comparing")
     require_equal(conn, contents, plan.tables, runner.row_counts)
     restored = read_objects(conn)
@@ -279,7 +280,6 @@ def _replace(conn: Connection, plan: RestorePlan) -> Generator[Event, None, int]
     # A publication may belong to the login, where the tables belong to another role.
     conn.execute("SET LOCAL ROLE NONE")
     yield from _attach(conn, [each for each in lacking if each.kind == "publication"])
-    set_local(conn, search_path=search_path)
     return sum(runner.row_counts.values())
 
 
@@ -295,12 +295,6 @@ def _create_schemas(conn: Connection, plan: RestorePlan) -> None:
                 identifiers.Identifier(schema), identifiers.Identifier(plan.owner)
             )
         )
-
-
-def _read_search_path(conn: Connection) -> str:
-    row = conn.execute("SELECT current_setting('search_path')").fetchone()
-    assert row is not None
-    return str(row[0])
 
 
 def _analyze(conn: Connection, tables: tuple[DumpedTable, ...]) -> Iterator[Event]:

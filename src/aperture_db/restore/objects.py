@@ -93,7 +93,7 @@ class Replacement:
 def read_objects(conn: Connection) -> tuple[DatabaseObject, ...]:
     """All objects of the schemas that are not PostgreSQL's."""
     with conn.cursor(row_factory=class_row(DatabaseObject)) as cursor:
-        return tuple(cursor.execute(sql.load("restore/objects"), {}))
+        return tuple(cursor.execute(sql.compose("restore/objects"), {}))
 
 
 def divide(

@@ -242,13 +242,12 @@ def _made_by_aperture(
 
 def _read_migrations(conn: Connection) -> tuple[str, ...]:
     """The recorded names, sorted; none without the table."""
-    exists = conn.execute("SELECT to_regclass(%s) IS NOT NULL", [MIGRATIONS_TABLE]).fetchone()
+    table = identifiers.Identifier(conn.schema, MIGRATIONS_TABLE)
+    exists = conn.execute("SELECT to_regclass(%s) IS NOT NULL", [table.as_string()]).fetchone()
     if exists != (True,):
         return ()
     names = conn.execute(
-        identifiers.SQL('SELECT name FROM {} ORDER BY name COLLATE "C"').format(
-            identifiers.Identifier(MIGRATIONS_TABLE)
-        )
+        identifiers.SQL('SELECT name FROM {} ORDER BY name COLLATE "C"').format(table)
     )
     return tuple(row[0] for row in names)
 

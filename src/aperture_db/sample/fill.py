@@ -53,10 +53,12 @@ def fill(
     sizes; it needs ownership of the tables. Raises UsageError unless the database has the newest
     schema and neither films, series nor users.
     """
-    _require_empty(conn)
-    register_vector(conn)
     world = make_world(size, now or datetime.now(UTC), seed)
+    # Aperture's triggers on films and series call its functions by their bare names.
     with conn.transaction():
+        conn.use_original_search_path()
+        _require_empty(conn)
+        register_vector(conn)
         indexes = _drop_vector_indexes(conn, size.dimension) if indexes_last else {}
         for table in all_tables(world):
             yield TableFilled(table.table, _copy(conn, table))

@@ -18,24 +18,28 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 class AperturesSchema(sql.Composable):
     """The schema of Aperture's tables, as the connection that runs the query knows it."""
 
-    def __init__(self) -> None:
-        super().__init__(None)
+    def __init__(self, quote: type[sql.Identifier | sql.Literal]) -> None:
+        super().__init__(quote)
 
     def as_bytes(self, context: AdaptContext | None = None) -> bytes:
-        """The quoted name. Needs the connection of `postgres.session` as context."""
+        """The name, quoted. Needs the connection of `postgres.session` as context."""
         connection = cast("Any", context and context.connection)
-        return sql.Identifier(connection.schema).as_bytes(context)
+        quoted: sql.Composable = self._obj(connection.schema)
+        return quoted.as_bytes(context)
 
 
-SCHEMA = AperturesSchema()
+SCHEMA = AperturesSchema(sql.Identifier)
+SCHEMA_NAME = AperturesSchema(sql.Literal)
 
 
 def compose(name: str, **parts: str | sql.Composable) -> sql.Composed:
-    """A query with its {parts} filled in: text becomes a literal, {schema} Aperture's schema.
+    """A query with its {parts} filled in: text becomes a literal.
 
-    A brace that belongs to the SQL is doubled in the file.
+    {schema} is Aperture's schema as an identifier, {schema_name} as text. A brace that belongs to
+    the SQL is doubled in the file.
     """
-    return sql.SQL(load(name)).format(**{"schema": SCHEMA} | parts)
+    schema = {"schema": SCHEMA, "schema_name": SCHEMA_NAME}
+    return sql.SQL(load(name)).format(**schema | parts)
 
 
 def load(name: str) -> str:

@@ -9,7 +9,7 @@ WHERE provider = %(provider)s
     AND embedding_dimensions IS NOT NULL
 
 -- name: embedding_tables
--- Aperture's embedding tables found through the search_path, with the type of their vectors.
+-- Aperture's embedding tables, with the type of their vectors.
 -- Privilege: none.
 SELECT
     c.oid,
@@ -21,11 +21,7 @@ JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_attribute AS a
     ON a.attrelid = c.oid AND a.attname = 'embedding' AND NOT a.attisdropped
 WHERE c.relkind = 'r'
-    AND (
-        pg_table_is_visible(c.oid)
-        -- A schema that the role may not enter drops out of its search_path.
-        OR (n.nspname = 'public' AND NOT has_schema_privilege(n.oid, 'USAGE'))
-    )
+    AND n.nspname = {schema_name}
     AND c.relname ~ '^(series_|episode_)?embeddings(_[0-9]+|_legacy)?$'
 ORDER BY c.relname
 

@@ -72,3 +72,13 @@ SET last_backup_at = %(made_at)s,
     last_backup_filename = %(name)s,
     last_backup_size_bytes = %(size_bytes)s
 WHERE id = 1
+
+-- name: may_read_settings
+-- Whether the table of backup settings is there and may be read. Privilege: none.
+SELECT has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE')
+FROM pg_class AS c
+WHERE c.relname = 'backup_config' AND c.relnamespace = to_regnamespace(quote_ident({schema_name}))
+
+-- name: settings
+-- Aperture's settings of backups. Privilege: SELECT on backup_config.
+SELECT backup_path, retention_count FROM {schema}.backup_config WHERE id = 1

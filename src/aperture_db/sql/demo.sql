@@ -1,7 +1,7 @@
 -- name: backup_path
 -- Purpose: sets a backup directory of the demo; the backup that the sample records does not exist.
 -- Privilege: UPDATE on backup_config.
-UPDATE backup_config
+UPDATE {schema}.backup_config
 SET backup_path = %(path)s,
     last_backup_at = NULL,
     last_backup_filename = NULL,

@@ -6,7 +6,7 @@ SELECT
     installed.extversion AS installed_version,
     offered.default_version AS available_version,
     namespace.nspname::text AS schema,
-    coalesce(namespace.nspname = ANY (current_schemas(true)), true) AS is_on_search_path,
+    coalesce(namespace.nspname = ANY (%(path)s::text[]), true) AS is_on_search_path,
     coalesce(pg_has_role(installed.extowner, 'USAGE'), false) AS is_owned,
     coalesce(version.superuser, true) AS needs_superuser,
     coalesce(version.trusted, false) AS is_trusted
@@ -22,14 +22,14 @@ ORDER BY wanted.position
 -- Purpose: an index like those of Aperture's embedding tables, on the vectors of the trial.
 -- Privilege: none beyond probe_table.
 CREATE INDEX aperture_db_probe_hnsw ON pg_temp.aperture_db_probe
-USING hnsw (embedding halfvec_cosine_ops)
+USING hnsw (embedding {vector}.halfvec_cosine_ops)
 
 -- name: probe_search
 -- Purpose: the ten vectors nearest to the 250th, by the index or without it as the planner is told.
 -- Privilege: none beyond probe_table.
 SELECT id
 FROM pg_temp.aperture_db_probe
-ORDER BY embedding <=> (SELECT embedding FROM pg_temp.aperture_db_probe WHERE id = 250)
+ORDER BY embedding OPERATOR({vector}.<=>) (SELECT embedding FROM pg_temp.aperture_db_probe WHERE id = 250)
 LIMIT 10
 
 -- name: probe_table
@@ -38,7 +38,7 @@ LIMIT 10
 CREATE TEMPORARY TABLE aperture_db_probe AS
 SELECT
     i AS id,
-    ARRAY(SELECT sin(i * j)::real FROM generate_series(1, 16) AS j)::halfvec(16) AS embedding
+    ARRAY(SELECT sin(i * j)::real FROM generate_series(1, 16) AS j)::{vector}.halfvec(16) AS embedding
 FROM generate_series(1, 500) AS i
 
 -- name: server

@@ -26,9 +26,9 @@ SELECT
     c.backup_path AS directory,
     (
         SELECT extract(epoch FROM clock_timestamp() - min(applied_at))::float8
-        FROM aperture_migrations
+        FROM {schema}.aperture_migrations
     ) AS installed_seconds_ago
-FROM backup_config AS c
+FROM {schema}.backup_config AS c
 WHERE c.id = 1
 
 -- name: drill
@@ -69,7 +69,7 @@ FROM (
         c.reltoastrelid,
         c.oid::regclass::text AS name,
         c.relname::text AS table_name,
-        CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE n.nspname || '.' END || c.relname
+        CASE WHEN n.nspname = {schema_name} THEN '' ELSE n.nspname || '.' END || c.relname
             AS vacuum_name
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -202,7 +202,7 @@ WHERE datname = current_database()
 SELECT
     c.oid::regclass::text AS name,
     c.relname::text AS table_name,
-    CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE s.schemaname || '.' END || c.relname
+    CASE WHEN s.schemaname = {schema_name} THEN '' ELSE s.schemaname || '.' END || c.relname
         AS vacuum_name,
     s.n_live_tup AS live_rows,
     s.n_dead_tup AS dead_rows,
@@ -285,19 +285,19 @@ SELECT
     completed.started_at AS completed_at,
     (
         SELECT count(*)
-        FROM job_runs AS run
+        FROM {schema}.job_runs AS run
         WHERE run.job_name = newest.job_name
             AND run.status = 'failed'
             AND run.started_at > coalesce(completed.started_at, '-infinity')
     ) AS failures
 FROM (
     SELECT DISTINCT ON (job_name) id, job_name, status, started_at
-    FROM job_runs
+    FROM {schema}.job_runs
     ORDER BY job_name, started_at DESC
 ) AS newest
 LEFT JOIN LATERAL (
     SELECT run.started_at
-    FROM job_runs AS run
+    FROM {schema}.job_runs AS run
     WHERE run.job_name = newest.job_name AND run.status = 'completed'
     ORDER BY run.started_at DESC
     LIMIT 1
@@ -333,7 +333,7 @@ ORDER BY idle_seconds DESC
 -- The time since the first migration, which the database is at least as old as, unless it was
 -- restored. Privilege: SELECT on aperture_migrations.
 SELECT extract(epoch FROM clock_timestamp() - min(applied_at))::float8 AS counted_seconds
-FROM aperture_migrations
+FROM {schema}.aperture_migrations
 
 -- name: invalid_indexes
 -- Indexes that a failed or cancelled CONCURRENTLY left unusable; those being built now are none.
@@ -361,7 +361,7 @@ ORDER BY name
 -- name: job_names
 -- Names in the history of jobs that are not those of the code. Privilege: SELECT on job_runs.
 SELECT job_name AS name, count(*) AS runs
-FROM job_runs
+FROM {schema}.job_runs
 WHERE job_name <> ALL (%(known)s)
 GROUP BY job_name
 ORDER BY job_name
@@ -398,7 +398,7 @@ ORDER BY a.xact_start
 
 -- name: newest_migration
 -- The number of the newest recorded migration. Privilege: SELECT on aperture_migrations.
-SELECT coalesce(max(left(name, 4))::int, 0) FROM aperture_migrations WHERE name ~ '^[0-9]{4}_'
+SELECT coalesce(max(left(name, 4))::int, 0) FROM {schema}.aperture_migrations WHERE name ~ '^[0-9]{{4}}_'
 
 -- name: oldest_tables
 -- The tables of this database that hold its oldest ids. Privilege: none.
@@ -417,38 +417,38 @@ LIMIT 3
 -- Example films of channels that were deleted; Aperture skips them.
 -- Privilege: SELECT on channels and movies.
 SELECT count(*)
-FROM channels AS c, unnest(c.example_movie_ids) AS example (id)
-WHERE NOT EXISTS (SELECT FROM movies WHERE movies.id = example.id)
+FROM {schema}.channels AS c, unnest(c.example_movie_ids) AS example (id)
+WHERE NOT EXISTS (SELECT FROM {schema}.movies WHERE movies.id = example.id)
 
 -- name: orphans_collections
 -- Films whose collection has no row of its own. Privilege: SELECT on movies and collections.
 SELECT count(*)
-FROM movies AS m
+FROM {schema}.movies AS m
 WHERE m.collection_id IS NOT NULL
-    AND NOT EXISTS (SELECT FROM collections AS c WHERE c.tmdb_id = m.collection_id)
+    AND NOT EXISTS (SELECT FROM {schema}.collections AS c WHERE c.tmdb_id = m.collection_id)
 
 -- name: orphans_excluded_libraries
 -- Libraries that users exclude and that are not configured any more.
 -- Privilege: SELECT on user_preferences and library_config.
 SELECT count(*)
-FROM user_preferences AS p,
+FROM {schema}.user_preferences AS p,
     jsonb_array_elements_text(
         CASE jsonb_typeof(p.settings -> 'excludedLibraryIds')
             WHEN 'array' THEN p.settings -> 'excludedLibraryIds'
             ELSE '[]'
         END
     ) AS excluded (id)
-WHERE EXISTS (SELECT FROM library_config)
-    AND NOT EXISTS (SELECT FROM library_config AS l WHERE l.provider_library_id = excluded.id)
+WHERE EXISTS (SELECT FROM {schema}.library_config)
+    AND NOT EXISTS (SELECT FROM {schema}.library_config AS l WHERE l.provider_library_id = excluded.id)
 
 -- name: orphans_graph_playlists
 -- Playlists made from a deleted title. The id is text. Privilege: SELECT on graph_playlists,
 -- movies and series.
 SELECT count(*)
-FROM graph_playlists AS p
+FROM {schema}.graph_playlists AS p
 WHERE p.source_item_id IS NOT NULL
-    AND NOT EXISTS (SELECT FROM movies AS m WHERE m.id::text = p.source_item_id)
-    AND NOT EXISTS (SELECT FROM series AS s WHERE s.id::text = p.source_item_id)
+    AND NOT EXISTS (SELECT FROM {schema}.movies AS m WHERE m.id::text = p.source_item_id)
+    AND NOT EXISTS (SELECT FROM {schema}.series AS s WHERE s.id::text = p.source_item_id)
 
 -- name: orphans_images
 -- Pictures of deleted libraries and playlists. Fixed names, such as ai-recs-movies, stay
@@ -456,24 +456,24 @@ WHERE p.source_item_id IS NOT NULL
 -- Privilege: SELECT on media_images, library_config, strm_libraries, playlists, graph_playlists,
 -- channels and channel_shares.
 SELECT count(*)
-FROM media_images AS i
+FROM {schema}.media_images AS i
 WHERE i.entity_id !~ '^[a-z]+(-[a-z]+)+$'
     AND (
         i.entity_type = 'library'
         AND NOT EXISTS (
-            SELECT FROM library_config WHERE provider_library_id = i.entity_id
+            SELECT FROM {schema}.library_config WHERE provider_library_id = i.entity_id
             UNION ALL
-            SELECT FROM strm_libraries WHERE provider_library_id = i.entity_id
+            SELECT FROM {schema}.strm_libraries WHERE provider_library_id = i.entity_id
         )
         OR i.entity_type = 'playlist'
         AND NOT EXISTS (
-            SELECT FROM playlists WHERE provider_playlist_id = i.entity_id
+            SELECT FROM {schema}.playlists WHERE provider_playlist_id = i.entity_id
             UNION ALL
-            SELECT FROM graph_playlists WHERE media_server_playlist_id = i.entity_id
+            SELECT FROM {schema}.graph_playlists WHERE media_server_playlist_id = i.entity_id
             UNION ALL
-            SELECT FROM channels WHERE playlist_id = i.entity_id
+            SELECT FROM {schema}.channels WHERE playlist_id = i.entity_id
             UNION ALL
-            SELECT FROM channel_shares WHERE viewer_playlist_id = i.entity_id
+            SELECT FROM {schema}.channel_shares WHERE viewer_playlist_id = i.entity_id
         )
     )
 
@@ -481,7 +481,7 @@ WHERE i.entity_id !~ '^[a-z]+(-[a-z]+)+$'
 -- Models of one's own that no function of Aperture is configured to use.
 -- Privilege: SELECT on custom_ai_models.
 SELECT count(*)
-FROM custom_ai_models AS c
+FROM {schema}.custom_ai_models AS c
 WHERE NOT EXISTS (
     SELECT
     FROM unnest(%(functions)s::text[], %(providers)s::text[], %(models)s::text[])
@@ -495,22 +495,22 @@ WHERE NOT EXISTS (
 -- Films of a library that is not configured any more. As long as none is configured, all count.
 -- Privilege: SELECT on movies and library_config.
 SELECT count(*)
-FROM movies AS m
+FROM {schema}.movies AS m
 WHERE m.provider_library_id IS NOT NULL
-    AND EXISTS (SELECT FROM library_config)
+    AND EXISTS (SELECT FROM {schema}.library_config)
     AND NOT EXISTS (
-        SELECT FROM library_config AS l WHERE l.provider_library_id = m.provider_library_id
+        SELECT FROM {schema}.library_config AS l WHERE l.provider_library_id = m.provider_library_id
     )
 
 -- name: orphans_series_libraries
 -- Series of a library that is not configured any more. As long as none is configured, all count.
 -- Privilege: SELECT on series and library_config.
 SELECT count(*)
-FROM series AS s
+FROM {schema}.series AS s
 WHERE s.provider_library_id IS NOT NULL
-    AND EXISTS (SELECT FROM library_config)
+    AND EXISTS (SELECT FROM {schema}.library_config)
     AND NOT EXISTS (
-        SELECT FROM library_config AS l WHERE l.provider_library_id = s.provider_library_id
+        SELECT FROM {schema}.library_config AS l WHERE l.provider_library_id = s.provider_library_id
     )
 
 -- name: pgstattuple
@@ -636,7 +636,7 @@ LEFT JOIN pg_stat_ssl AS s ON s.pid = me.pid AND s.ssl
 -- name: unknown_jobs
 -- Schedules of jobs whose names are not those of the code. Privilege: SELECT on job_config.
 SELECT job_name AS name, coalesce(is_enabled AND schedule_type <> 'manual', false) AS is_scheduled
-FROM job_config
+FROM {schema}.job_config
 WHERE job_name <> ALL (%(known)s)
 ORDER BY name
 

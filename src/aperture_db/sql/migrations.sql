@@ -23,8 +23,8 @@ COMMIT
 -- Privilege: CREATE on the schema.
 -- Two runners can be here at once: the first statement lets one through, so that the sequence of
 -- the second gets the name that Aperture's has, and no other with a number behind it.
-CREATE TABLE aperture_migrations ();
-ALTER TABLE aperture_migrations
+CREATE TABLE {schema}.aperture_migrations ();
+ALTER TABLE {schema}.aperture_migrations
     ADD COLUMN id serial PRIMARY KEY,
     ADD COLUMN name text UNIQUE NOT NULL,
     ADD COLUMN applied_at timestamptz DEFAULT now()
@@ -36,14 +36,14 @@ SELECT
     current_user AS role,
     pg_is_in_recovery() AS is_standby,
     current_setting('transaction_read_only') = 'on' AS is_read_only,
-    current_schema() AS schema,
-    current_setting('search_path') AS search_path,
+    %(schema)s::text AS schema,
+    %(search_path)s::text AS search_path,
     -- A schema that the role may not enter drops out of its search_path.
-    current_setting('search_path') ~ '\mpublic\M'
+    %(search_path)s::text ~ '\mpublic\M'
         AND NOT coalesce(
             has_schema_privilege(to_regnamespace('public')::oid, 'USAGE'), true
         ) AS is_public_closed,
-    coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create,
+    coalesce(has_schema_privilege(%(schema)s::text, 'CREATE'), false) AS may_create,
     records.oid IS NOT NULL AS is_tracked,
     pg_get_userbyid(records.relowner) AS records_owner,
     coalesce(
@@ -53,31 +53,35 @@ SELECT
     ARRAY(
         SELECT relname::text
         FROM pg_class
-        WHERE relnamespace = to_regnamespace(quote_ident(current_schema())) AND relkind = 'r'
+        WHERE relnamespace = to_regnamespace(quote_ident(%(schema)s::text)) AND relkind = 'r'
           AND relname IN ('users', 'sessions', 'movies', 'embeddings', 'watch_history')
         ORDER BY relname
     ) AS aperture_tables
 FROM (SELECT) AS one
-LEFT JOIN pg_class AS records ON records.oid = to_regclass('aperture_migrations')
+LEFT JOIN pg_class AS records
+    ON records.relname = 'aperture_migrations'
+    AND records.relnamespace = to_regnamespace(quote_ident({schema_name}))
 
 -- name: invalid_index
 -- Purpose: an index of this name that a failed CONCURRENTLY build left invalid.
 -- Privilege: none.
-SELECT c.oid::regclass::text
+SELECT quote_ident(c.relname)
 FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
-WHERE lower(c.relname) = lower(%(name)s) AND NOT i.indisvalid AND pg_table_is_visible(c.oid)
+WHERE lower(c.relname) = lower(%(name)s)
+    AND NOT i.indisvalid
+    AND c.relnamespace = to_regnamespace(quote_ident({schema_name}))
 
 -- name: record
 -- Purpose: record a file, unless somebody did meanwhile; the table lock keeps Aperture's own
 -- runner from recording it until this transaction ends, and readers are not held up.
 -- The savepoint is the guard that tells whether the file ends the transaction itself.
 -- Privilege: INSERT and UPDATE (for the lock) on aperture_migrations.
-LOCK TABLE aperture_migrations IN SHARE ROW EXCLUSIVE MODE;
-INSERT INTO aperture_migrations (name)
-SELECT %(name)s WHERE NOT EXISTS (SELECT FROM aperture_migrations WHERE name = %(name)s);
+LOCK TABLE {schema}.aperture_migrations IN SHARE ROW EXCLUSIVE MODE;
+INSERT INTO {schema}.aperture_migrations (name)
+SELECT %(name)s WHERE NOT EXISTS (SELECT FROM {schema}.aperture_migrations WHERE name = %(name)s);
 SAVEPOINT aperture_db_guard
 
 -- name: records
 -- Purpose: the migrations that are recorded as applied, oldest first.
 -- Privilege: SELECT on aperture_migrations.
-SELECT name, applied_at FROM aperture_migrations ORDER BY id
+SELECT name, applied_at FROM {schema}.aperture_migrations ORDER BY id

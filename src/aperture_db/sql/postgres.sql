@@ -232,9 +232,7 @@ SELECT
         ORDER BY a.attnum
     ) AS columns,
     pg_get_userbyid(c.relowner) AS owner,
-    -- A schema that the role may not enter drops out of its search_path.
-    pg_table_is_visible(c.oid)
-        OR (n.nspname = 'public' AND NOT has_schema_privilege(n.oid, 'USAGE')) AS is_visible,
+    n.nspname = {schema_name} AS is_visible,
     c.relispopulated AS is_populated,
     has_schema_privilege(n.oid, 'USAGE') AS may_enter_schema,
     has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS may_select,

@@ -75,7 +75,7 @@ SELECT
     pg_has_role(p.proowner, 'USAGE') AS is_owner
 FROM pg_proc AS p
 WHERE p.proname = ANY (%(names)s)
-    AND pg_function_is_visible(p.oid)
+    AND p.pronamespace = to_regnamespace(quote_ident({schema_name}))
     AND NOT EXISTS (
         SELECT
         FROM pg_depend AS d

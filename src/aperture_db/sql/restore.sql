@@ -61,19 +61,21 @@ WHERE p.prokind = 'f'
 -- owns, functions and types. Privilege: none.
 WITH objects (classid, objid, namespace, name, owner, is_visible, is_populated_table) AS (
     SELECT
-        'pg_class'::regclass, oid, relnamespace, relname, relowner, pg_table_is_visible(oid),
+        'pg_class'::regclass, oid, relnamespace, relname, relowner,
+        relnamespace = to_regnamespace(quote_ident({schema_name})),
         relkind IN ('r', 'p')
     FROM pg_class
     WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND relpersistence <> 't'
     UNION ALL
     SELECT
-        'pg_proc'::regclass, oid, pronamespace, proname, proowner, pg_function_is_visible(oid),
+        'pg_proc'::regclass, oid, pronamespace, proname, proowner,
+        pronamespace = to_regnamespace(quote_ident({schema_name})),
         false
     FROM pg_proc
     UNION ALL
     SELECT
         'pg_type'::regclass, t.oid, t.typnamespace, t.typname, t.typowner,
-        pg_type_is_visible(t.oid), false
+        t.typnamespace = to_regnamespace(quote_ident({schema_name})), false
     FROM pg_type AS t
     LEFT JOIN pg_class AS c ON c.oid = t.typrelid
     WHERE t.typtype IN ('d', 'e', 'r') OR c.relkind = 'c'

@@ -81,7 +81,7 @@ SELECT {source}::text AS source, model AS detail, count(*) AS rows FROM {table} 
 -- Episodes of the series that the last sync was asked for.
 -- Privilege: SELECT on episodes, series and library_config.
 SELECT id
-FROM episodes
+FROM {schema}.episodes
 WHERE series_id IN ({series})
 
 -- name: job_results
@@ -97,7 +97,7 @@ SELECT
 FROM unnest(%(jobs)s::text[]) AS job (name)
 LEFT JOIN LATERAL (
     SELECT run.status
-    FROM job_runs AS run
+    FROM {schema}.job_runs AS run
     WHERE run.job_name = job.name
     ORDER BY run.started_at DESC
     LIMIT 1
@@ -112,7 +112,7 @@ LEFT JOIN LATERAL (
         CASE jsonb_typeof(run.metadata -> 'totalEpisodes')
             WHEN 'number' THEN (run.metadata ->> 'totalEpisodes')::numeric::bigint
         END AS total_episodes
-    FROM job_runs AS run
+    FROM {schema}.job_runs AS run
     WHERE run.job_name = job.name AND run.status = 'completed'
     ORDER BY run.started_at DESC
     LIMIT 1
@@ -121,11 +121,11 @@ LEFT JOIN LATERAL (
 -- name: library_changes
 -- When libraries of each kind were last added, or switched on or off.
 -- Privilege: SELECT on library_config.
-SELECT collection_type, max(updated_at) FROM library_config GROUP BY collection_type
+SELECT collection_type, max(updated_at) FROM {schema}.library_config GROUP BY collection_type
 
 -- name: migrations
 -- The newest recorded migration and their number. Privilege: SELECT on aperture_migrations.
-SELECT 'migrations' AS source, max(name) AS detail, count(*) AS rows FROM aperture_migrations
+SELECT 'migrations' AS source, max(name) AS detail, count(*) AS rows FROM {schema}.aperture_migrations
 
 -- name: model_shares
 -- Shares of the models in tables of embeddings, as the last ANALYZE saw them.
@@ -144,30 +144,30 @@ ORDER BY common.share DESC
 -- Films that the last sync was asked for: those of enabled libraries, or all as long as no library
 -- of films is configured. Privilege: SELECT on movies and library_config.
 SELECT id
-FROM movies
+FROM {schema}.movies
 WHERE provider_library_id IN (
         SELECT provider_library_id
-        FROM library_config
+        FROM {schema}.library_config
         WHERE is_enabled AND collection_type = 'movies'
     )
-    OR NOT EXISTS (SELECT FROM library_config WHERE collection_type = 'movies')
+    OR NOT EXISTS (SELECT FROM {schema}.library_config WHERE collection_type = 'movies')
 
 -- name: movies_to_embed
 -- Films that the job makes embeddings for: those of enabled libraries, or all as long as no
 -- library is configured. Privilege: SELECT on movies and library_config.
 SELECT id
-FROM movies
-WHERE provider_library_id IN (SELECT provider_library_id FROM library_config WHERE is_enabled)
-    OR NOT EXISTS (SELECT FROM library_config)
+FROM {schema}.movies
+WHERE provider_library_id IN (SELECT provider_library_id FROM {schema}.library_config WHERE is_enabled)
+    OR NOT EXISTS (SELECT FROM {schema}.library_config)
 
 -- name: recommendations_shown
 -- Titles chosen by the newest completed run of each user (and media type): what users see.
 -- Runs of films never set completed_at. Privilege: SELECT on recommendation_runs and _candidates.
 SELECT 'recommendations_shown' AS source, NULL::text AS detail, count(*) AS rows
-FROM recommendation_candidates
+FROM {schema}.recommendation_candidates
 WHERE is_selected AND run_id IN (
     SELECT DISTINCT ON ({run_of}) id
-    FROM recommendation_runs
+    FROM {schema}.recommendation_runs
     WHERE status = 'completed'
     ORDER BY {run_of}, created_at DESC
 )
@@ -176,32 +176,32 @@ WHERE is_selected AND run_id IN (
 -- Series that the last sync was asked for: those of enabled libraries, or all as long as no
 -- library of series is configured. Privilege: SELECT on series and library_config.
 SELECT id
-FROM series
+FROM {schema}.series
 WHERE provider_library_id IN (
         SELECT provider_library_id
-        FROM library_config
+        FROM {schema}.library_config
         WHERE is_enabled AND collection_type = 'tvshows'
     )
-    OR NOT EXISTS (SELECT FROM library_config WHERE collection_type = 'tvshows')
+    OR NOT EXISTS (SELECT FROM {schema}.library_config WHERE collection_type = 'tvshows')
 
 -- name: series_to_embed
 -- Series that need an embedding: those of enabled libraries, or all as long as no library of
 -- series is enabled. Privilege: SELECT on series and library_config.
 SELECT id
-FROM series
+FROM {schema}.series
 WHERE provider_library_id IN (
         SELECT provider_library_id
-        FROM library_config
+        FROM {schema}.library_config
         WHERE is_enabled AND collection_type = 'tvshows'
     )
     OR NOT EXISTS (
-        SELECT FROM library_config WHERE is_enabled AND collection_type = 'tvshows'
+        SELECT FROM {schema}.library_config WHERE is_enabled AND collection_type = 'tvshows'
     )
 
 -- name: users_enabled
 -- Users that Aperture works for. Privilege: SELECT on users.
 SELECT 'users_enabled' AS source, NULL::text AS detail, count(*) AS rows
-FROM users
+FROM {schema}.users
 WHERE is_enabled
 
 -- name: users_of_media_server
@@ -210,10 +210,10 @@ WHERE is_enabled
 SELECT 'users_of_media_server' AS source, server.provider AS detail, count(u.id) AS rows
 FROM (
     SELECT coalesce(
-        (SELECT value FROM system_settings WHERE key = 'media_server_type' AND value <> ''),
-        (SELECT min(provider) FROM users HAVING count(DISTINCT provider) = 1),
-        (SELECT '' WHERE NOT EXISTS (SELECT FROM users))
+        (SELECT value FROM {schema}.system_settings WHERE key = 'media_server_type' AND value <> ''),
+        (SELECT min(provider) FROM {schema}.users HAVING count(DISTINCT provider) = 1),
+        (SELECT '' WHERE NOT EXISTS (SELECT FROM {schema}.users))
     ) AS provider
 ) AS server
-LEFT JOIN users AS u ON u.provider = server.provider
+LEFT JOIN {schema}.users AS u ON u.provider = server.provider
 GROUP BY server.provider

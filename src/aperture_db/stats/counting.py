@@ -300,25 +300,25 @@ def _items_to_embed(inventory: Inventory, media: Media) -> sql.Composed | None:
     if not inventory.has_columns(MEDIA_TABLES[media]):
         return None
     if media is Media.EPISODE:
-        return _all_items(media)
+        return _all_items(inventory, media)
     return _items_of_libraries(inventory, media, "to_embed")
 
 
 def _items_of_libraries(inventory: Inventory, media: Media, which: str) -> sql.Composed | None:
     """Everything in versions without libraries; None where libraries can't be read."""
     if "library_config" not in inventory.visible:
-        return _all_items(media)
+        return _all_items(inventory, media)
     name = MEDIA_TABLES[media]
     if not inventory.has_columns(name, "provider_library_id"):
         in_this_version = "provider_library_id" in inventory.visible[name].columns
-        return None if in_this_version else _all_items(media)
+        return None if in_this_version else _all_items(inventory, media)
     return _query(f"{name}_{which}") if "library_config" in inventory.readable else None
 
 
-def _all_items(media: Media) -> sql.Composed:
-    return _query("all_items", table=sql.Identifier(MEDIA_TABLES[media]))
+def _all_items(inventory: Inventory, media: Media) -> sql.Composed:
+    return _query("all_items", table=inventory.visible[MEDIA_TABLES[media]].identifier)
 
 
 def _query(name: str, **parts: str | sql.Composable) -> sql.Composed:
     """A query of sql/stats.sql; text becomes a literal."""
-    return sql.SQL(queries.load(f"stats/{name}")).format(**parts)
+    return queries.compose(f"stats/{name}", **parts)

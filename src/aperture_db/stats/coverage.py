@@ -76,7 +76,7 @@ class JobResult:
 def read_job_results(conn: Connection) -> dict[str, JobResult]:
     """By name of the job. Needs SELECT on job_runs."""
     with conn.cursor(row_factory=class_row(JobResult)) as cursor:
-        rows = cursor.execute(queries.load("stats/job_results"), {"jobs": list(STATS_JOBS)})
+        rows = cursor.execute(queries.compose("stats/job_results"), {"jobs": list(STATS_JOBS)})
         return {result.job_name: result for result in rows}
 
 
@@ -108,7 +108,7 @@ def forget_reports_on_other_libraries(
     doubtful = {item.subject for item in measured if item.missing and item.subject in LIBRARIES}
     if not doubtful or not inventory.has_columns("library_config", "collection_type", "updated_at"):
         return measured
-    rows = conn.execute(queries.load("stats/library_changes")).fetchall()
+    rows = conn.execute(queries.compose("stats/library_changes")).fetchall()
     changed_at: dict[str, datetime | None] = dict(rows)
     return tuple(
         replace(item, expected=None, unknown="the libraries were changed since the last sync")
