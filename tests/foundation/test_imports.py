@@ -51,8 +51,8 @@ def test_help_and_version_load_no_driver_and_at_most_one_room(arguments: list[st
     ("arguments", "rooms"),
     [
         (["migrate"], {"extensions", "migrations"}),
-        (["stats"], {"stats"}),
-        (["health", "-q"], {"clean", "extensions", "health", "migrations", "stats"}),
+        (["stats"], {"relink", "stats"}),
+        (["health", "-q"], {"clean", "extensions", "health", "migrations", "relink", "stats"}),
     ],
 )
 def test_a_command_loads_only_the_rooms_that_it_uses(

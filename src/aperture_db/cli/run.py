@@ -21,7 +21,6 @@ from aperture_db.render.console import ColorMode, make_console
 
 with lazy_imports():
     from aperture_db import safe_files
-    from aperture_db.aperture import schema
     from aperture_db.postgres import connection, settings
     from aperture_db.render import progress
 
@@ -84,7 +83,10 @@ class Run:
                 on_wait=self._report_waiting,
             )
             with conn:
-                schema.locate(conn)
+                # The package reads embeddings, and with them the driver: too much for --help.
+                from aperture_db.aperture.schema import locate
+
+                locate(conn)
                 yield conn
 
     def _report_waiting(self, error: ConnectError) -> None:

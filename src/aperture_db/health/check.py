@@ -91,13 +91,12 @@ class Context:
 
         Relations of Aperture's schema lose its name, as everybody knows them.
         """
-        schema = self.conn.schema
-        prefixes = (f"{schema}.", f"{quote_identifier(schema)}.")
         statement = queries.compose(f"health/{query}", **parts)
         with self.conn.cursor(row_factory=dict_row) as cursor:
             found = cursor.execute(statement, parameters or {}).fetchall()
         return [
-            row_type(**{key: _bare(value, prefixes) for key, value in row.items()}) for row in found
+            row_type(**{key: _bare(self.conn, value) for key, value in row.items()})
+            for row in found
         ]
 
     def row(
@@ -138,12 +137,12 @@ class Context:
             return {row["name"]: row["value"] for row in cursor}
 
 
-def _bare(value: object, prefixes: tuple[str, ...]) -> object:
-    """A name, or a list of names, without the schema that begins it."""
+def _bare(conn: Connection, value: object) -> object:
+    """A name, or a list of names, without Aperture's schema at its beginning."""
     if isinstance(value, list):
-        return [_bare(each, prefixes) for each in value]
+        return [_bare(conn, each) for each in value]
     if isinstance(value, str):
-        for prefix in prefixes:
+        for prefix in (f"{conn.schema}.", f"{quote_identifier(conn.schema)}."):
             value = value.removeprefix(prefix)
     return value
 

@@ -6,6 +6,7 @@ lock on a table, and nothing but `count_rows` needs a privilege on one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -133,6 +134,12 @@ def read_tables(conn: Connection) -> list[Table]:
     """Every table of the database that is not PostgreSQL's own, whatever its schema."""
     with conn.cursor(row_factory=class_row(Table)) as cursor:
         return cursor.execute(queries.compose("postgres/tables")).fetchall()
+
+
+def without_schema(conn: Connection, text: str) -> str:
+    """A description of objects without the name of Aperture's schema, as everybody knows them."""
+    names = "|".join(map(re.escape, (conn.schema, quote_identifier(conn.schema))))
+    return re.sub(rf"(?<![\w.\"])(?:{names})\.", "", text)
 
 
 def visible_tables(tables: Iterable[Table]) -> dict[str, Table]:

@@ -163,6 +163,13 @@ class Connection(psycopg.Connection[TupleRow]):
         setting = self.original_path.setting
         self.execute("SELECT pg_catalog.set_config('search_path', %s, true)", [setting])
 
+    @contextmanager
+    def original_search_path(self) -> Iterator[None]:
+        """The original search_path for the block, within the open transaction."""
+        self.use_original_search_path()
+        yield
+        self.renew_contract()
+
     def renew_contract(self) -> None:
         """Set everything but timeouts again in the open transaction, after statements that were
         not ours."""

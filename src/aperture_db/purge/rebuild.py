@@ -40,6 +40,7 @@ from aperture_db.postgres.catalog import (
     read_attachments,
     read_privileges,
     set_privileges,
+    without_schema,
 )
 from aperture_db.postgres.connection import is_pooled
 from aperture_db.postgres.session import Connection
@@ -325,7 +326,7 @@ def _require_independence(conn: Connection, objects: OwnedObjects) -> None:
         "functions": [function.oid for function in objects.functions],
     }
     rows = conn.execute(queries.load("purge/dependents"), parameters).fetchall()
-    if dependents := [str(row[0]) for row in rows]:
+    if dependents := [without_schema(conn, str(row[0])) for row in rows]:
         raise _refused(
             f"{list_some(dependents, MOST_NAMED)} depend on Aperture's tables",
             "dropping the tables would also drop objects that are not Aperture's",

@@ -12,7 +12,13 @@ from aperture_db import aperture, sql
 from aperture_db.dumps.contents import DumpContents, DumpedTable
 from aperture_db.dumps.script import DumpEntry, name_in_comments
 from aperture_db.errors import ApertureDbError
-from aperture_db.postgres.catalog import Attachment, Privileges, read_attachments, read_privileges
+from aperture_db.postgres.catalog import (
+    Attachment,
+    Privileges,
+    read_attachments,
+    read_privileges,
+    without_schema,
+)
 from aperture_db.postgres.session import Connection
 
 # The tool's own schema is restored like those of Aperture's tables. All other schemas belong to
@@ -156,7 +162,7 @@ def find_dependents(conn: Connection, objects: Sequence[DatabaseObject]) -> tupl
         "oids": [each.oid for each in objects],
     }
     rows = conn.execute(sql.load("restore/dependents"), parameters)
-    return tuple(row[0] for row in rows)
+    return tuple(without_schema(conn, row[0]) for row in rows)
 
 
 @dataclass(frozen=True)
