@@ -112,7 +112,7 @@ def library(server: Server, size: SampleSize) -> Iterator[str]:
                 conn.execute(file.text)
             for _ in fill(conn, size, indexes_last=True):
                 pass
-            conn.execute("VACUUM ANALYZE")
+            conn.execute_alone("VACUUM ANALYZE")
             describe(conn)
         yield str(conninfo_to_dict(conninfo)["dbname"])
 
