@@ -14,6 +14,7 @@ from aperture_db.dumps.checksum import ChecksumState
 from aperture_db.dumps.files import (
     DumpFormat,
     broken,
+    cluster_dump,
     detect_format,
     not_understood,
     not_usable,
@@ -22,6 +23,7 @@ from aperture_db.dumps.files import (
     read_name,
 )
 from aperture_db.dumps.script import (
+    ClusterDumpError,
     CopyData,
     CreatedTable,
     DumpEntry,
@@ -166,6 +168,8 @@ def read_open_dump(file: HeldFile) -> Iterator[Event | ContentsRead]:
             reader = ScriptReader(read)
             for part in reader.parts():
                 yield from survey.take(part)
+    except ClusterDumpError as error:
+        raise cluster_dump(path) from error
     except NotADumpError as error:
         raise not_usable(path, str(error)) from error
     except UnknownPartError as error:

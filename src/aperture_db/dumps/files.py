@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import re
 import shlex
 import subprocess
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeAlias
 
 from aperture_db.dumps.children import Child, running
 from aperture_db.dumps.programs import base_environment, newest_programs, too_old_to_read
@@ -46,14 +49,29 @@ def broken(path: Path, why: str) -> BrokenDumpError:
     )
 
 
-def not_usable(path: Path, why: str, *, code: str = "not_a_dump") -> UsageError:
-    """The error for a file that cannot be restored although it may be undamaged."""
+def not_usable(
+    path: Path, why: str, *, next_step: str = "", code: str = "not_a_dump"
+) -> UsageError:
+    """The error for a file that cannot be restored although it may be undamaged. `next_step` is
+    the command that makes it usable, where there is one."""
     return UsageError(
         f"{path} is not a dump that can be restored",
         why=why,
-        next_step="choose a dump made by aperture-db backup or by Aperture: "
+        next_step=next_step
+        or "choose a dump made by aperture-db backup or by Aperture: "
         f"aperture-db backup --list --dir {_quoted(path.parent)}",
         code=code,
+    )
+
+
+def cluster_dump(path: Path) -> UsageError:
+    """The error for a script of pg_dumpall, in which the databases follow each other."""
+    part = "/^\\\\connect aperture/,/^-- PostgreSQL database dump complete/p"
+    return not_usable(
+        path,
+        "it is a dump of a whole cluster (pg_dumpall)",
+        next_step="extract Aperture's database (here: aperture), then restore that: "
+        f"sed -n {shlex.quote(part)} {_quoted(path)} > aperture.sql",
     )
 
 
@@ -84,6 +102,8 @@ class DumpFormat(StrEnum):
     CUSTOM = "custom"
     """pg_dump's custom format, which pg_restore reads."""
     GZIP = "sql.gz"
+    XZ = "sql.xz"
+    BZIP2 = "sql.bz2"
     PLAIN = "sql"
 
 
@@ -116,16 +136,18 @@ def read_name(name: str) -> FileName | None:
 
 # Enough for everything that this tool reads from the head of a file.
 HEAD_BYTES = 512
-# First bytes of files that people mistake for a dump, and what they are.
-OTHER_KINDS = (
-    (b"PK\x03\x04", "it is a zip archive"),
-    (b"\xfd7zXZ", "it is compressed with xz; decompress it first"),
-    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd; decompress it first"),
-    (b"BZh", "it is compressed with bzip2; decompress it first"),
-    (b"SQLite format 3", "it is a SQLite database"),
-    (b"\xff\xfe", "it is UTF-16 text (PowerShell writes `>` so); make the dump with -f instead"),
-    (b"\xfe\xff", "it is UTF-16 text"),
+# Compressed files by their first bytes, and the program that decompresses them.
+PACKED = (
+    (b"\x1f\x8b", "gzip"),
+    (b"\xfd7zXZ", "xz"),
+    (b"BZh", "bzip2"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\x04\x22\x4d\x18", "lz4"),
 )
+Packed: TypeAlias = gzip.GzipFile | lzma.LZMAFile | bz2.BZ2File
+# Those that this tool decompresses itself.
+PACKED_FORMATS = {"gzip": DumpFormat.GZIP, "xz": DumpFormat.XZ, "bzip2": DumpFormat.BZIP2}
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @contextmanager
@@ -133,8 +155,11 @@ def open_dump(path: Path) -> Iterator[HeldFile]:
     """Open a dump; the file of the block stays the same whatever becomes of its name. Raises
     UsageError."""
     if path.is_dir():
-        has_toc = (path / "toc.dat").exists()
-        raise not_usable(path, "it is a directory" + (" in pg_dump's format" if has_toc else ""))
+        if (path / "toc.dat").exists() or (path / "toc.dat.gz").exists():
+            raise not_usable(
+                path, "it is a directory in pg_dump's format", next_step=_to_script(path)
+            )
+        raise not_usable(path, "it is a directory")
     with ExitStack() as stack:
         try:
             if not path.is_file():
@@ -157,14 +182,62 @@ def detect_format(file: HeldFile) -> DumpFormat:
         raise broken(file.path, "it is empty")
     if head.startswith(b"PGDMP"):
         return DumpFormat.CUSTOM
-    if head.startswith(b"\x1f\x8b"):
-        return DumpFormat.GZIP
-    if head[257:262] == b"ustar":
-        raise not_usable(file.path, "it is a tar archive (pg_dump -F t is not supported)")
-    for magic, kind in OTHER_KINDS:
+    for magic, program in PACKED:
         if head.startswith(magic):
-            raise not_usable(file.path, kind)
+            return _detect_packed(file, program)
+    _refuse_other(file.path, head)
     return DumpFormat.PLAIN
+
+
+def _detect_packed(file: HeldFile, program: str) -> DumpFormat:
+    name = _quoted(file.path)
+    unpack = f"decompress it, then restore the result: {program} -dk {name}"
+    if program not in PACKED_FORMATS:
+        raise not_usable(file.path, f"it is compressed with {program}", next_step=unpack)
+    format_ = PACKED_FORMATS[program]
+    with _unpacked(file, format_) as read:
+        head = b""
+        while len(head) < HEAD_BYTES and (block := read(HEAD_BYTES - len(head))):
+            head += block
+    if head.startswith(b"PGDMP"):
+        raise not_usable(file.path, f"it is a dump compressed with {program}", next_step=unpack)
+    _refuse_other(file.path, head, unpack=f"{program} -dc {name} | ")
+    return format_
+
+
+def _refuse_other(path: Path, head: bytes, *, unpack: str = "") -> None:
+    """Raise UsageError for files that people mistake for a dump, with the way out."""
+    name = _quoted(path)
+    if head[257:262] == b"ustar" and head.startswith(b"toc.dat\0"):
+        source = "" if unpack else f" {name}"
+        raise not_usable(
+            path,
+            "it is a tar archive of pg_dump (-F t)",
+            next_step=f"make a script of it, then restore that: {unpack}pg_restore -f "
+            f"{_quoted(path.with_suffix('.sql'))}{source}",
+        )
+    if head[257:262] == b"ustar":
+        raise not_usable(
+            path, "it is a tar archive", next_step=f"restore a file of it: tar -xf {name}"
+        )
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise not_usable(
+            path,
+            "it is UTF-16 text, as PowerShell writes it with >",
+            next_step="convert it, then restore the result (pg_dump -f avoids it): "
+            f"iconv -f UTF-16 -t UTF-8 {name} > {_quoted(path.with_suffix('.utf8.sql'))}",
+        )
+    if head.startswith(b"PK\x03\x04"):
+        raise not_usable(
+            path, "it is a zip archive", next_step=f"restore a file of it: unzip {name}"
+        )
+    if head.startswith(b"SQLite format 3"):
+        raise not_usable(path, "it is a SQLite database")
+
+
+def _to_script(path: Path) -> str:
+    script = _quoted(path.with_suffix(".sql"))
+    return f"make a script of it, then restore that: pg_restore -f {script} {_quoted(path)}"
 
 
 def _missing(path: Path) -> UsageError:
@@ -184,6 +257,8 @@ def not_understood(
     line = {
         DumpFormat.CUSTOM: f"pg_restore -f - {name} | sed -n {line_number}p",
         DumpFormat.GZIP: f"gzip -dc {name} | sed -n {line_number}p",
+        DumpFormat.XZ: f"xz -dc {name} | sed -n {line_number}p",
+        DumpFormat.BZIP2: f"bzip2 -dc {name} | sed -n {line_number}p",
     }
     return NotUnderstoodError(
         f"{file.path} contains SQL that is not part of a dump",
@@ -199,19 +274,63 @@ def open_script(file: HeldFile, format_: DumpFormat) -> Iterator[Read]:
     if format_ is DumpFormat.CUSTOM:
         with _open_archive(file) as read:
             yield read
-    elif format_ is DumpFormat.GZIP:
-        with file.stream() as packed, gzip.GzipFile(fileobj=packed) as stream:
-            yield lambda size: _inflate(file.path, stream, size)
-    else:
+    elif format_ is DumpFormat.PLAIN:
         with file.stream() as stream:
-            yield stream.read1
+            yield plain_text(stream.read1)
+    else:
+        with _unpacked(file, format_) as read:
+            yield plain_text(read)
 
 
-def _inflate(path: Path, stream: gzip.GzipFile, size: int) -> bytes:
+@contextmanager
+def _unpacked(file: HeldFile, format_: DumpFormat) -> Iterator[Read]:
+    program = {each: program for program, each in PACKED_FORMATS.items()}[format_]
+    with file.stream() as packed:
+        stream: Packed
+        if format_ is DumpFormat.GZIP:
+            stream = gzip.GzipFile(fileobj=packed)
+        elif format_ is DumpFormat.XZ:
+            stream = lzma.LZMAFile(packed)  # noqa: SIM115
+        else:
+            stream = bz2.BZ2File(packed)
+        with stream:
+            yield lambda size: _inflate(file.path, program, stream, size)
+
+
+def _inflate(path: Path, program: str, stream: Packed, size: int) -> bytes:
     try:
         return stream.read1(size)
-    except (OSError, EOFError, zlib.error) as error:
-        raise broken(path, f"gzip cannot decompress it: {error}") from error
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise broken(path, f"{program} cannot decompress it: {error}") from error
+
+
+def plain_text(read: Read) -> Read:
+    """Take away what Windows and terminals add to a script: a byte order mark, and the carriage
+    return before every line feed (docker exec -t), if the first line has one."""
+    is_first = True
+    has_returns = False
+    held = b""
+
+    def read_text(size: int) -> bytes:
+        nonlocal is_first, has_returns, held
+        block = read(size)
+        if is_first:
+            is_first = False
+            while block.count(b"\n") == 0 and len(block) < HEAD_BYTES and (more := read(size)):
+                block += more
+            block = block.removeprefix(BYTE_ORDER_MARK)
+            has_returns = block.partition(b"\n")[0].endswith(b"\r")
+        if not has_returns:
+            return block
+        while True:
+            joined = held + block
+            held = b"\r" if joined.endswith(b"\r") and block else b""
+            text = joined.removesuffix(held).replace(b"\r\n", b"\n")
+            if text or not block:
+                return text
+            block = read(size)
+
+    return read_text
 
 
 @contextmanager

@@ -28,11 +28,10 @@ HEAD_LINES = 50
 LONGEST_HEAD_BYTES = 1 << 20
 NOT_A_DUMP = "it does not begin like a script of pg_dump"
 
-ENTRY = re.compile(
-    rb"-- (?:Data for |Statistics for )?Name: (?P<name>.*); Type: (?P<kind>[A-Z ]+); "
-    rb"Schema: (?P<schema>.*?); Owner: "
-)
+KIND = re.compile(rb"[A-Z ]+")
 COPY_END = re.compile(rb"\bFROM stdin;\Z", re.IGNORECASE)
+# What pg_dump writes to stderr, where that goes into the same file (2>&1).
+MESSAGES = (b"pg_dump: ", b"pg_restore: ")
 # Newer versions of pg_dump put the first two around a script, so that psql runs no meta-commands
 # in it; --create puts the third at its head.
 IGNORED_COMMANDS = (b"\\restrict ", b"\\unrestrict ", b"\\connect ")
@@ -44,6 +43,10 @@ class DumpScriptError(Exception):
 
 class NotADumpError(DumpScriptError):
     """The script was not written by pg_dump."""
+
+
+class ClusterDumpError(NotADumpError):
+    """The script was written by pg_dumpall."""
 
 
 class UnknownPartError(DumpScriptError):
@@ -94,6 +97,20 @@ PREAMBLE = DumpEntry("", "", "")
 def name_in_comments(name: str) -> str:
     """A name as the comments of a dump write it: pg_dump puts a space for a line break."""
     return name.replace("\n", " ").replace("\r", " ")
+
+
+def _read_entry(comment: bytes) -> DumpEntry | None:
+    """The entry that a comment names, in linear time; None for any other comment."""
+    text = comment.removeprefix(b"-- ").removeprefix(b"Data for ").removeprefix(b"Statistics for ")
+    name, has_kind, rest = text.removeprefix(b"Name: ").rpartition(b"; Type: ")
+    kind, has_schema, rest = rest.partition(b"; Schema: ")
+    # An extension has no owner, and its comment has none behind the colon.
+    schema, has_owner, _ = rest.partition(b"; Owner:")
+    is_entry = text.startswith(b"Name: ") and has_kind and has_schema and has_owner
+    if not is_entry or not KIND.fullmatch(kind):
+        return None
+    names = [part.decode(errors="replace") for part in (name, kind, schema)]
+    return DumpEntry(names[0], names[1], "" if names[2] == "-" else names[2])
 
 
 class CreatedTable(NamedTuple):
@@ -168,28 +185,30 @@ class ScriptReader:
             if self._scanner.is_between_statements:
                 self._pending.clear()
                 if line.startswith(b"--"):
-                    self._note(line.rstrip())
+                    self._note(line.rstrip(b"\r\n"))
                     continue
                 if line.startswith(b"\\"):
                     self._ignore_command(line)
                     continue
+                if line.startswith(MESSAGES):
+                    continue
             yield from self._statements(line)
         if not self._is_dump:
             raise NotADumpError(NOT_A_DUMP)
-        if not self.is_complete or not self._scanner.is_between_statements:
+        # What follows the end without a semicolon came from stderr, too.
+        if not self.is_complete:
             raise DumpScriptError("it ends before the dump is complete")
 
     def _note(self, comment: bytes) -> None:
-        if match := ENTRY.match(comment):
-            name, kind, schema = (part.decode(errors="replace") for part in match.groups())
-            self._entry = DumpEntry(name, kind, "" if schema == "-" else schema)
-            self.entries[self._entry] = None
+        if entry := _read_entry(comment):
+            self._entry = entry
+            self.entries[entry] = None
         elif comment.startswith(LAST_LINE):
             self.is_complete = True
         elif comment.startswith(CLUSTER_LINE):
-            raise NotADumpError("it is a dump of a whole cluster (pg_dumpall)")
+            raise ClusterDumpError("it is a dump of a whole cluster (pg_dumpall)")
         elif comment.startswith(FIRST_LINE):
-            self._is_dump = True
+            self._is_dump, self.is_complete = True, False
         elif comment.startswith(DUMPED_FROM):
             self.dumped_from = comment.removeprefix(DUMPED_FROM).decode(errors="replace")
         elif comment.startswith(DUMPED_BY):
