@@ -138,6 +138,7 @@ def install_from_debian(recipe: Recipe) -> bool:
         return False
     missing = [each for each in recipe.debian_packages if not is_installed(each)]
     if missing:
+        run(["apt-get", "update", "-qq"])
         run(["apt-get", "install", "-qq", "--no-install-recommends", *missing])
     return True
 

@@ -15,9 +15,10 @@ from tests.servers.programs import installed_server, require_directory
 
 def start_postgres15(home: Path) -> dict[str, str]:
     """PostgreSQL 15, Debian 12's: pgcrypto and pg_trgm are available, pgvector is not."""
-    if installed := installed_server("15-without-pgvector"):
+    debian = Path("/usr/lib/postgresql/15/bin")
+    if not debian.is_dir() and (installed := installed_server("15-without-pgvector")):
         return start_server(installed, home)
-    programs = require_directory(Path("/usr/lib/postgresql/15/bin"), "postgresql-15")
+    programs = require_directory(debian, "postgresql-15")
     if Path("/usr/share/postgresql/15/extension/vector.control").exists():
         pytest.skip("this machine's PostgreSQL 15 has pgvector (package postgresql-15-pgvector)")
     return start_server(programs, home)
@@ -25,9 +26,9 @@ def start_postgres15(home: Path) -> dict[str, str]:
 
 def start_old_pgvector(home: Path) -> dict[str, str]:
     """PostgreSQL 16 with pgvector 0.6.2, which has no halfvec; without pgcrypto and pg_trgm."""
-    if installed_programs := installed_server("16-with-pgvector-0.6"):
-        return start_server(installed_programs, home)
     package = importlib.util.find_spec("pgserver")
+    if package is None and (programs := installed_server("16-with-pgvector-0.6")):
+        return start_server(programs, home)
     if package is None or package.origin is None:
         pytest.skip("the package pgserver is not installed; it has builds up to Python 3.12")
     installed = Path(package.origin).parent / "pginstall"
