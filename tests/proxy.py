@@ -27,6 +27,12 @@ class Gate:
     reached: threading.Event = field(default_factory=threading.Event)
     texts: list[bytes] = field(default_factory=list)
     """What was sent so far, held message included."""
+    awake: threading.Event = field(default_factory=threading.Event)
+    """Clear it, and new connections are accepted but not served, like those to a suspended
+    serverless database."""
+
+    def __post_init__(self) -> None:
+        self.awake.set()
 
     def admits(self, message: bytes) -> bool:
         self.texts.append(message)
@@ -62,6 +68,7 @@ class Proxy:
     def close(self) -> None:
         """End everything, threads included."""
         _shut(self._server)
+        self._gate.awake.set()
         self._threads[0].join()
         self.cut()
         for thread in self._threads:
@@ -75,6 +82,7 @@ class Proxy:
                 client, _ = self._server.accept()
             except OSError:
                 return
+            self._gate.awake.wait()
             server = socket.create_connection(self._address)
             self._sockets += [client, server]
             for run in (self._forward, self._answer):

@@ -260,7 +260,7 @@ def commit_on_a_lost_connection(
         outcome.note_complete(conn)
         if is_committed:
             conn.pgconn.exec_(b"COMMIT")
-        execute(conninfo, f"SELECT pg_terminate_backend({conn.info.backend_pid})")
+        execute(conninfo, f"SELECT pg_terminate_backend({conn.info.backend_pid}, 5000)")
 
 
 def test_a_lock_that_came_after_the_look_at_sessions(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aperture_db.postgres.embedded import Cluster, server_programs
 from tests.servers.account import give_to_server_account, run_as_server_account
@@ -50,11 +51,23 @@ class ReplicatedDatabase:
                 f"the standby has replayed up to {position}",
             )
 
+    @property
+    def both(self) -> str:
+        """A connection string that names both servers, the standby first."""
+        parts = [conninfo_to_dict(each) for each in (self.standby, self.primary)]
+        hosts, ports = (",".join(str(part[key]) for part in parts) for key in ("host", "port"))
+        return make_conninfo(self.primary, host=hosts, port=ports)
 
-def start_standby(programs: Path, home: Path) -> dict[str, str]:
-    """Start both; returns the superuser's access to the database `postgres` on each."""
+
+def start_standby(
+    programs: Path, home: Path, settings: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Start both, in `home`/primary and `home`/standby; returns the superuser's access to the
+    database `postgres` on each."""
     (home / "primary").mkdir()
-    primary, password = create_cluster(programs, home / "primary", WITH_FLUSHED_COMMITS)
+    primary, password = create_cluster(
+        programs, home / "primary", WITH_FLUSHED_COMMITS | dict(settings or {})
+    )
     primary = start_on_free_port(primary)
     primary_conninfo = superuser_conninfo(primary, password)
     standby = Cluster(programs, home / "standby", port=0)

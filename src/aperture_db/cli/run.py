@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 Report = TypeVar("Report")
 
 
+# What other commands read decides about what they write, or whether something is to be written.
+MAY_READ_STANDBY = ("stats", "health", "check-extensions")
+
+
 @dataclass(frozen=True)
 class CommonOptions:
     """The options of every command; those without a database keep the first four defaults."""
@@ -65,6 +69,8 @@ class Run:
     def target(self) -> Target:
         """The database that the options and the environment name. Raises UsageError."""
         target = settings.resolve_target(self.options.database_url, self.options.env_file)
+        if self.command not in MAY_READ_STANDBY:
+            target = target.on_primary()
         for warning in target.warnings:
             self.warnings.append(warning)
             self.say(f"warning: {warning}", style="warning")

@@ -135,6 +135,21 @@ CONNECT_FAILURES = (
         transient=True,
     ),
     ConnectFailure(
+        "no_primary",
+        r"session is read-only|server is in hot standby mode",
+        "none of the servers {host} accepts writes: they are standbys, or "
+        "default_transaction_read_only is on",
+        "wait for the promotion of a standby with --wait 60, or add the primary to {source}",
+        transient=True,
+    ),
+    ConnectFailure(
+        "no_standby",
+        r"server is not in hot standby mode|session is not read-only",
+        "no server of {host} is what target_session_attrs asks for: a standby, or read-only",
+        "use target_session_attrs=prefer-standby in {source}",
+        transient=True,
+    ),
+    ConnectFailure(
         "timeout",
         r"timeout expired|timed out",
         "no answer within {timeout} s: a firewall may drop the packets, or the address is wrong",

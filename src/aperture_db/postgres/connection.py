@@ -66,7 +66,8 @@ def connect(
 ) -> Connection:
     """Open an autocommit connection; `read_only` makes every transaction on it READ ONLY and
     REPEATABLE READ, which also works on a hot standby. Others are READ COMMITTED whatever the
-    database's default, so that work under a lock sees what was committed before the lock.
+    database's default, so that work under a lock sees what was committed before the lock. Of
+    several servers they take the primary.
 
     For up to `wait_seconds` an attempt that may succeed later is repeated (refused, name not
     resolved, server starting up, timeout); `on_wait` hears of the first failure. The last
@@ -75,6 +76,8 @@ def connect(
     """
     if "system" in (target.params.get("sslrootcert"), os.environ.get("PGSSLROOTCERT")):
         find_ca_bundle()
+    if not read_only:
+        target = target.on_primary()
     deadline = time.monotonic() + wait_seconds
     waiting = False
     while True:
@@ -225,14 +228,30 @@ def connection_check_interval(conn: Connection) -> str:
     return CONNECTION_CHECK_INTERVAL
 
 
+<<<<<<< HEAD
 def ask_for_status(target: Target, transaction_id: str) -> str:
     """Ask the server, through connections of its own, until it is back and the transaction has
     ended.
+=======
+def read_timeline(conn: Connection) -> str:
+    """The server's timeline, which a standby leaves when it is promoted; empty where the server
+    does not tell."""
+    with suppress(psycopg.Error), conn.transaction():
+        row = conn.execute(sql.load("postgres/timeline")).fetchone()
+        return str(row[0]) if row else ""
+    return ""
+
+
+def ask_for_status(target: Target, transaction_id: str, timeline: str) -> str:
+    """Ask the server, through a connection of its own, until the transaction has ended.
+>>>>>>> aec6f56 (Take the primary of several servers for what writes, and ask no promoted standby for a lost commit)
 
     COMMITTED or ABORTED; IN_PROGRESS when it had not ended in ASK_SECONDS, and empty when it
-    could not be asked for.
+    could not be asked for. A standby that was promoted meanwhile may have missed the transaction
+    and given its id to another, so on another `timeline` nothing is known.
     """
     status = ""
+<<<<<<< HEAD
     deadline = time.monotonic() + ASK_SECONDS
     while status in ("", IN_PROGRESS) and time.monotonic() < deadline:
         time.sleep(ASK_AGAIN_SECONDS)
@@ -246,4 +265,15 @@ def ask_for_status(target: Target, transaction_id: str) -> str:
             return ABORTED
         except (psycopg.Error, ApertureDbError):
             continue
+=======
+    with suppress(psycopg.Error, ApertureDbError), connect(target) as conn:
+        if read_timeline(conn) != timeline:
+            return ""
+        deadline = time.monotonic() + ASK_SECONDS
+        while status in ("", IN_PROGRESS) and time.monotonic() < deadline:
+            time.sleep(ASK_AGAIN_SECONDS)
+            parameters = {"xid": transaction_id}
+            row = conn.execute(sql.load("postgres/transaction_status"), parameters).fetchone()
+            status = str(row[0]) if row else ""
+>>>>>>> aec6f56 (Take the primary of several servers for what writes, and ask no promoted standby for a lost commit)
     return status

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 DEFAULT_PORT = "5432"
 REDACTED = "********"
+# Without them libpq takes the first server that answers, or rather a standby.
+TAKES_ANY_SERVER = ("", "any", "prefer-standby")
 # A shorter password is found in many words of a message.
 MIN_UNMISTAKABLE_CHARACTERS = 4
 
@@ -45,10 +48,22 @@ class Target:
 
     def __str__(self) -> str:
         """user@host:port/database, without the password."""
-        host = self.host or "local socket"
-        if ":" in host:
-            host = f"[{host}]"
-        return f"{self.user}@{host}:{self.port}/{self.database}"
+        hosts, ports = (self.host or "local socket").split(","), self.port.split(",")
+        servers = [
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            for host, port in zip(hosts, ports * (len(hosts) // len(ports)), strict=False)
+        ]
+        return f"{self.user}@{','.join(servers)}/{self.database}"
+
+    def on_primary(self) -> Target:
+        """The same database on the server that accepts writes, where several are named and the
+        choice is left open."""
+        attributes = self.params.get("target_session_attrs") or os.environ.get(
+            "PGTARGETSESSIONATTRS", ""
+        )
+        if "," not in self.host or attributes not in TAKES_ANY_SERVER:
+            return self
+        return replace(self, params={**self.params, "target_session_attrs": "read-write"})
 
     def command_line(self, *words: str) -> str:
         """A command of this program, to be pasted, that works on the same database."""

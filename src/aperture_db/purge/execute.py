@@ -24,6 +24,7 @@ from aperture_db.postgres.connection import (
     COMMITTED,
     ask_for_status,
     connection_check_interval,
+    read_timeline,
     set_local,
 )
 from aperture_db.postgres.driver_errors import translate_query_error
@@ -128,6 +129,7 @@ class _TransactionState:
     """The progress of the transaction, which decides the meaning of an error."""
 
     transaction_id: str = ""
+    timeline: str = ""
     is_committing: bool = False
 
 
@@ -153,6 +155,7 @@ def _begin(conn: Connection, state: _TransactionState) -> bool:
     row = conn.execute(query).fetchone()
     assert row is not None
     counters_work, state.transaction_id = row
+    state.timeline = read_timeline(conn)
     return bool(counters_work)
 
 
@@ -183,16 +186,16 @@ def _explained(
     except psycopg.Error as error:
         cause = translate_query_error(error, target, writes=True)
         if state.is_committing and conn.broken:
-            raise _describe_lost_commit(target, state.transaction_id) from error
+            raise _describe_lost_commit(target, state) from error
         cause.why = f"{cause.what}: {cause.why}"
         cause.what = "the purge failed and was rolled back, nothing was changed"
         cause.details += tuple(getattr(error, "__notes__", ()))
         raise cause from error
 
 
-def _describe_lost_commit(target: Target, transaction_id: str) -> ApertureDbError:
+def _describe_lost_commit(target: Target, state: _TransactionState) -> ApertureDbError:
     """The error for a connection that ended between COMMIT and its answer: ask the server."""
-    status = ask_for_status(target, transaction_id)
+    status = ask_for_status(target, state.transaction_id, state.timeline)
     happened = {
         COMMITTED: "the server says that it was committed: the whole plan is done",
         ABORTED: "the server says that it was rolled back: nothing was changed",

@@ -32,6 +32,7 @@ from aperture_db.postgres.connection import (
     ask_for_status,
     connect,
     connection_check_interval,
+    read_timeline,
     require_session,
     set_local,
     timeout_parameter,
@@ -134,6 +135,7 @@ class CommitOutcome:
     when the connection is lost."""
 
     transaction_id = ""
+    timeline = ""
     _first_id = ""
 
     def note_begin(self, conn: Connection) -> None:
@@ -150,6 +152,7 @@ class CommitOutcome:
                 next_step="restore the safety backup: aperture-db backup --list",
                 code="transaction_ended",
             )
+        self.timeline = read_timeline(conn)
         self.transaction_id = self._first_id
 
 
@@ -170,7 +173,7 @@ def transaction(target: Target, conn: Connection) -> Iterator[CommitOutcome]:
     except psycopg.OperationalError as error:
         if not outcome.transaction_id:
             raise
-        status = ask_for_status(target, outcome.transaction_id)
+        status = ask_for_status(target, outcome.transaction_id, outcome.timeline)
         outcomes = {
             COMMITTED: "the server reports that it was committed: the restore is complete",
             ABORTED: "the server reports that it was rolled back: the database is unchanged",

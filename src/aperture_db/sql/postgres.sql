@@ -83,6 +83,11 @@ WHERE a.pid = ANY (%(pids)s)
 -- Privilege: none.
 SELECT pg_xact_status(%(xid)s::xid8)
 
+-- name: timeline
+-- The timeline of a primary, as the names of its WAL files begin.
+-- Privilege: none; an error on a standby.
+SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
+
 -- name: database
 -- The connected database and its server.
 -- Privilege: none; the size needs CONNECT on the database or pg_read_all_stats, else it is NULL.
