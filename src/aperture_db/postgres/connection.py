@@ -228,11 +228,6 @@ def connection_check_interval(conn: Connection) -> str:
     return CONNECTION_CHECK_INTERVAL
 
 
-<<<<<<< HEAD
-def ask_for_status(target: Target, transaction_id: str) -> str:
-    """Ask the server, through connections of its own, until it is back and the transaction has
-    ended.
-=======
 def read_timeline(conn: Connection) -> str:
     """The server's timeline, which a standby leaves when it is promoted; empty where the server
     does not tell."""
@@ -243,20 +238,21 @@ def read_timeline(conn: Connection) -> str:
 
 
 def ask_for_status(target: Target, transaction_id: str, timeline: str) -> str:
-    """Ask the server, through a connection of its own, until the transaction has ended.
->>>>>>> aec6f56 (Take the primary of several servers for what writes, and ask no promoted standby for a lost commit)
+    """Ask the server, through connections of its own, until it is back and the transaction has
+    ended.
 
     COMMITTED or ABORTED; IN_PROGRESS when it had not ended in ASK_SECONDS, and empty when it
     could not be asked for. A standby that was promoted meanwhile may have missed the transaction
     and given its id to another, so on another `timeline` nothing is known.
     """
     status = ""
-<<<<<<< HEAD
     deadline = time.monotonic() + ASK_SECONDS
     while status in ("", IN_PROGRESS) and time.monotonic() < deadline:
         time.sleep(ASK_AGAIN_SECONDS)
         try:
             with connect(target) as conn:
+                if read_timeline(conn) != timeline:
+                    return ""
                 parameters = {"xid": transaction_id}
                 row = conn.execute(sql.load("postgres/transaction_status"), parameters).fetchone()
                 status = str(row[0]) if row else ""
@@ -265,15 +261,4 @@ def ask_for_status(target: Target, transaction_id: str, timeline: str) -> str:
             return ABORTED
         except (psycopg.Error, ApertureDbError):
             continue
-=======
-    with suppress(psycopg.Error, ApertureDbError), connect(target) as conn:
-        if read_timeline(conn) != timeline:
-            return ""
-        deadline = time.monotonic() + ASK_SECONDS
-        while status in ("", IN_PROGRESS) and time.monotonic() < deadline:
-            time.sleep(ASK_AGAIN_SECONDS)
-            parameters = {"xid": transaction_id}
-            row = conn.execute(sql.load("postgres/transaction_status"), parameters).fetchone()
-            status = str(row[0]) if row else ""
->>>>>>> aec6f56 (Take the primary of several servers for what writes, and ask no promoted standby for a lost commit)
     return status
