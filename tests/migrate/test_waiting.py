@@ -178,7 +178,7 @@ def test_a_signal_cancels_the_statement_and_rolls_the_file_back(
     assert outcome.code == code
     assert outcome.err.splitlines()[-1] == (
         "interrupted: 1 of 2 pending migrations were applied and stay applied; "
-        "nothing of the next one was kept"
+        "the next one was applied as a whole or not at all"
     )
     assert not is_sleeping(conninfo)
     assert (recorded(conninfo), table_exists(conninfo, "half")) == (["0001_a.sql"], False)

@@ -284,5 +284,5 @@ class _Application:
             "the rehearsal was rolled back, nothing was changed"
             if self._is_rehearsal
             else f"{len(self._applied)} of {len(self._planned.files)} pending migrations were "
-            "applied and stay applied; nothing of the next one was kept"
+            "applied and stay applied; the next one was applied as a whole or not at all"
         )
