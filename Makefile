@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick lint lock clean
+.PHONY: help demo test test-quick test-server lint lock clean
 
 # Texts, layers, options, the registry of tables, the SQL scanner and the structure after every
 # migration: what most changes break first. It took 21 s of processor time with 2 workers.
@@ -16,10 +16,14 @@ QUICK_TESTS := tests/aperture $(wildcard tests/*/test_view.py) tests/backup/test
 	$(addprefix tests/foundation/test_,conninfo.py format.py help.py layers.py settings.py \
 	sql_scanner.py)
 
+# What depends on the server's version or pgvector's, for APERTURE_DB_TEST_SERVER=DIR.
+SERVER_TESTS := tests/extensions
+
 help:
 	@echo "make demo        start a private database server with a sample library"
 	@echo "make test        run the tests; ARGS='-k stats' chooses some"
 	@echo "make test-quick  run the tests that find most mistakes, in under a minute"
+	@echo "make test-server  run those that depend on the server (see tests/README.md)"
 	@echo "make lint        check style and types"
 	@echo "make lock        renew the lock files of the image, docker/*requirements.txt"
 	@echo "make clean       remove what the targets above have made here"
@@ -35,6 +39,9 @@ test: $(VENV)/dev.installed
 
 test-quick: $(VENV)/dev.installed
 	$(RUN)/python -m pytest -n auto $(QUICK_TESTS) $(ARGS)
+
+test-server: $(VENV)/dev.installed
+	$(RUN)/python -m pytest -n auto $(SERVER_TESTS) $(ARGS)
 
 lint: $(VENV)/dev.installed
 	$(RUN)/ruff check .

@@ -13,7 +13,6 @@ from psycopg.conninfo import make_conninfo
 
 from tests.health.conftest import follow_advice, read_check, read_health
 from tests.health.test_queries import execute
-from tests.servers.account import run_as_server_account
 from tests.servers.clusters import create_cluster, start_on_free_port, superuser_conninfo
 from tests.servers.programs import server_under_test
 from tests.servers.roles import Rights
@@ -140,15 +139,7 @@ def start_damaged_server(home: Path) -> dict[str, str]:
         conn.execute("CREATE TABLE pages AS SELECT repeat('x', 100) FROM generate_series(1, 1000)")
         row = conn.execute("SELECT pg_relation_filepath('pages')").fetchone()
         assert row is not None
-        has_checksums = conn.execute("SHOW data_checksums").fetchone() == ("on",)
     running.stop()
-    if not has_checksums:
-        # initdb turns them on since 18.
-        program = cluster.programs / "pg_checksums"
-        done = run_as_server_account(
-            [program, "--enable", f"--pgdata={cluster.data}"], program.parent
-        )
-        assert done.returncode == 0, done.stdout
     with (cluster.data / row[0]).open("r+b") as file:
         file.seek(100)
         file.write(b"damage")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,6 +12,8 @@ from psycopg.conninfo import make_conninfo
 
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.embedded import BIND_ADDRESS, Cluster, free_port
+from tests.servers.account import run_as_server_account
+from tests.servers.programs import TEST_SERVER, server_under_test
 
 SUPERUSER = "postgres"
 PORT_TRIES = 3
@@ -32,7 +35,17 @@ def create_cluster(
     cluster = Cluster(programs, home / "data", port=0)
     password = secrets.token_hex(8)
     cluster.create(password, user=SUPERUSER, settings=FAST_SETTINGS | dict(settings or {}))
+    if os.environ.get(TEST_SERVER) and programs == server_under_test():
+        _enable_checksums(cluster)
     return cluster, password
+
+
+def _enable_checksums(cluster: Cluster) -> None:
+    """As initdb does by itself since PostgreSQL 18."""
+    program = cluster.programs / "pg_checksums"
+    if program.exists():
+        # It refuses where they are enabled.
+        run_as_server_account([program, "--enable", f"--pgdata={cluster.data}"], program.parent)
 
 
 def start_on_free_port(cluster: Cluster) -> Cluster:

@@ -31,7 +31,13 @@ from aperture_db.migrations.transaction import (
     run_script,
 )
 from aperture_db.postgres.activity import BlockerWatch, Session, find_advisory_holders
-from aperture_db.postgres.connection import ask_for_status, connect, is_pooled, set_local
+from aperture_db.postgres.connection import (
+    ask_for_status,
+    connect,
+    is_pooled,
+    read_timeline,
+    set_local,
+)
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Progress, Waiting
@@ -73,6 +79,7 @@ class _Runner:
     target: Target
     limits: LockLimits
     watch: BlockerWatch
+    timeline: str
 
 
 def apply_files(
@@ -87,7 +94,7 @@ def apply_files(
     """
     create_table(conn, limits.lock_wait_seconds)
     with BlockerWatch(target, limits.lock_timeout_seconds) as watch:
-        runner = _Runner(conn, target, limits, watch)
+        runner = _Runner(conn, target, limits, watch, read_timeline(conn))
         for applied_count, file in enumerate(files):
             yield Progress(file.name, applied_count, len(files))
             backoff = Backoff(limits.lock_wait_seconds, f"{file.name} was not applied")
@@ -139,7 +146,7 @@ def _apply_in_transaction(runner: _Runner, file: MigrationFile, applied_count: i
             return False
         conn.use_original_search_path()
         run_script(conn, file)
-        _commit(conn, runner.target, file, applied_count)
+        _commit(runner, file, applied_count)
         runner.watch.stop()
     _restore_session(conn, file)
     return True
@@ -230,8 +237,8 @@ def _explain_invalid_index(
         ) from cause
 
 
-def _commit(conn: Connection, target: Target, file: MigrationFile, applied_count: int) -> None:
-    transaction_id = ""
+def _commit(runner: _Runner, file: MigrationFile, applied_count: int) -> None:
+    conn, transaction_id = runner.conn, ""
     try:
         row = conn.execute("SELECT pg_catalog.pg_current_xact_id()::text").fetchone()
         transaction_id = row[0] if row else ""
@@ -242,7 +249,7 @@ def _commit(conn: Connection, target: Target, file: MigrationFile, applied_count
         raise describe_not_atomic(file, applied_count, is_recorded=is_kept) from error
     except psycopg.Error as error:
         if conn.closed and transaction_id:
-            status = ask_for_status(target, transaction_id)
+            status = ask_for_status(runner.target, transaction_id, runner.timeline)
             raise describe_lost_commit(file, status, applied_count) from error
         if error.sqlstate is None:
             raise
