@@ -256,6 +256,7 @@ def commit_on_a_lost_connection(
     target: Target, conn: Connection, conninfo: str, *, is_committed: bool
 ) -> None:
     with transaction(target, conn) as outcome:
+        outcome.note_begin(conn)
         conn.execute("CREATE TABLE done ()")
         outcome.note_complete(conn)
         if is_committed:
