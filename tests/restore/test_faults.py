@@ -259,9 +259,16 @@ def commit_on_a_lost_connection(
         outcome.note_begin(conn)
         conn.execute("CREATE TABLE done ()")
         outcome.note_complete(conn)
-        if is_committed:
-            conn.pgconn.exec_(b"COMMIT")
-        execute(conninfo, f"SELECT pg_terminate_backend({conn.info.backend_pid}, 5000)")
+        commit = conn.commit
+
+        def lose_the_answer() -> None:
+            if is_committed:
+                commit()
+            pid = conn.info.backend_pid
+            execute(conninfo, f"SELECT pg_terminate_backend({pid}, 5000)")
+            psycopg.Cursor(conn).execute("SELECT")
+
+        conn.commit = lose_the_answer  # type: ignore[method-assign]
 
 
 def test_a_lock_that_came_after_the_look_at_sessions(
