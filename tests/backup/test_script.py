@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aperture_db.dumps.script import (
+    MOST_ENTRIES,
     CopyData,
     DumpScriptError,
     DumpStatement,
@@ -139,3 +142,48 @@ def test_the_first_words_of_a_statement_are_known() -> None:
     (part,) = ScriptReader(stream.read).parts()
     assert isinstance(part, DumpStatement)
     assert part.head == (b"CREATE", b"TABLE", b"T", b"A", b"INT")
+
+
+def repeated(piece: bytes, size_bytes: int) -> Callable[[int], bytes]:
+    """A stream of the head of a dump, then the piece again and again; it is never in memory."""
+    left = [HEAD, *([piece * (size_bytes // 64 // len(piece))] * 64)]
+    stream = iter(left)
+    rest = b""
+
+    def read_some(size: int) -> bytes:
+        nonlocal rest
+        rest = rest or next(stream, b"")
+        taken, rest = rest[:size], rest[size:]
+        return taken
+
+    return read_some
+
+
+NUMBERED = (ENTRY % (b"n%d", b"TABLE", b"public")).replace(b"%", b"%%").replace(b"%%d", b"%d")
+
+
+def test_a_flood_of_entries_is_refused() -> None:
+    numbers = iter(range(10_000_000))
+    head = iter([HEAD])
+    reader = ScriptReader(
+        lambda _: next(head, b"") or b"".join(NUMBERED % next(numbers) for _ in range(1_000))
+    )
+    with pytest.raises(NotADumpError, match="objects"):
+        list(reader.parts())
+    assert len(reader.entries) <= MOST_ENTRIES + 1
+
+
+@pytest.mark.parametrize("piece", [b"x" * 4096, b"-" * 4096, b"'" * 4096, b"(" * 4096])
+def test_a_line_without_end_is_refused(piece: bytes) -> None:
+    tracemalloc.start()
+    with pytest.raises(NotADumpError, match="longer than 16 MB"):
+        list(ScriptReader(repeated(piece, 200 << 20)).parts())
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 100 << 20
+
+
+def test_a_long_comment_takes_linear_time() -> None:
+    """460 kB took minutes with a pattern that looks for its end from every place."""
+    comment = b"-- Name: " + b"; Type: A; Schema: " * 25_000 + b"\n"
+    assert read(HEAD + comment * 10 + TAIL) == []

@@ -42,6 +42,7 @@ from aperture_db.safe_files import HeldFile
 
 INSERTED_NAME = re.compile(rb"'([^']+\.sql)'")
 DATA = "TABLE DATA"
+MOST_RECORD_BYTES = 1 << 20
 EXTENSION_STATEMENT = re.compile(
     r'CREATE EXTENSION IF NOT EXISTS ("?)(?P<name>[^"]+?)\1 WITH SCHEMA ("?)(?P<schema>[^"]+?)\3;'
 )
@@ -237,6 +238,8 @@ class _Survey:
             count += block.count(b"\n")
             if is_record:
                 rows += block
+                if len(rows) > MOST_RECORD_BYTES:
+                    raise NotADumpError("it records more migrations than any Aperture has")
         self._row_counts[data.entry.schema, data.entry.name] = count
         self._migrations |= set(_column(data.text, bytes(rows), "name"))
 

@@ -7,6 +7,7 @@ statement. psql's meta-commands are never run, because one of them (\\!) starts 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +18,11 @@ Read = Callable[[int], bytes]
 """Returns at most so many bytes of the script, none at its end."""
 
 BLOCK_BYTES = 1 << 18
-LONGEST_STATEMENT_BYTES = 1 << 28
+# Far beyond what pg_dump writes for a real database, and small enough for any machine.
+LONGEST_STATEMENT_BYTES = 1 << 26
+LONGEST_LINE_BYTES = 1 << 24
+MOST_ENTRIES = 200_000
+MOST_ENTRY_BYTES = 24 << 20
 
 FIRST_LINE = b"-- PostgreSQL database dump"
 CLUSTER_LINE = b"-- PostgreSQL database cluster dump"
@@ -57,7 +62,7 @@ class UnknownPartError(DumpScriptError):
         self.line_number = line_number
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DumpEntry:
     """One object of the dump, as the comment before it names it."""
 
@@ -110,7 +115,8 @@ def _read_entry(comment: bytes) -> DumpEntry | None:
     if not is_entry or not KIND.fullmatch(kind):
         return None
     names = [part.decode(errors="replace") for part in (name, kind, schema)]
-    return DumpEntry(names[0], names[1], "" if names[2] == "-" else names[2])
+    schema_name = "" if names[2] == "-" else names[2]
+    return DumpEntry(names[0], sys.intern(names[1]), sys.intern(schema_name))
 
 
 class CreatedTable(NamedTuple):
@@ -168,6 +174,7 @@ class ScriptReader:
         self._entry = PREAMBLE
         self._line_number = 0
         self._is_dump = False
+        self._entry_bytes = 0
         self.entries: dict[DumpEntry, None] = {}
         """Every entry in order, including those of tables without rows."""
         self.is_complete = False
@@ -203,6 +210,9 @@ class ScriptReader:
         if entry := _read_entry(comment):
             self._entry = entry
             self.entries[entry] = None
+            self._entry_bytes += len(comment)
+            if len(self.entries) > MOST_ENTRIES or self._entry_bytes > MOST_ENTRY_BYTES:
+                raise NotADumpError(f"it names more than {MOST_ENTRIES:,} objects")
         elif comment.startswith(LAST_LINE):
             self.is_complete = True
         elif comment.startswith(CLUSTER_LINE):
@@ -280,8 +290,11 @@ class ScriptReader:
                 break
             if not self._is_dump and len(self._buffer) > LONGEST_HEAD_BYTES:
                 raise NotADumpError(NOT_A_DUMP)
-            if len(self._buffer) > LONGEST_STATEMENT_BYTES:
-                raise DumpScriptError(f"line {self._line_number} has no end")
+            if len(self._buffer) > LONGEST_LINE_BYTES:
+                raise NotADumpError(
+                    f"line {self._line_number + 1} is longer than {LONGEST_LINE_BYTES >> 20} MB; "
+                    "pg_dump writes rows without such lines if --inserts is left out"
+                )
         line = self._buffer[self._position : end + 1]
         self._position = end + 1
         return line
