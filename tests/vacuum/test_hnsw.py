@@ -95,6 +95,30 @@ def test_an_interrupted_rebuild_leaves_no_index(embedded_database: str) -> None:
         assert conn.execute(INVALID).fetchone() == (0,)
 
 
+def test_a_rebuild_whose_server_process_ends_names_what_it_left(embedded_database: str) -> None:
+    options = ("vacuum", "--reindex-hnsw", "--table", "embeddings_256", "--lock-timeout", "60s")
+    end = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'REINDEX%' "
+        "AND datname = current_database()"
+    )
+    with (
+        psycopg.connect(embedded_database) as holder,
+        psycopg.connect(embedded_database, autocommit=True) as conn,
+    ):
+        holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        holder.execute("SELECT count(*) FROM movies")
+        process = start_cli(*options, conninfo=embedded_database)
+        wait_until(lambda: conn.execute(INVALID).fetchone() == (1,), "the new index is being built")
+        assert conn.execute(end).fetchone() == (True,)
+        outcome = finish(process)
+    assert outcome.code == 1
+    command = f'DROP INDEX CONCURRENTLY "public"."{INDEX}_ccnew";'
+    assert command in outcome.err
+    again = run_inside(*options, database=embedded_database)
+    assert again.code == 0, again.err
+    assert command in again.err
+
+
 def test_a_small_maintenance_work_mem_is_told(aperture_database: Callable[[], str]) -> None:
     database = aperture_database()
     with psycopg.connect(database, autocommit=True) as conn:

@@ -24,6 +24,7 @@ from aperture_db.postgres.embedded import (
     unpacked_programs,
 )
 from aperture_db.postgres.server_account import make_enterable_directory
+from aperture_db.safe_files import replace_file
 
 USER = "aperture"
 DATABASE = "aperture"
@@ -86,7 +87,7 @@ class DemoHome:
             return DemoState.UNFINISHED
 
     def write_state(self, state: DemoState) -> None:
-        write_private(self._state_file, f"{state}\n")
+        replace_file(self._state_file, f"{state}\n")
 
     def make_directory(self) -> None:
         make_enterable_directory(self.directory)
@@ -182,7 +183,8 @@ class Lock:
         while True:
             self.close()
             make_enterable_directory(self._path.parent)
-            self.descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self.descriptor = os.open(self._path, flags, 0o644)
             try:
                 fcntl.flock(self.descriptor, fcntl.LOCK_EX | flags)
             except BlockingIOError:
@@ -219,16 +221,6 @@ def translated_os_errors(home: DemoHome) -> Iterator[None]:
             "APERTURE_DB_HOME=/path/to/another/directory",
             code="bad_home",
         ) from error
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file with mode 0600 under another name, then rename it: no reader sees half of it."""
-    new = path.with_name(f"{path.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(text)
-    new.replace(path)
 
 
 def new_password() -> str:

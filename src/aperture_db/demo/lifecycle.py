@@ -24,7 +24,6 @@ from aperture_db.demo.home import (
     new_password,
     translated_os_errors,
     with_port,
-    write_private,
 )
 from aperture_db.demo.report import Origin, Ready, Removed, Stopped
 from aperture_db.errors import ApertureDbError
@@ -38,6 +37,7 @@ from aperture_db.postgres.session import Connection
 from aperture_db.postgres.settings import resolve_target
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Phase, Progress
+from aperture_db.safe_files import replace_file
 
 PORT_TRIES = 3
 MIGRATION_LIMITS = LockLimits(lock_wait_seconds=60, lock_timeout_seconds=5)
@@ -121,7 +121,7 @@ def _start_complete(home: DemoHome) -> Iterator[Event | Ready]:
         origin = Origin.STARTED
         cluster = _start_on_free_port(cluster)
     url = with_port(url, cluster.port)
-    write_private(home.url_file, f"{url}\n")
+    replace_file(home.url_file, f"{url}\n")
     target = _target(home, url)
     if origin is Origin.STARTED:
         with connect(target) as conn:
@@ -146,7 +146,7 @@ def _create(home: DemoHome, lock: Lock, deletion: str) -> Iterator[Event | Ready
         cluster.create(password, settings=settings, inherited=[lock.descriptor])
         cluster = _start_on_free_port(cluster)
         url = make_url(password, cluster.port, DATABASE)
-        write_private(home.url_file, f"{url}\n")
+        replace_file(home.url_file, f"{url}\n")
         maintenance = _target(home, make_url(password, cluster.port, "postgres"))
         target = _target(home, url)
         yield from _create_contents(maintenance, target, home.backups)
