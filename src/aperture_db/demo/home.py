@@ -183,8 +183,8 @@ class Lock:
         while True:
             self.close()
             make_enterable_directory(self._path.parent)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self.descriptor = os.open(self._path, flags, 0o644)
+            access = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self.descriptor = os.open(self._path, access, 0o644)
             try:
                 fcntl.flock(self.descriptor, fcntl.LOCK_EX | flags)
             except BlockingIOError:
