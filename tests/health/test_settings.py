@@ -44,12 +44,13 @@ def test_a_setting_is_changed_where_it_was_made(migrated: str) -> None:
 def test_an_hnsw_index_that_outgrows_maintenance_work_mem(migrated: str) -> None:
     make_embeddings(migrated, 1600)
     before = read_health(migrated)
-    set_for_database(migrated, "maintenance_work_mem", "'1MB'")
+    set_for_database(migrated, "maintenance_work_mem", "'4MB'")
     reading = read_health(migrated)
     assert reading.changed_since(before) == {"maintenance-work-mem"}
     check = reading["maintenance-work-mem"]
     assert check["status"] == "info"
     assert check["value"] > 100
+    assert "shm_size: 128mb" in check["reason"]
     warned = read_check(migrated, "maintenance-work-mem", "--warn", "maintenance-work-mem=100%")
     assert warned["status"] == "warning"
     follow_advice(migrated, check)

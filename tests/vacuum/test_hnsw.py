@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
+import pytest
 from psycopg.conninfo import make_conninfo
 
+from aperture_db.postgres.connection import MIB, BuildMemory, hnsw_build_bytes
+from aperture_db.postgres.driver_errors import lacks_shared_memory, translate_query_error
+from aperture_db.postgres.settings import resolve_target
 from tests.cli import finish, start_cli
+from tests.dump_files import make_dump
 from tests.program import run_inside
 from tests.vacuum.filling import delete_quarter, fill_embeddings, fill_movies, settle
 from tests.vacuum.test_vacuum import results
@@ -128,7 +134,8 @@ def test_a_small_maintenance_work_mem_is_told(aperture_database: Callable[[], st
     outcome = run_inside("vacuum", "--reindex-hnsw", "--table", "embeddings_256", database=database)
     assert outcome.code == 0
     assert "maintenance_work_mem is 1 MB" in outcome.err
-    assert "ALTER SYSTEM SET maintenance_work_mem = '2MB'" in outcome.err
+    assert "ALTER SYSTEM SET maintenance_work_mem = '7MB'" in outcome.err
+    assert "shm_size: 128mb" in outcome.err
 
 
 def test_postgresql_16_with_an_old_pgvector(old_pgvector: str) -> None:
@@ -150,3 +157,73 @@ def test_postgresql_16_with_an_old_pgvector(old_pgvector: str) -> None:
         outcome = run_inside("vacuum", *options, "--json", database=database)
         assert outcome.code == 0
         assert results(outcome)["movies"]["after"]["dead_rows"] == 0
+
+
+@pytest.fixture
+def small_shm(embedded_database: str) -> str:
+    """Parallel builds ask for more than any /dev/shm has, as 512 MB do for Docker's 64 MB."""
+    with psycopg.connect(embedded_database, autocommit=True) as conn:
+        conn.execute(f"ALTER DATABASE {conn.info.dbname} SET maintenance_work_mem = '900GB'")
+        conn.execute(f"ALTER DATABASE {conn.info.dbname} SET min_parallel_table_scan_size = 0")
+    return embedded_database
+
+
+def test_the_error_of_a_small_shm(small_shm: str) -> None:
+    with psycopg.connect(small_shm) as conn, pytest.raises(psycopg.errors.DiskFull) as caught:
+        conn.execute(f"REINDEX INDEX {INDEX}")
+    assert lacks_shared_memory(caught.value)
+    told = translate_query_error(caught.value, resolve_target(small_shm, None, {}))
+    assert "shm_size: 9216" in told.next_step
+
+
+@pytest.mark.parametrize("mode", [["--reindex-hnsw"], ["--full", "--confirm", "yes I am sure"]])
+def test_a_small_shm_is_no_obstacle(mode: list[str], small_shm: str) -> None:
+    outcome = run_inside("vacuum", *mode, "--table", "embeddings_256", "--json", database=small_shm)
+    assert outcome.code == 0, outcome.err
+    with psycopg.connect(small_shm) as conn:
+        assert conn.execute(INVALID).fetchone() == (0,)
+
+
+def test_a_restore_with_a_small_shm(small_shm: str, tmp_path: Path) -> None:
+    dump = make_dump(small_shm, tmp_path)
+    outcome = run_inside(
+        "restore", str(dump.path), "--no-safety-backup", "--confirm", "yes I am sure",
+        database=small_shm,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "measured_rows"), [(768, 28_400), (3072, 9_700)], ids=["768", "3072"]
+)
+def test_the_formula_fits_what_was_measured(dimensions: int, measured_rows: int) -> None:
+    """64 MB held so many rows of halfvec with m = 16."""
+    assert 64 * MIB < hnsw_build_bytes(measured_rows, dimensions * 2) < 64 * MIB * 1.15
+
+
+@pytest.mark.parametrize(
+    ("rows", "own", "is_default", "expected"),
+    [
+        # It fits: only the workers can be too many.
+        (1_000, 64, True, [(64, "2"), (64, "0")]),
+        # At most twice the server's own: better in parallel in two steps than serial.
+        (40_000, 64, True, [(96, "2"), (64, "2"), (96, "0")]),
+        (100_000, 64, True, [(231, "2"), (231, "0")]),
+        (1_000_000, 64, True, [(512, "2"), (512, "0")]),
+        # Somebody has chosen it.
+        (40_000, 32, False, [(32, "2"), (32, "0")]),
+        (40_000, 1_024, False, [(1_024, "2"), (1_024, "0")]),
+    ],
+)
+def test_memory_is_fitted_to_an_index(
+    rows: int, own: int, is_default: bool, expected: list[tuple[int, str]]
+) -> None:
+    memory = BuildMemory(1_536, rows, own * MIB, is_default, "2")
+    tried = [
+        (
+            -(-int(each["maintenance_work_mem"][:-2]) // 1024),
+            each["max_parallel_maintenance_workers"],
+        )
+        for each in memory.attempts()
+    ]
+    assert tried == expected

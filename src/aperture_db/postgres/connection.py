@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import ssl
 import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 
 import psycopg
+from psycopg.rows import class_row
 
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError, ConnectError, UsageError
-from aperture_db.postgres.driver_errors import translate_connect_error, translate_query_error
+from aperture_db.postgres.driver_errors import (
+    lacks_shared_memory,
+    translate_connect_error,
+    translate_query_error,
+)
 from aperture_db.postgres.session import Connection as Connection
 from aperture_db.postgres.session import open_session
 from aperture_db.postgres.target import Target
@@ -28,6 +35,17 @@ RETRY_SECONDS = 0.5
 # A pooler may hand out its processes in turn, and others may take one in between.
 POOLER_PROBES = 3
 CONNECTION_CHECK_INTERVAL = "1s"
+
+MIB = 1 << 20
+# A larger graph is built in two steps; the memory of small machines matters more.
+MAX_BUILD_BYTES = 512 * MIB
+# As pg_dump and pg_get_indexdef write it. What stands between the names is fixed, because a dump
+# may contain anything, and the table's name is used in another statement.
+HNSW_INDEX = re.compile(
+    rb"""\s*CREATE \s INDEX \s (?:[\w$]+|"(?:[^"]|"")+") \s ON \s (?:ONLY \s)?
+    (?P<table>(?:(?:[\w$]+|"(?:[^"]|"")+")\.)?(?:[\w$]+|"(?:[^"]|"")+")) \s USING \s hnsw \s \(""",
+    re.VERBOSE,
+)
 
 # What became of a transaction whose connection was lost before the answer to its COMMIT.
 COMMITTED = "committed"
@@ -201,6 +219,12 @@ def set_local(conn: Connection, **parameters: str) -> None:
     )
 
 
+def set_for_session(conn: Connection, parameters: Mapping[str, str]) -> None:
+    """Set configuration parameters for statements outside a transaction. Not through a pooler."""
+    for name, value in parameters.items():
+        conn.execute("SELECT pg_catalog.set_config(%s, %s, false)", [name, value])
+
+
 def allow_long_transaction(conn: Connection) -> None:
     """Turn off the timeouts that the role or the server sets, for the open transaction."""
     parameters = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
@@ -262,3 +286,97 @@ def ask_for_status(target: Target, transaction_id: str, timeline: str) -> str:
         except (psycopg.Error, ApertureDbError):
             continue
     return status
+
+
+@dataclass(frozen=True)
+class BuildMemory:
+    """The memory for building an HNSW index of one table.
+
+    Measured with pgvector 0.8: a graph that exceeds maintenance_work_mem takes three times as long
+    from then on, and a parallel build takes all of it from /dev/shm at its start.
+    """
+
+    value_bytes: int
+    row_count: int
+    own_bytes: int
+    """maintenance_work_mem as the server has it."""
+    is_default: bool
+    """Nobody has chosen maintenance_work_mem."""
+    own_workers: str
+
+    @property
+    def need_bytes(self) -> int:
+        return hnsw_build_bytes(self.row_count, self.value_bytes)
+
+    @property
+    def own_settings(self) -> dict[str, str]:
+        return _build_settings(self.own_bytes, self.own_workers)
+
+    def attempts(self) -> list[dict[str, str]]:
+        """Settings to build with, each for the case that /dev/shm was too small for the former."""
+        fitted_bytes = self.own_bytes
+        if self.is_default:
+            fitted_bytes = max(self.own_bytes, min(self.need_bytes, MAX_BUILD_BYTES))
+        attempts = [_build_settings(fitted_bytes, self.own_workers)]
+        if self.own_bytes < fitted_bytes and self.need_bytes <= 2 * self.own_bytes:
+            attempts.append(self.own_settings)
+        return [*attempts, _build_settings(fitted_bytes, "0")]
+
+
+def hnsw_build_bytes(row_count: int, value_bytes: int) -> int:
+    """The memory that holds the graph of an HNSW index: each vector and about 714 bytes beside it.
+
+    0 for vectors of unknown size.
+    """
+    if not value_bytes:
+        return 0
+    return round(row_count * (value_bytes + 720) * 1.05) + 5 * MIB
+
+
+def _build_settings(memory_bytes: int, workers: str) -> dict[str, str]:
+    memory = f"{-(-memory_bytes // 1024)}kB"
+    return {"maintenance_work_mem": memory, "max_parallel_maintenance_workers": workers}
+
+
+def read_build_memory(
+    conn: Connection, table_oid: int, row_count: int | None = None
+) -> BuildMemory:
+    """The need of a table's largest HNSW index; `row_count` where it is known better than from the
+    last ANALYZE. Needs no privilege."""
+    with conn.cursor(row_factory=class_row(BuildMemory)) as cursor:
+        cursor.execute(sql.load("postgres/build_memory"), {"table": table_oid})
+        memory = cursor.fetchone()
+    if memory is None:
+        raise LookupError(f"no table has the oid {table_oid}")
+    return memory if row_count is None else replace(memory, row_count=row_count)
+
+
+def build_index(
+    conn: Connection,
+    statement: bytes,
+    execute: Callable[[Connection, bytes], object] = Connection.execute,
+) -> None:
+    """Execute CREATE INDEX in the open transaction, an HNSW index with the memory that it needs.
+
+    Where /dev/shm is too small for the parallel workers, less is tried, in the end without them.
+    """
+    found = HNSW_INDEX.match(statement)
+    # Of other indexes only the workers matter.
+    table = found["table"] if found else b"pg_catalog.pg_class"
+    row = conn.execute("SELECT pg_catalog.to_regclass(%s)::oid", [table.decode()]).fetchone()
+    if row is None or row[0] is None:
+        execute(conn, statement)
+        return
+    count = conn.execute(b"SELECT count(*) FROM ONLY " + table).fetchone() if found else (0,)
+    assert count is not None
+    memory = read_build_memory(conn, row[0], count[0])
+    for settings in (attempts := memory.attempts()):
+        try:
+            with conn.transaction():
+                set_local(conn, **settings)
+                execute(conn, statement)
+            break
+        except psycopg.errors.DiskFull as error:
+            if settings is attempts[-1] or not lacks_shared_memory(error):
+                raise
+    set_local(conn, **memory.own_settings)

@@ -202,13 +202,31 @@ def _cancelled(message: str) -> ApertureDbError:
     )
 
 
+def lacks_shared_memory(error: psycopg.Error) -> bool:
+    """Tell whether /dev/shm was too small: the segment's name is in the message of any language."""
+    return isinstance(error, pg.DiskFull) and "/PostgreSQL." in str(error)
+
+
+def _fitting_shm_size(message: str) -> str:
+    """Room for the segment whose size the message tells."""
+    sizes = [int(number) for number in re.findall(r"\d{6,}", message.partition("/PostgreSQL.")[2])]
+    return shm_size(sizes[-1] if sizes else 192 << 20)
+
+
+def shm_size(build_bytes: int) -> str:
+    """The shm_size for a parallel build with that memory, as docker-compose.yml has it: the
+    segment, and the 64 MB that Docker gives anyway."""
+    return f"{-(-build_bytes // (64 << 20)) * 64 + 64}mb"
+
+
 def _translate_resource_error(error: psycopg.Error, message: str) -> ApertureDbError | None:
     """Resources exhausted on the server, or a lost connection; None for other causes."""
-    if "shared memory segment" in message:
+    if lacks_shared_memory(error):
         return ApertureDbError(
             "the server ran out of shared memory",
             why=message,
-            next_step="increase shm_size in docker-compose.yml (for example 256mb), or run: "
+            next_step=f"set shm_size: {_fitting_shm_size(message)} for the database in "
+            "docker-compose.yml, or run: "
             "ALTER SYSTEM SET max_parallel_maintenance_workers = 0; SELECT pg_reload_conf();",
             code="shared_memory_full",
         )

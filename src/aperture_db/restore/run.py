@@ -31,6 +31,7 @@ from aperture_db.dumps.statements import (
     SKIPPED_SETTINGS,
 )
 from aperture_db.errors import ApertureDbError
+from aperture_db.postgres.connection import build_index
 from aperture_db.postgres.session import Connection
 from aperture_db.progress import Event, Progress, Warned
 
@@ -263,16 +264,8 @@ class DumpRunner:
         self.row_counts[entry.schema, entry.name] += max(0, row_count)
 
     def _create_index(self, text: bytes) -> None:
-        """Build an index, without parallel workers where the server's shared memory is too small
-        for them (Docker gives it 64 MB)."""
-        try:
-            with self._conn.transaction():
-                execute_one(self._conn, text)
-        except psycopg.errors.DiskFull as error:
-            if "shared memory" not in str(error):
-                raise
-            self._conn.execute("SET LOCAL max_parallel_maintenance_workers = 0")
-            execute_one(self._conn, text)
+        """Build an index with the memory that it needs."""
+        build_index(self._conn, text, execute_one)
 
     @contextmanager
     def _explained(self, entry: DumpEntry, text: bytes) -> Iterator[None]:

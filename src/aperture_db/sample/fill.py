@@ -12,7 +12,7 @@ from psycopg import sql
 
 from aperture_db import sql as queries
 from aperture_db.errors import UsageError
-from aperture_db.postgres.connection import set_local
+from aperture_db.postgres.connection import build_index
 from aperture_db.postgres.session import Connection
 from aperture_db.sample.rows import TableRows, background, channels, library, recommendations, users
 from aperture_db.sample.rows.library import SERVER_URL
@@ -21,7 +21,6 @@ from aperture_db.sample.world import DEMO_SIZE, SampleSize, World, make_world
 
 SEED = 20_260
 # A build that outgrows it takes several times as long.
-INDEX_BUILD_MEMORY = "1GB"
 NO_KEY = "not-a-real-key"
 SETUP_STEPS = ["mediaServer", "libraries", "aiProviders", "users", "initialJobs"]
 MODEL_SERVER_URL = "http://ollama.example:11434"
@@ -64,7 +63,7 @@ def fill(
             yield TableFilled(table.table, _copy(conn, table))
         write_settings(conn, world)
         for name, definition in indexes.items():
-            conn.execute(definition)
+            build_index(conn, definition.encode())
             yield VectorIndexBuilt(name)
 
 
@@ -160,7 +159,6 @@ def _drop_vector_indexes(conn: Connection, dimension: int) -> dict[str, str]:
     rows = conn.execute(
         queries.load("sample/vector_indexes"), {"suffix": f"embeddings_{dimension}"}
     ).fetchall()
-    set_local(conn, maintenance_work_mem=INDEX_BUILD_MEMORY)
     for name, _definition in rows:
         conn.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
     return dict(rows)

@@ -367,16 +367,15 @@ GROUP BY job_name
 ORDER BY job_name
 
 -- name: largest_hnsw
--- The largest HNSW index, and the memory that rebuilding it may use. Privilege: none.
+-- The largest HNSW index, and its table. Privilege: none.
 SELECT
     i.indexrelid::regclass::text AS name,
-    pg_relation_size(i.indexrelid) AS size_bytes,
-    pg_size_bytes(current_setting('maintenance_work_mem')) AS maintenance_work_mem_bytes
+    i.indrelid AS table_oid
 FROM pg_index AS i
 JOIN pg_class AS c ON c.oid = i.indexrelid
 JOIN pg_am AS a ON a.oid = c.relam
 WHERE a.amname = 'hnsw'
-ORDER BY size_bytes DESC
+ORDER BY pg_relation_size(i.indexrelid) DESC
 LIMIT 1
 
 -- name: long_transactions

@@ -693,3 +693,30 @@ SELECT
 FROM attachments AS w
 JOIN tables AS t ON t.oid = w.table_oid
 ORDER BY w.step, t.schema, t.name, w.name
+
+-- name: build_memory
+-- What building the HNSW indexes of a table needs: the size of its largest vectors, and settings as
+-- they are. A column without a known dimension counts 0. Privilege: none.
+SELECT
+    coalesce(
+        max(
+            CASE t.typname
+                WHEN 'vector' THEN a.atttypmod * 4
+                WHEN 'halfvec' THEN a.atttypmod * 2
+                WHEN 'bit' THEN a.atttypmod / 8
+            END
+        ),
+        0
+    ) AS value_bytes,
+    greatest(c.reltuples, 0)::bigint AS row_count,
+    pg_size_bytes(current_setting('maintenance_work_mem')) AS own_bytes,
+    (
+        SELECT source = 'default' FROM pg_settings WHERE name = 'maintenance_work_mem'
+    ) AS is_default,
+    current_setting('max_parallel_maintenance_workers') AS own_workers
+FROM pg_class AS c
+LEFT JOIN pg_attribute AS a
+    ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypmod > 0
+LEFT JOIN pg_type AS t ON t.oid = a.atttypid AND t.typname IN ('vector', 'halfvec', 'bit')
+WHERE c.oid = %(table)s
+GROUP BY c.oid

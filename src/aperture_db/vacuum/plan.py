@@ -13,7 +13,8 @@ from aperture_db import sql
 from aperture_db.errors import UsageError
 from aperture_db.postgres.activity import Session, read_exclusive_locks
 from aperture_db.postgres.catalog import Table, TableSize, read_sizes, read_tables
-from aperture_db.postgres.connection import set_local
+from aperture_db.postgres.connection import read_build_memory, set_local
+from aperture_db.postgres.driver_errors import shm_size
 from aperture_db.postgres.session import Connection
 from aperture_db.vacuum.progress import weigh
 from aperture_db.vacuum.report import (
@@ -28,7 +29,6 @@ from aperture_db.vacuum.report import (
 
 PAGE_BYTES = 8192
 # Memory for the graph while an HNSW index is built, per byte of the index (tried, pgvector 0.8.5).
-BUILD_MEMORY_FACTOR = 1.15
 
 
 @dataclass(frozen=True)
@@ -168,17 +168,17 @@ def _plan_table(table: Table, facts: _Facts, mode: VacuumMode, *, is_named: bool
 def _cautions(conn: Connection, mode: VacuumMode, tables: Sequence[PlannedTable]) -> Iterator[str]:
     rebuilt = [index for table in tables for index in table.rebuilds]
     if mode is VacuumMode.REINDEX_HNSW and rebuilt:
-        row = conn.execute(
-            "SELECT setting::bigint * 1024 FROM pg_settings WHERE name = 'maintenance_work_mem'"
-        ).fetchone()
         largest = max(rebuilt, key=lambda index: index.pages)
-        wanted = round(largest.pages * PAGE_BYTES * BUILD_MEMORY_FACTOR)
-        if row and row[0] < wanted:
-            megabytes = -(-wanted // 2**20)
+        (table,) = (each for each in tables if largest in each.rebuilds)
+        memory = read_build_memory(conn, table.table.oid, table.live_rows)
+        # A default is no choice: the rebuild gets what it needs by itself.
+        if not memory.is_default and memory.own_bytes < memory.need_bytes:
+            megabytes = -(-memory.need_bytes // 2**20)
             yield (
-                f"maintenance_work_mem is {row[0] // 2**20} MB, but building {largest.name} is "
-                f"much faster with {megabytes} MB: ALTER SYSTEM SET maintenance_work_mem = "
-                f"'{megabytes}MB'; SELECT pg_reload_conf();"
+                f"maintenance_work_mem is {memory.own_bytes // 2**20} MB, but building "
+                f"{largest.name} is much faster with {megabytes} MB: ALTER SYSTEM SET "
+                f"maintenance_work_mem = '{megabytes}MB'; SELECT pg_reload_conf(); in Docker with "
+                f"shm_size: {shm_size(memory.need_bytes)}"
             )
 
 

@@ -10,13 +10,14 @@ from enum import StrEnum
 import psycopg
 from psycopg import errors as pg
 from psycopg import sql
+from psycopg.errors import Diagnostic
 from psycopg.rows import class_row
 
 from aperture_db import sql as queries
 from aperture_db.format import quote_identifier, vacuum_command
 from aperture_db.postgres.activity import LockMode, Session, find_lock_holders_by_table
 from aperture_db.postgres.catalog import Table
-from aperture_db.postgres.driver_errors import translate_query_error
+from aperture_db.postgres.driver_errors import lacks_shared_memory, translate_query_error
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 
@@ -95,10 +96,14 @@ class PlannedTable:
         return dead / max(1, dead + self.live_rows)
 
     @property
+    def has_hnsw(self) -> bool:
+        return any(index.is_hnsw for index in self.indexes)
+
+    @property
     def is_rebuild_faster(self) -> bool:
         """True if rebuilding its HNSW indexes takes less time than vacuuming them."""
         return (
-            any(index.is_hnsw for index in self.indexes)
+            self.has_hnsw
             and (self.before.dead_rows or 0) >= MIN_OFFERED_ROWS
             and self.dead_share > REBUILD_SHARE
         )
@@ -299,6 +304,9 @@ def explain_error(
 
 
 def _is_fatal(error: psycopg.Error) -> bool:
+    # Another table's index may fit into /dev/shm.
+    if lacks_shared_memory(error):
+        return False
     return error.sqlstate is None or isinstance(
         error, (pg.AdminShutdown, pg.CrashShutdown, pg.DiskFull, pg.ReadOnlySqlTransaction)
     )
@@ -350,3 +358,23 @@ def find_lock_holders(
     """Find the sessions whose locks conflict with VACUUM or VACUUM FULL, by the table's oid."""
     needed = LockMode.ACCESS_EXCLUSIVE if is_full else LockMode.SHARE_UPDATE_EXCLUSIVE
     return find_lock_holders_by_table(conn, oids, needed.conflicts)
+
+
+@dataclass(frozen=True)
+class ServerNotice:
+    """A message that the server sent beside a statement's result."""
+
+    severity: str
+    """In English, whatever the server's language."""
+    sqlstate: str
+    text: str
+
+
+def copy_notice(message: Diagnostic) -> ServerNotice:
+    """Copy a message: the driver's object is empty once its handler has returned."""
+    texts = (message.message_primary, message.message_hint)
+    return ServerNotice(
+        severity=message.severity_nonlocalized or "",
+        sqlstate=message.sqlstate or "",
+        text="; ".join(text for text in texts if text),
+    )

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
@@ -19,7 +19,6 @@ from typing import TypeAlias, TypeVar
 import psycopg
 from psycopg import errors as pg
 from psycopg import sql
-from psycopg.errors import Diagnostic
 
 from aperture_db import progress
 from aperture_db.errors import ApertureDbError, ConnectError
@@ -27,10 +26,14 @@ from aperture_db.format import plural
 from aperture_db.postgres.connection import (
     Connection,
     connect,
+    is_pooled,
+    read_build_memory,
     require_direct,
+    set_for_session,
     set_local,
     timeout_parameter,
 )
+from aperture_db.postgres.driver_errors import lacks_shared_memory
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Progress, Waiting, Warned
 from aperture_db.vacuum.plan import read_indexes
@@ -41,6 +44,7 @@ from aperture_db.vacuum.report import (
     CurrentStats,
     ExplainedOutcome,
     PlannedTable,
+    ServerNotice,
     SnapshotHolder,
     TableFinished,
     TableIndex,
@@ -49,6 +53,7 @@ from aperture_db.vacuum.report import (
     VacuumMode,
     VacuumPlan,
     VacuumStats,
+    copy_notice,
     explain_error,
     explain_lock,
     explain_refusal,
@@ -82,16 +87,6 @@ LOCK_FULL = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE")
 
 
 @dataclass(frozen=True)
-class ServerNotice:
-    """A message that the server sent beside a statement's result."""
-
-    severity: str
-    """In English, whatever the server's language."""
-    sqlstate: str
-    text: str
-
-
-@dataclass(frozen=True)
 class VacuumContext:
     """A connection, and what all connections share."""
 
@@ -111,11 +106,11 @@ class VacuumContext:
 
     def prepare(self, *, has_rebuilds: bool) -> None:
         """Collect the server's messages from now on; bound the waits of rebuilds."""
-        self.conn.add_notice_handler(lambda message: self.notices.append(_copy_notice(message)))
+        self.conn.add_notice_handler(lambda message: self.notices.append(copy_notice(message)))
         if has_rebuilds:
             # REINDEX CONCURRENTLY waits for others' transactions and knows no SKIP_LOCKED.
             timeout = timeout_parameter(self.lock_timeout_seconds)
-            self.conn.execute("SELECT set_config('lock_timeout', %s, false)", [timeout])
+            set_for_session(self.conn, {"lock_timeout": timeout})
 
 
 def vacuum_tables(
@@ -246,12 +241,37 @@ def _rebuild_indexes(context: VacuumContext, table: PlannedTable) -> Steps[tuple
     for position, index in enumerate(table.rebuilds):
         known = {found.oid for found in _indexes_of(context, table)}
         try:
-            yield from _run_statement(context, table, REBUILD.format(index.identifier), position)
+            yield from _build(context, table, REBUILD.format(index.identifier), position, known)
         except (GeneratorExit, KeyboardInterrupt, psycopg.Error):
             context.leftovers.extend(_drop_leftovers(context, table, known))
             raise
         yield from _pass_notices_on(context, table)
     return tuple(index.name for index in table.rebuilds)
+
+
+def _build(
+    context: VacuumContext,
+    table: PlannedTable,
+    statement: sql.Composed,
+    rebuilt_count: int,
+    known: set[int],
+) -> Steps[None]:
+    """Run a statement that builds HNSW indexes, with the memory that they need. Where /dev/shm is
+    too small for that, an unfinished index that is not `known` is dropped, and less is tried."""
+    memory = read_build_memory(context.conn, table.table.oid, table.live_rows)
+    for settings in (attempts := memory.attempts()):
+        set_for_session(context.conn, settings)
+        try:
+            yield from _run_statement(context, table, statement, rebuilt_count)
+            return
+        except pg.DiskFull as error:
+            if settings is attempts[-1] or not lacks_shared_memory(error):
+                raise
+            if known:
+                context.leftovers.extend(_drop_leftovers(context, table, known))
+        finally:
+            with suppress(psycopg.Error):
+                set_for_session(context.conn, memory.own_settings)
 
 
 def _drop_leftovers(context: VacuumContext, table: PlannedTable, known: set[int]) -> list[Warned]:
@@ -298,7 +318,10 @@ def _vacuum(
     statement = STATEMENTS[context.mode].format(table.table.identifier)
     deadline = time.monotonic() + context.lock_timeout_seconds
     while True:
-        yield from _run_statement(context, table, statement, len(table.rebuilds))
+        if context.mode is VacuumMode.FULL and table.has_hnsw and not is_pooled(context.conn):
+            yield from _build(context, table, statement, 0, set())
+        else:
+            yield from _run_statement(context, table, statement, len(table.rebuilds))
         if not any(notice.sqlstate == LOCK_NOT_AVAILABLE for notice in context.notices):
             break
         is_full = context.mode is VacuumMode.FULL
@@ -369,16 +392,6 @@ def _pass_notices_on(context: VacuumContext, table: PlannedTable) -> Iterator[Wa
     for notice in context.notices:
         if notice.severity in ("WARNING", "NOTICE"):
             yield Warned(f"{table.name}: {notice.text}")
-
-
-def _copy_notice(message: Diagnostic) -> ServerNotice:
-    """Copy a message: the driver's object is empty once its handler has returned."""
-    texts = (message.message_primary, message.message_hint)
-    return ServerNotice(
-        severity=message.severity_nonlocalized or "",
-        sqlstate=message.sqlstate or "",
-        text="; ".join(text for text in texts if text),
-    )
 
 
 def _read_current(
