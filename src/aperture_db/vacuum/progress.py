@@ -8,9 +8,11 @@ as not begun until it has ended, so the fraction may lag behind but never runs a
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import TracebackType
 from typing import Self
@@ -352,3 +354,11 @@ class RunningWork:
         finally:
             self._ended.set()
             self._ended_one.set()
+
+
+def read_clock(conn: Connection) -> Callable[[], datetime]:
+    """Read the server's clock once; returns a function that tells its time from then on."""
+    row = conn.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    server_start, start = row[0], time.monotonic()
+    return lambda: server_start + timedelta(seconds=time.monotonic() - start)

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeAlias, TypeVar
 
 import psycopg
@@ -37,7 +37,14 @@ from aperture_db.postgres.driver_errors import lacks_shared_memory
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Progress, Waiting, Warned
 from aperture_db.vacuum.plan import read_indexes
-from aperture_db.vacuum.progress import Meter, Observation, ProgressWatch, RunningWork, observe
+from aperture_db.vacuum.progress import (
+    Meter,
+    Observation,
+    ProgressWatch,
+    RunningWork,
+    observe,
+    read_clock,
+)
 from aperture_db.vacuum.report import (
     DONE,
     GONE,
@@ -140,7 +147,7 @@ def vacuum_tables(
             meter=Meter(plan.tables, plan.mode),
             mode=plan.mode,
             lock_timeout_seconds=lock_timeout_seconds,
-            server_time=_read_clock(conn),
+            server_time=read_clock(conn),
             ended_one=threading.Event(),
             leftovers=[],
         )
@@ -161,14 +168,6 @@ def vacuum_tables(
         except (KeyboardInterrupt, psycopg.Error):
             yield from first.leftovers
             raise
-
-
-def _read_clock(conn: Connection) -> Callable[[], datetime]:
-    """Read the server's clock once; returns a function that tells its time from then on."""
-    row = conn.execute("SELECT clock_timestamp()").fetchone()
-    assert row is not None
-    server_start, start = row[0], time.monotonic()
-    return lambda: server_start + timedelta(seconds=time.monotonic() - start)
 
 
 def _interleave(workers: list[Steps[None]], ended_one: threading.Event) -> Iterator[Event]:
@@ -250,11 +249,7 @@ def _rebuild_indexes(context: VacuumContext, table: PlannedTable) -> Steps[tuple
 
 
 def _build(
-    context: VacuumContext,
-    table: PlannedTable,
-    statement: sql.Composed,
-    rebuilt_count: int,
-    known: set[int],
+    context: VacuumContext, table: PlannedTable, statement: sql.Composed, done: int, known: set[int]
 ) -> Steps[None]:
     """Run a statement that builds HNSW indexes, with the memory that they need. Where /dev/shm is
     too small for that, an unfinished index that is not `known` is dropped, and less is tried."""
@@ -262,7 +257,7 @@ def _build(
     for settings in (attempts := memory.attempts()):
         set_for_session(context.conn, settings)
         try:
-            yield from _run_statement(context, table, statement, rebuilt_count)
+            yield from _run_statement(context, table, statement, done)
             return
         except pg.DiskFull as error:
             if settings is attempts[-1] or not lacks_shared_memory(error):
