@@ -378,3 +378,8 @@ def copy_notice(message: Diagnostic) -> ServerNotice:
         sqlstate=message.sqlstate or "",
         text="; ".join(text for text in texts if text),
     )
+
+
+def left_behind(index: TableIndex) -> Warned:
+    statement = sql.SQL("DROP INDEX CONCURRENTLY {};").format(index.identifier).as_string()
+    return Warned(f"the invalid index {index.name} remains from a rebuild; drop it: {statement}")

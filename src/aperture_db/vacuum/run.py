@@ -66,6 +66,7 @@ from aperture_db.vacuum.report import (
     explain_refusal,
     find_lock_holders,
     find_snapshot_holders,
+    left_behind,
     read_current_stats,
 )
 
@@ -236,7 +237,7 @@ def _rebuild_indexes(context: VacuumContext, table: PlannedTable) -> Steps[tuple
     """Rebuild the planned HNSW indexes; an unfinished copy of a failed rebuild is dropped."""
     if table.rebuilds:
         # An earlier rebuild whose server process died could not drop its copy.
-        yield from (_left_behind(each) for each in _indexes_of(context, table) if not each.is_valid)
+        yield from (left_behind(each) for each in _indexes_of(context, table) if not each.is_valid)
     for position, index in enumerate(table.rebuilds):
         known = {found.oid for found in _indexes_of(context, table)}
         try:
@@ -257,7 +258,7 @@ def _build(
     for settings in (attempts := memory.attempts()):
         set_for_session(context.conn, settings)
         try:
-            yield from _run_statement(context, table, statement, done)
+            yield from _run_statement(context, table, build, done)
             return
         except pg.DiskFull as error:
             if settings is attempts[-1] or not lacks_shared_memory(error):
@@ -283,7 +284,7 @@ def _drop_leftovers(context: VacuumContext, table: PlannedTable, known: set[int]
                 set_local(context.conn, lock_timeout=DROP_LOCK_TIMEOUT)
                 context.conn.execute(statement)
         except psycopg.Error:
-            left.append(_left_behind(index))
+            left.append(left_behind(index))
     return left
 
 
@@ -294,12 +295,7 @@ def _find_leftovers(context: VacuumContext, table: PlannedTable, known: set[int]
             indexes = read_indexes(other, [table.table.oid]).get(table.table.oid, ())
     except (psycopg.Error, ApertureDbError):
         return [Warned(f"an invalid index may remain on {table.name}; aperture-db health names it")]
-    return [_left_behind(each) for each in indexes if not each.is_valid and each.oid not in known]
-
-
-def _left_behind(index: TableIndex) -> Warned:
-    statement = sql.SQL("DROP INDEX CONCURRENTLY {};").format(index.identifier).as_string()
-    return Warned(f"the invalid index {index.name} remains from a rebuild; drop it: {statement}")
+    return [left_behind(each) for each in indexes if not each.is_valid and each.oid not in known]
 
 
 def _indexes_of(context: VacuumContext, table: PlannedTable) -> tuple[TableIndex, ...]:
