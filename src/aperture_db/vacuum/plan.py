@@ -202,3 +202,8 @@ def read_indexes(
         for index in cursor.execute(sql.load("vacuum/indexes"), parameters):
             indexes[index.table_oid] = (*indexes.get(index.table_oid, ()), index)
     return indexes
+
+
+def indexes_of(conn: Connection, table: PlannedTable) -> tuple[TableIndex, ...]:
+    """Read the indexes of one table as they are now."""
+    return read_indexes(conn, [table.table.oid]).get(table.table.oid, ())

@@ -20,6 +20,7 @@ from aperture_db.postgres.catalog import Table
 from aperture_db.postgres.driver_errors import lacks_shared_memory, translate_query_error
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
+from aperture_db.progress import Warned
 
 INTERNAL = {"json": False}
 # Above this share of dead rows, rebuilding an HNSW index beats vacuuming it (bench/vacuum.py).
@@ -381,5 +382,6 @@ def copy_notice(message: Diagnostic) -> ServerNotice:
 
 
 def left_behind(index: TableIndex) -> Warned:
+    """The warning for an invalid index that could not be dropped."""
     statement = sql.SQL("DROP INDEX CONCURRENTLY {};").format(index.identifier).as_string()
     return Warned(f"the invalid index {index.name} remains from a rebuild; drop it: {statement}")

@@ -36,7 +36,7 @@ from aperture_db.postgres.connection import (
 from aperture_db.postgres.driver_errors import lacks_shared_memory
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Progress, Waiting, Warned
-from aperture_db.vacuum.plan import read_indexes
+from aperture_db.vacuum.plan import indexes_of
 from aperture_db.vacuum.progress import (
     Meter,
     Observation,
@@ -54,7 +54,6 @@ from aperture_db.vacuum.report import (
     ServerNotice,
     SnapshotHolder,
     TableFinished,
-    TableIndex,
     TableResult,
     TableStarted,
     VacuumMode,
@@ -237,9 +236,11 @@ def _rebuild_indexes(context: VacuumContext, table: PlannedTable) -> Steps[tuple
     """Rebuild the planned HNSW indexes; an unfinished copy of a failed rebuild is dropped."""
     if table.rebuilds:
         # An earlier rebuild whose server process died could not drop its copy.
-        yield from (left_behind(each) for each in _indexes_of(context, table) if not each.is_valid)
+        yield from (
+            left_behind(each) for each in indexes_of(context.conn, table) if not each.is_valid
+        )
     for position, index in enumerate(table.rebuilds):
-        known = {found.oid for found in _indexes_of(context, table)}
+        known = {found.oid for found in indexes_of(context.conn, table)}
         try:
             yield from _build(context, table, REBUILD.format(index.identifier), position, known)
         except (GeneratorExit, KeyboardInterrupt, psycopg.Error):
@@ -258,7 +259,7 @@ def _build(
     for settings in (attempts := memory.attempts()):
         set_for_session(context.conn, settings)
         try:
-            yield from _run_statement(context, table, build, done)
+            yield from _run_statement(context, table, statement, done)
             return
         except pg.DiskFull as error:
             if settings is attempts[-1] or not lacks_shared_memory(error):
@@ -275,7 +276,7 @@ def _drop_leftovers(context: VacuumContext, table: PlannedTable, known: set[int]
     left: list[Warned] = []
     if context.conn.closed:
         return _find_leftovers(context, table, known)
-    for index in _indexes_of(context, table):
+    for index in indexes_of(context.conn, table):
         if index.is_valid or index.oid in known:
             continue
         statement = sql.SQL("DROP INDEX IF EXISTS {}").format(index.identifier)
@@ -292,14 +293,10 @@ def _find_leftovers(context: VacuumContext, table: PlannedTable, known: set[int]
     """The same after the connection was lost: through another one, and only named."""
     try:
         with connect(context.target, wait_seconds=RECONNECT_SECONDS) as other:
-            indexes = read_indexes(other, [table.table.oid]).get(table.table.oid, ())
+            indexes = indexes_of(other, table)
     except (psycopg.Error, ApertureDbError):
         return [Warned(f"an invalid index may remain on {table.name}; aperture-db health names it")]
     return [left_behind(each) for each in indexes if not each.is_valid and each.oid not in known]
-
-
-def _indexes_of(context: VacuumContext, table: PlannedTable) -> tuple[TableIndex, ...]:
-    return read_indexes(context.conn, [table.table.oid]).get(table.table.oid, ())
 
 
 def _vacuum(
