@@ -109,7 +109,8 @@ def library(server: Server, size: SampleSize) -> Iterator[str]:
     with server.new_database() as conninfo:
         with open_session(conninfo) as conn:
             for file in read_directory().files:
-                conn.execute(file.text)
+                with conn.transaction(), conn.original_search_path():
+                    conn.execute(file.text)
             for _ in fill(conn, size, indexes_last=True):
                 pass
             conn.execute_alone("VACUUM ANALYZE")

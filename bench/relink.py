@@ -93,7 +93,8 @@ def resynced(server: Server, size: Library) -> Iterator[str]:
     with server.new_database() as conninfo:
         with open_session(conninfo) as conn:
             for file in read_directory().files:
-                conn.execute(file.text)
+                with conn.transaction(), conn.original_search_path():
+                    conn.execute(file.text)
         with psycopg.connect(conninfo, autocommit=True) as plain:
             for statement in statements(FILL.format(**vars(size))):
                 plain.execute(statement)

@@ -41,7 +41,7 @@ def fill_with_sample(conninfo: str) -> None:
     with open_session(conninfo) as conn:
         for _ in fill(conn, DEMO_SIZE):
             pass
-        conn.execute("VACUUM ANALYZE")
+        conn.execute_alone("VACUUM ANALYZE")
 
 
 def measure(server: Server, rounds: int) -> None:

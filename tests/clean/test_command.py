@@ -122,7 +122,7 @@ def test_batches_stay_when_a_later_one_fails(
     execute(
         database,
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        "IF (SELECT count(*) FROM recommendation_runs) < 20 THEN RAISE 'enough'; END IF; "
+        "IF (SELECT count(*) FROM public.recommendation_runs) < 20 THEN RAISE 'enough'; END IF; "
         "RETURN OLD; END $$",
         "CREATE TRIGGER refuse BEFORE DELETE ON recommendation_runs FOR EACH ROW "
         "EXECUTE FUNCTION refuse()",

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
 
 from aperture_db.errors import UsageError
 from aperture_db.postgres.session import Connection, open_session
@@ -23,11 +24,16 @@ from aperture_db.stats.collect import collect
 from tests.conftest import copy_database
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
+Reader = psycopg.Connection[TupleRow]
 DIMENSIONS = (256, 384, 512, 768, 1024, 1536, 3072, 4096)
 
 
 def connect(conninfo: str) -> Connection:
     return open_session(conninfo)
+
+
+def connection_to(reader: Reader) -> Connection:
+    return connect(make_conninfo(reader.info.dsn, password=reader.info.password))
 
 
 def fill_all(conn: Connection, size: SampleSize = TEST_SIZE) -> None:
@@ -36,28 +42,32 @@ def fill_all(conn: Connection, size: SampleSize = TEST_SIZE) -> None:
 
 
 @pytest.fixture(scope="module")
-def sample(admin_conninfo: str, aperture_template: str) -> Iterator[Connection]:
+def sample(admin_conninfo: str, aperture_template: str) -> Iterator[Reader]:
     """A database with the small sample library, for tests that only read."""
     name = f"test_sample_{secrets.token_hex(6)}"
     with psycopg.connect(admin_conninfo, autocommit=True) as admin:
         copy_database(admin, aperture_template, name)
-        with connect(make_conninfo(admin_conninfo, dbname=name)) as conn:
+        conninfo = make_conninfo(admin_conninfo, dbname=name)
+        with connect(conninfo) as conn:
             fill_all(conn)
-            yield conn
+        with psycopg.connect(conninfo, autocommit=True) as reader:
+            yield reader
         admin.execute(f"DROP DATABASE {name}")
 
 
-def count(conn: Connection, table: str) -> int:
-    row = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
+def count(conn: Reader, table: str) -> int:
+    row = conn.execute(
+        sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("public", table))
+    ).fetchone()
     assert row is not None
     return int(row[0])
 
 
-def column(conn: Connection, query: str) -> list[object]:
+def column(conn: Reader, query: str) -> list[object]:
     return [row[0] for row in conn.execute(query).fetchall()]
 
 
-def table_names(conn: Connection) -> list[str]:
+def table_names(conn: Reader) -> list[str]:
     return [
         str(name)
         for name in column(
@@ -66,7 +76,7 @@ def table_names(conn: Connection) -> list[str]:
     ]
 
 
-def test_every_table_has_rows_but_those_of_other_embeddings(sample: Connection) -> None:
+def test_every_table_has_rows_but_those_of_other_embeddings(sample: Reader) -> None:
     empty = {name for name in table_names(sample) if count(sample, name) == 0}
     prefixes = ("embeddings", "series_embeddings", "episode_embeddings")
     others = {f"{prefix}_{d}" for prefix in prefixes for d in DIMENSIONS if d != 256}
@@ -76,7 +86,7 @@ def test_every_table_has_rows_but_those_of_other_embeddings(sample: Connection) 
     assert empty == others
 
 
-def test_counts_are_those_asked_for(sample: Connection) -> None:
+def test_counts_are_those_asked_for(sample: Reader) -> None:
     assert count(sample, "movies") == TEST_SIZE.movies
     assert count(sample, "series") == TEST_SIZE.series
     assert count(sample, "episodes") == TEST_SIZE.series * 6
@@ -100,7 +110,7 @@ NEEDED_COLUMNS = {
 
 
 @pytest.mark.parametrize("table", NEEDED_COLUMNS)
-def test_nothing_is_null_that_aperture_needs(sample: Connection, table: str) -> None:
+def test_nothing_is_null_that_aperture_needs(sample: Reader, table: str) -> None:
     for name in NEEDED_COLUMNS[table].split():
         query = sql.SQL("SELECT count(*) FROM {} WHERE {} IS NULL").format(
             sql.Identifier(table), sql.Identifier(name)
@@ -138,7 +148,7 @@ CHAT_PATHS = {
 
 
 @pytest.mark.parametrize("path", CHAT_PATHS.values(), ids=CHAT_PATHS)
-def test_results_in_chats_name_titles_of_the_library(sample: Connection, path: str) -> None:
+def test_results_in_chats_name_titles_of_the_library(sample: Reader, path: str) -> None:
     found = sample.execute(
         "SELECT substring(jsonb_path_query(tool_invocations, %s::jsonpath) #>> '{}' "
         "FROM '[0-9a-f-]{36}$') FROM assistant_messages",
@@ -149,7 +159,7 @@ def test_results_in_chats_name_titles_of_the_library(sample: Connection, path: s
     assert {row[0] for row in found} <= titles
 
 
-def test_links_in_chats_lead_to_titles_of_the_library(sample: Connection) -> None:
+def test_links_in_chats_lead_to_titles_of_the_library(sample: Reader) -> None:
     links = column(
         sample,
         "SELECT (regexp_matches(content, '\\]\\((/(?:movies|series)/[0-9a-f-]{36})\\)', 'g'))[1] "
@@ -163,11 +173,11 @@ def test_links_in_chats_lead_to_titles_of_the_library(sample: Connection) -> Non
 
 
 @pytest.mark.parametrize("query", LOOSE_REFERENCES.values(), ids=LOOSE_REFERENCES)
-def test_references_without_a_foreign_key_hold(sample: Connection, query: str) -> None:
+def test_references_without_a_foreign_key_hold(sample: Reader, query: str) -> None:
     assert column(sample, query) == []
 
 
-def test_nothing_happened_in_the_future(sample: Connection) -> None:
+def test_nothing_happened_in_the_future(sample: Reader) -> None:
     times = sample.execute(
         "SELECT table_name, column_name FROM information_schema.columns "
         "WHERE table_schema = 'public' AND data_type = 'timestamp with time zone' "
@@ -181,7 +191,7 @@ def test_nothing_happened_in_the_future(sample: Connection) -> None:
         assert sample.execute(query).fetchone() == (0,), (table, name)
 
 
-def test_nothing_was_watched_before_it_came(sample: Connection) -> None:
+def test_nothing_was_watched_before_it_came(sample: Reader) -> None:
     early = (
         "SELECT count(*) FROM watch_history JOIN movies ON movies.id = movie_id "
         "WHERE last_played_at < movies.created_at"
@@ -189,7 +199,7 @@ def test_nothing_was_watched_before_it_came(sample: Connection) -> None:
     assert column(sample, early) == [0]
 
 
-def test_recommendations_are_selected_from_the_top(sample: Connection) -> None:
+def test_recommendations_are_selected_from_the_top(sample: Reader) -> None:
     runs = sample.execute(
         "SELECT r.candidate_count, r.selected_count, count(c.id), "
         "count(*) FILTER (WHERE c.is_selected), "
@@ -203,7 +213,7 @@ def test_recommendations_are_selected_from_the_top(sample: Connection) -> None:
         assert lowest_rank == selected
 
 
-def test_one_profile_is_locked(sample: Connection) -> None:
+def test_one_profile_is_locked(sample: Reader) -> None:
     locked = column(sample, "SELECT media_type FROM user_taste_profiles WHERE is_locked")
     assert locked == ["movie"]
 
@@ -233,7 +243,7 @@ def test_neighbours_of_a_film_are_like_it(aperture_database: Callable[[], str]) 
         assert nearest_of_collections.count(True) > 0.6 * len(nearest_of_collections)
 
 
-def test_films_near_a_taste_are_of_the_genres_liked(sample: Connection) -> None:
+def test_films_near_a_taste_are_of_the_genres_liked(sample: Reader) -> None:
     nearest = column(
         sample,
         "SELECT m.genres && ARRAY['Science Fiction', 'Thriller', 'Action'] "
@@ -246,7 +256,7 @@ def test_films_near_a_taste_are_of_the_genres_liked(sample: Connection) -> None:
     assert nearest == [True] * 5
 
 
-def test_episodes_lie_around_their_series(sample: Connection) -> None:
+def test_episodes_lie_around_their_series(sample: Reader) -> None:
     of_same_series = column(
         sample,
         "SELECT near.series_id = e.series_id FROM episodes AS e "
@@ -312,9 +322,9 @@ def test_any_day_of_the_week_will_do(days: int) -> None:
     assert timedelta() < world.now - sunday <= timedelta(days=7, minutes=10)
 
 
-def test_a_database_in_use_is_refused(sample: Connection) -> None:
+def test_a_database_in_use_is_refused(sample: Reader) -> None:
     with pytest.raises(UsageError) as caught:
-        fill_all(sample)
+        fill_all(connection_to(sample))
     assert caught.value.code == "not_empty"
     assert count(sample, "movies") == TEST_SIZE.movies
 
