@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-server lint lock clean
+.PHONY: help demo test test-quick test-server bench lint lock clean
 
 # Texts, layers, options, the registry of tables, the SQL scanner and the structure after every
 # migration: what most changes break first. It took 21 s of processor time with 2 workers.
@@ -24,6 +24,7 @@ help:
 	@echo "make test        run the tests; ARGS='-k stats' chooses some"
 	@echo "make test-quick  run the tests that find most mistakes, in under a minute"
 	@echo "make test-server  run those that depend on the server (see tests/README.md)"
+	@echo "make bench       run the comparisons with other programs; ARGS=startup chooses one"
 	@echo "make lint        check style and types"
 	@echo "make lock        renew the lock files of the image, docker/*requirements.txt"
 	@echo "make clean       remove what the targets above have made here"
@@ -42,6 +43,9 @@ test-quick: $(VENV)/dev.installed
 
 test-server: $(VENV)/dev.installed
 	$(RUN)/python -m pytest -n auto $(SERVER_TESTS) $(ARGS)
+
+bench: $(VENV)/dev.installed
+	$(RUN)/python -m bench $(ARGS)
 
 lint: $(VENV)/dev.installed
 	$(RUN)/ruff check .
