@@ -45,8 +45,8 @@ STOP_APERTURE = (
 )
 EXPORT_RATINGS = "Export the ratings with the titles' IMDb and TMDB ids: add --export-ratings FILE."
 ADDITIONS = (
-    "Note anything you have added to Aperture's tables yourself: indexes, triggers, policies, "
-    "columns and their places in publications will be deleted."
+    "Indexes, triggers, policies, columns and places in publications that you have added to "
+    "Aperture's tables are kept; save the values of such columns, which will be deleted."
 )
 START_APERTURE = "Start Aperture again (docker start aperture)."
 SETUP = "Finish the setup wizard at once: until then anybody can, without logging in."
