@@ -228,7 +228,7 @@ def test_rows_that_come_meanwhile_are_not_truncated_away(sample_database: NewDat
         )
         for _ in delete_rows(conn, plan, lock_timeout_seconds=5):
             pass
-        left = conn.execute("SELECT model FROM embeddings_384").fetchall()
+        left = conn.execute("SELECT model FROM public.embeddings_384").fetchall()
     assert left == [("openrouter:new",)]
 
 
