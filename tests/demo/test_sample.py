@@ -220,8 +220,10 @@ def test_one_profile_is_locked(sample: Reader) -> None:
 
 def test_neighbours_of_a_film_are_like_it(aperture_database: Callable[[], str]) -> None:
     """Most of the five nearest films share a genre; at random it would be one in three."""
-    with connect(aperture_database()) as conn:
-        fill_all(conn, replace(TEST_SIZE, movies=250))
+    conninfo = aperture_database()
+    with connect(conninfo) as session:
+        fill_all(session, replace(TEST_SIZE, movies=250))
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         shares = column(
             conn,
             "SELECT avg((near.genres && m.genres)::int)::float8 FROM movies AS m "

@@ -36,6 +36,7 @@ def probe(
     run.interrupted_note = "the probe was rolled back"
     values: list[object] = []
     with run.connect(read_only=not write) as conn, conn.transaction():
+        conn.execute("SET LOCAL search_path = public")
         for statement in sql or ["SELECT 1"]:
             run.say(f"running: {statement}")
             cursor = conn.execute(statement.encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -34,12 +34,21 @@ Step = str | Callable[[Connection], object]
 
 def run_steps(conninfo: str, *steps: Step, read_only: bool = False) -> None:
     """Run statements and functions in one transaction."""
-    with session(conninfo, read_only=read_only) as conn, conn.transaction():
-        for step in steps:
-            if isinstance(step, str):
-                conn.execute(step.encode())
-            else:
-                step(conn)
+    with session(conninfo, read_only=read_only) as conn:
+        # Read now: a SET TRANSACTION has to come before every query.
+        assert conn.original_path.schemas
+        with conn.transaction():
+            run_all(conn, steps)
+
+
+def run_all(conn: Connection, steps: Sequence[Step]) -> None:
+    """Run the steps with the path of psql."""
+    conn.execute("SET LOCAL search_path = public")
+    for step in steps:
+        if isinstance(step, str):
+            conn.execute(step.encode())
+        else:
+            step(conn)
 
 
 def failure(conninfo: str, *steps: Step, read_only: bool = False) -> ApertureDbError:
@@ -85,8 +94,7 @@ def test_the_grant_that_is_advised_helps(
         advice = failure(role, statement).next_step
         with psycopg.connect(database) as admin:
             admin.execute(advice.partition("run: ")[2].encode())
-        with session(role) as conn:
-            conn.execute(statement.encode())
+        run_steps(role, statement)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +260,7 @@ def test_shared_memory_full(new_database: Callable[[], str]) -> None:
     assert error.what == "the server ran out of shared memory"
     assert error.why == message
     assert error.next_step == (
-        "increase shm_size in docker-compose.yml (for example 256mb), or run: "
+        "set shm_size: 192mb for the database in docker-compose.yml, or run: "
         "ALTER SYSTEM SET max_parallel_maintenance_workers = 0; SELECT pg_reload_conf();"
     )
     assert error.code == "shared_memory_full"

@@ -128,6 +128,7 @@ def test_while_waiting_for_the_database() -> None:
 
 def test_a_second_signal_leaves_the_clean_up_alone() -> None:
     cleaned_up = []
+    before = signal.getsignal(signal.SIGTERM)
 
     def work() -> None:
         with raising_on_termination():
@@ -142,7 +143,7 @@ def test_a_second_signal_leaves_the_clean_up_alone() -> None:
         work()
     assert cleaned_up
     assert caught.value.exit_code == 143
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_nohup_keeps_its_effect() -> None:

@@ -193,7 +193,7 @@ def test_no_second_connection_means_no_progress_and_nothing_worse(used_database:
         name, role = conn.info.dbname, "vacuum_alone"
         statements = [
             sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'x' CONNECTION LIMIT 1"),
-            sql.SQL("ALTER TABLE movies OWNER TO {}"),
+            sql.SQL("ALTER TABLE public.movies OWNER TO {}"),
             sql.SQL("GRANT CREATE, USAGE ON SCHEMA public TO {}"),
         ]
         for statement in statements:
