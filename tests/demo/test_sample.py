@@ -17,8 +17,15 @@ from psycopg.rows import TupleRow
 
 from aperture_db.errors import UsageError
 from aperture_db.postgres.session import Connection, open_session
-from aperture_db.sample import DEMO_SIZE, TEST_SIZE, SampleSize, TableFilled, VectorIndexBuilt, fill
-from aperture_db.sample.fill import all_tables
+from aperture_db.sample import (
+    DEMO_SIZE,
+    TEST_SIZE,
+    SampleSize,
+    TableFilled,
+    VectorIndexBuilt,
+    all_tables,
+    fill,
+)
 from aperture_db.sample.world import make_world
 from aperture_db.stats.collect import collect
 from tests.conftest import copy_database
@@ -299,7 +306,7 @@ def test_the_rows_do_not_depend_on_the_process() -> None:
     program = (
         "from datetime import UTC, datetime\n"
         "from aperture_db.sample import TEST_SIZE\n"
-        "from aperture_db.sample.fill import all_tables\n"
+        "from aperture_db.sample import all_tables\n"
         "from aperture_db.sample.world import make_world\n"
         "for table in all_tables(make_world(TEST_SIZE, datetime(2026, 3, 4, tzinfo=UTC), 7)):\n"
         "    for row in table.rows:\n"

@@ -12,8 +12,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from aperture_db.sample.schedule import Clock
-from aperture_db.sample.titles import Episode, Film, Show, Title, new_id
-from aperture_db.sample.word_lists import words
+from aperture_db.sample.titles import Episode, Film, Show, Title, new_id, words
 
 # Aperture's values for content ratings (parental_rating_values), as far as the sample has them.
 RATING_VALUES = {

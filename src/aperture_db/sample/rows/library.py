@@ -10,8 +10,7 @@ from pgvector import HalfVector
 from psycopg.types.json import Jsonb
 
 from aperture_db.sample.rows import Row, TableRows, exact
-from aperture_db.sample.titles import Episode, Film, Show, Title
-from aperture_db.sample.word_lists import words
+from aperture_db.sample.titles import Episode, Film, Show, Title, words
 from aperture_db.sample.world import EPISODE_NOISE, TITLE_NOISE, VectorSpace, World, traits_of
 
 FILM_LIBRARY = "a0" * 16

@@ -13,8 +13,7 @@ from psycopg.types.json import Jsonb
 from aperture_db.sample.people import SampleUser
 from aperture_db.sample.rows import Row, TableRows, exact
 from aperture_db.sample.rows.library import collection_ids, has_embedding
-from aperture_db.sample.titles import Title
-from aperture_db.sample.word_lists import new_title, person, plot, read_table, words
+from aperture_db.sample.titles import Title, new_title, person, plot, read_table, words
 from aperture_db.sample.world import World
 
 SELECTED = 12
