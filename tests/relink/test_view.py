@@ -7,7 +7,8 @@ from dataclasses import replace
 from uuid import UUID
 
 from aperture_db.aperture import Media
-from aperture_db.relink import files, kept, report, users
+from aperture_db.relink import apply, keep, kept, report
+from aperture_db.relink.apply import Account, AdoptedPair, UsersPlan
 from aperture_db.relink.report import (
     Evidence,
     PendingTitle,
@@ -22,7 +23,6 @@ from aperture_db.relink.report import (
     TitleChoice,
     TitleCounts,
 )
-from aperture_db.relink.users import Account, AdoptedPair, UsersPlan
 from aperture_db.render.relink import render_pending, render_relink, render_users
 from tests.described import undescribed
 from tests.snapshot import rendered
@@ -113,6 +113,6 @@ def test_the_json_is_described() -> None:
         report.RelinkReport, report.RelinkPlan, report.RelinkOutcome, report.TitleCounts,
         report.RowCounts, report.ReferenceCounts, report.PendingTitle, report.TitleChoice,
         report.PendingTitles, kept.Decision, kept.Decisions, kept.ForgetPlan,
-        files.Transfer, report.KeptCounts, users.Account, users.AdoptedPair, users.UsersPlan,
+        keep.Transfer, report.KeptCounts, apply.Account, apply.AdoptedPair, apply.UsersPlan,
     )  # fmt: skip
     assert undescribed("relink", *shapes) == set()

@@ -21,7 +21,7 @@ from aperture_db.format import plural
 with lazy_imports():
     from aperture_db import aperture
     from aperture_db.relink import apply as room
-    from aperture_db.relink import files, keep, kept, plan, report, users
+    from aperture_db.relink import keep, kept, plan, report
     from aperture_db.render import relink as view
 
 INSTEAD = "Instead of listing"
@@ -230,7 +230,7 @@ def _match(run: Run, words: list[str]) -> None:
 def _users(run: Run, words: list[str], confirm: str | None, *, is_applied: bool) -> None:
     decided = [_split(word, "--pair") for word in words]
     with run.connect(read_only=True) as conn, conn.transaction():
-        made = users.plan_users(conn, decided)
+        made = room.plan_users(conn, decided)
     run.data = made
     if not is_applied or not made.ready:
         run.show(made, view.render_users)
@@ -242,7 +242,7 @@ def _users(run: Run, words: list[str], confirm: str | None, *, is_applied: bool)
         run, confirm, f"This makes {names} those of {made.provider}, and deletes the new ones."
     )
     with run.connect() as conn, conn.transaction():
-        done = users.adopt_users(conn, made, decided)
+        done = room.adopt_users(conn, made, decided)
     run.show(done, view.render_users)
 
 
@@ -269,14 +269,14 @@ def _forget(run: Run, confirm: str | None) -> None:
 
 def _export(run: Run, path: Path) -> None:
     with run.connect(read_only=True) as conn, conn.transaction():
-        written = files.export_kept(conn, path)
+        written = keep.export_kept(conn, path)
     run.show(written, view.render_transfer)
 
 
 def _import(run: Run, path: Path) -> None:
     with run.connect() as conn, conn.transaction():
         keep.require_may_keep(conn)
-        read = files.import_kept(conn, path)
+        read = keep.import_kept(conn, path)
     run.show(read, view.render_transfer)
 
 

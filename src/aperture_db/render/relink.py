@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from aperture_db.format import format_count, format_seconds, plural
-from aperture_db.relink.files import Transfer
+from aperture_db.relink.apply import Account, UsersPlan
+from aperture_db.relink.keep import Transfer
 from aperture_db.relink.kept import Decisions, ForgetPlan
 from aperture_db.relink.report import (
     KeptCounts,
@@ -20,7 +21,6 @@ from aperture_db.relink.report import (
     RelinkReport,
     RowState,
 )
-from aperture_db.relink.users import Account, UsersPlan
 from aperture_db.render.console import NOTHING, Item, make_table, unbroken
 
 MOST_REMARKS = 10
