@@ -14,7 +14,7 @@ from aperture_db.extensions.report import (
     ServerAccess,
     is_older,
 )
-from aperture_db.postgres.hosting import (
+from aperture_db.postgres.target import (
     AZURE,
     CLOUD_SQL,
     DEBIAN,

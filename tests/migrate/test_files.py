@@ -8,8 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aperture_db.migrations.checks import check_files
-from aperture_db.migrations.directory import MigrationDirectory, MigrationFile, bundled_directory
+from aperture_db.migrations.directory import (
+    MigrationDirectory,
+    MigrationFile,
+    bundled_directory,
+    check_files,
+)
 from tests.cli import run_cli
 from tests.migrate.conftest import CREATE_THINGS, Directory, recorded, table_exists
 

@@ -10,7 +10,7 @@ import pytest
 
 from aperture_db.migrations.apply import Applied, apply_files
 from aperture_db.migrations.directory import read_directory
-from aperture_db.migrations.plan import plan
+from aperture_db.migrations.status import plan
 from aperture_db.migrations.transaction import LockLimits
 from aperture_db.postgres.connection import connect
 from aperture_db.postgres.settings import resolve_target

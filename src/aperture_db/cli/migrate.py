@@ -17,7 +17,7 @@ from aperture_db.errors import FindingError, UsageError
 from aperture_db.format import format_seconds
 
 with lazy_imports():
-    from aperture_db.migrations import apply, directory, plan, report, status, transaction
+    from aperture_db.migrations import apply, directory, report, status, transaction
     from aperture_db.postgres import connection
     from aperture_db.render import migrate as view
     from aperture_db.render import progress
@@ -137,7 +137,7 @@ def migrate(
         _mark_applied(run, files, mark_applied, lock_wait)
     else:
         with run.connect() as conn:
-            planned = plan.plan(conn, run.target, files, last_name=last_name, strict=strict)
+            planned = status.plan(conn, run.target, files, last_name=last_name, strict=strict)
             _warn_of_deviations(run, planned.status)
             if dry_run:
                 run.show(report.DryRun(planned.names), view.render_dry_run)
@@ -197,7 +197,7 @@ def _mark_applied(
 class _Application:
     """Applies or rehearses a plan, and keeps the note on interruption current."""
 
-    def __init__(self, run: Run, planned: plan.MigrationPlan, *, is_rehearsal: bool) -> None:
+    def __init__(self, run: Run, planned: status.MigrationPlan, *, is_rehearsal: bool) -> None:
         self._run = run
         self._planned = planned
         self._is_rehearsal = is_rehearsal

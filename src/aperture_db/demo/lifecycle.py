@@ -29,7 +29,7 @@ from aperture_db.demo.report import Origin, Ready, Removed, Stopped
 from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.apply import apply_files
 from aperture_db.migrations.directory import bundled_directory, read_directory
-from aperture_db.migrations.plan import plan
+from aperture_db.migrations.status import plan
 from aperture_db.migrations.transaction import LockLimits
 from aperture_db.postgres.connection import connect, translated_errors
 from aperture_db.postgres.embedded import Cluster, free_port, is_port_free

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from aperture_db.postgres.hosting import Platform
+from aperture_db.postgres.target import Platform
 
 
 @dataclass(frozen=True)

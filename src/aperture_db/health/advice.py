@@ -10,7 +10,7 @@ from aperture_db.extensions import collect as extensions
 from aperture_db.format import quote_identifier
 from aperture_db.health.check import Context, SkippedError
 from aperture_db.health.report import Cause
-from aperture_db.postgres.hosting import MANAGED
+from aperture_db.postgres.target import MANAGED
 
 REPORT_UPSTREAM = (
     "report it to the developers of Aperture: changing it yourself would make the schema differ "

@@ -15,9 +15,8 @@ from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
 from aperture_db.format import list_some, quote_identifier
 from aperture_db.health.report import Area, Cause, Finding, Status, Thresholds
 from aperture_db.postgres.catalog import Table, grants_to_read, read_tables, visible_tables
-from aperture_db.postgres.hosting import Platform
 from aperture_db.postgres.session import Connection
-from aperture_db.postgres.target import Target
+from aperture_db.postgres.target import Platform, Target
 
 Row = TypeVar("Row")
 

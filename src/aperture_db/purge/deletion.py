@@ -22,6 +22,7 @@ from aperture_db.purge.assessment import (
     shown_name,
 )
 from aperture_db.purge.guards import (
+    UserDataKeeper,
     WriteCounters,
     locks_for,
     not_as_planned,
@@ -40,7 +41,6 @@ from aperture_db.purge.selection import (
     count_effects,
     select,
 )
-from aperture_db.purge.user_data import UserDataKeeper
 
 # Less than this, or than this share of a table, is better left for new rows than rewritten away.
 REWRITE_BYTES = 1 << 20

@@ -31,12 +31,11 @@ from aperture_db.purge.consequences import (
     jobs_after,
 )
 from aperture_db.purge.deletion import DeletionWork
-from aperture_db.purge.guards import describe_refusal, locks_for
+from aperture_db.purge.guards import NO_KEEP, UserDataKeeper, describe_refusal, locks_for
 from aperture_db.purge.rebuild import Rebuildable, RebuildWork, require_rebuildable
 from aperture_db.purge.report import Preparation, PurgePlan, Unrecoverable
 from aperture_db.purge.scopes import scope_of
 from aperture_db.purge.selection import PurgeSelection, select
-from aperture_db.purge.user_data import NO_KEEP, UserDataKeeper
 from aperture_db.relink.keep import require_may_keep
 from aperture_db.relink.kept import count_waiting
 

@@ -17,8 +17,13 @@ from aperture_db import sql as queries
 from aperture_db.aperture.tables import FUNCTIONS, MIGRATIONS_TABLE, group_of
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.format import list_some, plural, quote_identifier
-from aperture_db.migrations.checks import check_files, refuse
-from aperture_db.migrations.directory import DIRECTORY_VARIABLE, MigrationDirectory, MigrationFile
+from aperture_db.migrations.directory import (
+    DIRECTORY_VARIABLE,
+    MigrationDirectory,
+    MigrationFile,
+    check_files,
+    refuse,
+)
 from aperture_db.migrations.report import State
 from aperture_db.migrations.status import collect, read_environment, require_known_version
 from aperture_db.migrations.transaction import (
@@ -35,18 +40,15 @@ from aperture_db.postgres.catalog import (
     Privileges,
     RelationKind,
     Table,
-    attach,
-    missing,
-    read_attachments,
     read_privileges,
     set_privileges,
-    without_schema,
 )
 from aperture_db.postgres.connection import is_pooled
 from aperture_db.postgres.session import Connection
 from aperture_db.progress import Progress
 from aperture_db.purge.assessment import Assessment, assess_rebuild
 from aperture_db.purge.guards import (
+    UserDataKeeper,
     WriteCounters,
     locks_for,
     not_as_planned,
@@ -57,7 +59,6 @@ from aperture_db.purge.guards import (
 )
 from aperture_db.purge.report import Preparation
 from aperture_db.purge.selection import PurgeSelection, whole_selection
-from aperture_db.purge.user_data import UserDataKeeper
 
 
 @dataclass(frozen=True)
@@ -279,7 +280,7 @@ class RebuildWork:
             _apply(conn, file)
         rebuilt = find_owned_objects(conn, files)
         restore_access(conn, rebuilt, self._access)
-        _attach(conn, missing(self._attachments, _read_attachments(conn, rebuilt)))
+        _attach(conn, catalog.missing(self._attachments, _read_attachments(conn, rebuilt)))
 
     def verify(self, conn: Connection, *, counters_work: bool) -> None:  # noqa: ARG002
         """Raise unless the records are as before and no other table was touched."""
@@ -326,7 +327,7 @@ def _require_independence(conn: Connection, objects: OwnedObjects) -> None:
         "functions": [function.oid for function in objects.functions],
     }
     rows = conn.execute(queries.load("purge/dependents"), parameters).fetchall()
-    if dependents := [without_schema(conn, str(row[0])) for row in rows]:
+    if dependents := [catalog.without_schema(conn, str(row[0])) for row in rows]:
         raise _refused(
             f"{list_some(dependents, MOST_NAMED)} depend on Aperture's tables",
             "dropping the tables would also drop objects that are not Aperture's",
@@ -336,7 +337,7 @@ def _require_independence(conn: Connection, objects: OwnedObjects) -> None:
 
 
 def _read_attachments(conn: Connection, objects: OwnedObjects) -> tuple[Attachment, ...]:
-    return read_attachments(conn, [table.oid for table in objects.tables])
+    return catalog.read_attachments(conn, [table.oid for table in objects.tables])
 
 
 def _require_keepable(attachments: Iterable[Attachment]) -> None:
@@ -354,7 +355,7 @@ def _require_keepable(attachments: Iterable[Attachment]) -> None:
 def _attach(conn: Connection, attachments: Iterable[Attachment]) -> None:
     """Make again what users and other applications added to the tables. Raises ApertureDbError
     for what the new tables do not take, and nothing is purged then."""
-    for each, reason in attach(conn, attachments):
+    for each, reason in catalog.attach(conn, attachments):
         raise _refused(
             f"{each} could not be kept",
             reason,
