@@ -15,7 +15,7 @@ from aperture_db.extensions.report import (
     ServerAccess,
 )
 from aperture_db.postgres.target import DEBIAN, DOCKER, Platform
-from aperture_db.render.extensions import render_extensions
+from aperture_db.render.migrate import render_extensions
 from tests.described import undescribed
 from tests.snapshot import rendered
 

@@ -56,7 +56,7 @@ MOST_MODULE_LINES = 400
 MOST_FUNCTION_LINES = 70
 
 # What is still over the measure. Take out what you have mended; nothing may be added.
-MODULES_NOW = 170
+MODULES_NOW = 160
 
 
 def name_of(file: Path) -> str:

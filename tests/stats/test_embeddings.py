@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from aperture_db.aperture import ActiveModel, Media
-from aperture_db.aperture.embeddings import configured_model
+from aperture_db.aperture.schema import configured_model
 from aperture_db.stats.collect import collect
 from aperture_db.stats.report import Count, Coverage, EmbeddingState, StatsReport, Subject
 from tests.stats.conftest import Open, OpenPlain

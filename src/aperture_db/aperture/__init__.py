@@ -11,14 +11,6 @@ name no table of Aperture in a list of their own:
 - `read_embedding_tables`, `read_active_model`: what this database has, and what it uses.
 """
 
-from aperture_db.aperture.embeddings import (
-    CUSTOM_MODEL_PROVIDERS,
-    FREE_PROVIDERS,
-    ActiveModel,
-    EmbeddingTable,
-    read_active_model,
-    read_embedding_tables,
-)
 from aperture_db.aperture.kinds import (
     COLLECTION_TYPES,
     DEAD_JOBS,
@@ -38,15 +30,21 @@ from aperture_db.aperture.kinds import (
     SyncMark,
 )
 from aperture_db.aperture.schema import (
+    CUSTOM_MODEL_PROVIDERS,
     DEFAULT_BACKUP_PATH,
     DEFAULT_BACKUP_RETENTION,
     DEFAULT_ROWS,
     DUPLICATE_INDEXES,
+    FREE_PROVIDERS,
     KNOWN_DRIFT,
     PARENTAL_RATINGS,
     UNINDEXED_FOREIGN_KEYS,
+    ActiveModel,
     DefaultRows,
+    EmbeddingTable,
     KnownDrift,
+    read_active_model,
+    read_embedding_tables,
 )
 from aperture_db.aperture.tables import (
     CONSULTED_TABLES,

@@ -13,7 +13,7 @@ from aperture_db.cli.run import Run
 with lazy_imports():
     from aperture_db.extensions import check
     from aperture_db.extensions import collect as extensions
-    from aperture_db.render import extensions as view
+    from aperture_db.render import migrate as view
 
 app = typer.Typer(add_completion=False)
 

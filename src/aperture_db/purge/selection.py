@@ -14,7 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.aperture.embeddings import read_embedding_tables
+from aperture_db.aperture.schema import read_embedding_tables
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres import catalog
 from aperture_db.postgres.catalog import ForeignKey, Table

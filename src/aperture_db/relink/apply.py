@@ -18,8 +18,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from aperture_db import sql as queries
-from aperture_db.aperture.embeddings import read_active_model, read_embedding_tables
 from aperture_db.aperture.kinds import MEDIA_TABLES, Media
+from aperture_db.aperture.schema import read_active_model, read_embedding_tables
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.postgres.catalog import Table, read_foreign_keys, readable_tables
 from aperture_db.postgres.connection import set_local

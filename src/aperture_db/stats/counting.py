@@ -17,8 +17,8 @@ from psycopg import errors as pg
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.aperture.embeddings import ActiveModel, EmbeddingTable
 from aperture_db.aperture.kinds import MEDIA_TABLES, Media
+from aperture_db.aperture.schema import ActiveModel, EmbeddingTable
 from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
 from aperture_db.postgres.activity import ExclusiveLock, read_exclusive_locks
 from aperture_db.postgres.catalog import (
