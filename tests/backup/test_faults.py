@@ -286,7 +286,7 @@ def test_a_disk_that_fails_at_the_last_bytes(
     def fail(_path: Path) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("aperture_db.dumps.checksum.write_checksum", fail)
+    monkeypatch.setattr("aperture_db.backup.create.write_checksum", fail)
     outcome = run_inside("backup", "--dir", str(directory), "--keep", "1", database=conninfo)
     assert outcome.code == 1
     assert reason in outcome.err

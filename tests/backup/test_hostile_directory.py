@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from aperture_db.backup.directory import list_backups
-from aperture_db.backup.results import BackupDirectory
+from aperture_db.backup.directory import BackupDirectory, list_backups
 from aperture_db.safe_files import (
     ReplacedFileError,
     hold_directory,

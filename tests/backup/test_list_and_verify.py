@@ -11,20 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from aperture_db.backup.directory import list_backups
-from aperture_db.backup.results import (
+from aperture_db.backup.directory import (
     Backup,
     BackupDirectory,
     BackupList,
     BackupReport,
     ListedBackup,
+    list_backups,
 )
-from aperture_db.dumps import checksum, contents, files
+from aperture_db.dumps import contents, files
 from aperture_db.dumps.files import DumpFormat, Purpose
 from aperture_db.dumps.programs import how_to_get, how_to_install, installed_programs
 from aperture_db.postgres.embedded import server_programs
 from aperture_db.render.backup import render_backup, render_contents, render_list
-from aperture_db.restore import plan, results, server, sessions
+from aperture_db.restore import plan, server
 from aperture_db.safe_files import hold_directory
 from tests.conftest import MIGRATION_NAMES
 from tests.described import undescribed
@@ -43,7 +43,7 @@ def test_every_kind_of_file_in_a_directory(tmp_path: Path, snapshot: Snapshot) -
     sealed = tmp_path / "aperture_backup_2026-03-09_02-00-00.dump"
     sealed.write_bytes(whole)
     with hold_directory(tmp_path) as held, held.hold(sealed.name, os.O_RDWR) as file:
-        checksum.write_checksum(file)
+        contents.write_checksum(file)
     for name, content in {
         "aperture_backup_2026-03-08_02-00-00.dump": whole,
         "aperture_backup_2026-03-07_02-00-00.dump": b"",
@@ -252,8 +252,8 @@ def test_the_json_is_described() -> None:
     )
     assert not undescribed(
         "restore",
-        results.RestoreReport,
+        plan.RestoreReport,
         plan.RestorePlan,
         server.TargetServer,
-        sessions.OtherSession,
+        server.OtherSession,
     )

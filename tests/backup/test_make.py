@@ -16,8 +16,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aperture_db.backup.directory import choose_expired
-from aperture_db.backup.results import BackupState, ListedBackup
+from aperture_db.backup.directory import BackupState, ListedBackup, choose_expired
 from aperture_db.dumps import programs
 from aperture_db.dumps.files import Purpose, archive_compression, make_name
 from aperture_db.dumps.programs import newest_programs

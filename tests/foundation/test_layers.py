@@ -55,9 +55,6 @@ LONGEST_CHAIN = 10
 MOST_MODULE_LINES = 400
 MOST_FUNCTION_LINES = 70
 
-# What is still over the measure. Take out what you have mended; nothing may be added.
-MODULES_NOW = 160
-
 
 def name_of(file: Path) -> str:
     """The module's dotted name."""
@@ -167,7 +164,7 @@ def test_the_chains_of_imports_are_short() -> None:
 
 
 def test_there_are_few_modules_and_one_sql_file_a_room() -> None:
-    assert len(FILES) <= max(MOST_MODULES, MODULES_NOW)
+    assert len(FILES) <= MOST_MODULES
     assert len(list(PACKAGE.rglob("*.sql"))) <= MOST_SQL_FILES
 
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aperture_db.health.checks import settings
+from aperture_db.health.checks import aperture
 from tests.health.conftest import follow_advice, read_check, read_health
 from tests.health.test_queries import execute
 from tests.health.test_storage import make_embeddings
@@ -59,7 +59,7 @@ def test_an_hnsw_index_that_outgrows_maintenance_work_mem(migrated: str) -> None
 
 def test_small_buffers_for_a_large_database(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_check(migrated, "shared-buffers")["status"] == "ok"
-    monkeypatch.setattr(settings, "LARGE_DATABASE", 1 << 20)
+    monkeypatch.setattr(aperture, "LARGE_DATABASE", 1 << 20)
     check = read_check(migrated, "shared-buffers")
     assert check["status"] == "info"
     assert check["advice"][0] == "ALTER SYSTEM SET shared_buffers = '512MB';"

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aperture_db.aperture import Media
-from aperture_db.relink.identity import TitleIdentity, fold, keys_of
 from aperture_db.relink.matching import match_titles
-from aperture_db.relink.report import Evidence, Match, Pending, Reason
+from aperture_db.relink.report import Evidence, Match, Pending, Reason, TitleIdentity, fold, keys_of
 from tests.relink.titles import KEPT_AT, later
 
 # Few values, so that titles share them.

@@ -7,9 +7,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from aperture_db.aperture import Media
-from aperture_db.relink.identity import TitleIdentity
 from aperture_db.relink.matching import match_titles
-from aperture_db.relink.report import Match, Pending
+from aperture_db.relink.report import Match, Pending, TitleIdentity
 
 KEPT_AT = datetime(2026, 1, 5, tzinfo=UTC)
 

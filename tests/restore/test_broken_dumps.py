@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from aperture_db.backup.results import Backup
-from aperture_db.dumps import checksum
+from aperture_db.backup.directory import Backup
+from aperture_db.dumps import contents
 from aperture_db.dumps.contents import read_contents
 from aperture_db.dumps.files import BrokenDumpError
 from aperture_db.errors import UsageError
@@ -41,7 +41,7 @@ def test_cut_at_ten_places(conninfo: str, backup: Backup, tmp_path: Path) -> Non
     before = read_rows(conninfo)
     whole = backup.path.read_bytes()
     places = [len(whole) * tenth // 10 for tenth in range(10)]
-    seal_start = len(whole) - checksum.LENGTH
+    seal_start = len(whole) - contents.CHECKSUM_LENGTH
     for place in [*places, seal_start + 5, seal_start + 60, len(whole) - 1]:
         file = tmp_path / "cut.dump"
         file.write_bytes(whole[:place])

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.dumps.files import Purpose, make_name
 from aperture_db.render.restore import render_drill
-from aperture_db.restore.results import DrillReport
+from aperture_db.restore.plan import DrillReport
 from tests.cli import finish
 from tests.described import undescribed
 from tests.dump_files import execute, fetch_one, make_dump, read_state, start_program

@@ -9,8 +9,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from aperture_db.render.history import render_history
-from aperture_db.render.stats import render_stats, render_tables
+from aperture_db.render.stats import render_history, render_stats, render_tables
 from aperture_db.stats.history import History
 from aperture_db.stats.report import (
     Count,

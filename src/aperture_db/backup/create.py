@@ -10,6 +10,11 @@ from pathlib import Path
 import psycopg
 
 from aperture_db.backup.directory import (
+    Backup,
+    BackupDirectory,
+    BackupFinished,
+    BackupMade,
+    BackupReport,
     disk_full,
     new_backup,
     now,
@@ -17,18 +22,9 @@ from aperture_db.backup.directory import (
     publish,
     require_directory,
 )
-from aperture_db.backup.results import (
-    Backup,
-    BackupDirectory,
-    BackupFinished,
-    BackupMade,
-    BackupReport,
-)
-from aperture_db.backup.settings import record_backup
-from aperture_db.backup.snapshot import Snapshot, open_snapshot
-from aperture_db.dumps import checksum
+from aperture_db.backup.settings import Snapshot, open_snapshot, record_backup
 from aperture_db.dumps.children import Child, running
-from aperture_db.dumps.contents import ContentsRead, DumpContents, read_open_dump
+from aperture_db.dumps.contents import ContentsRead, DumpContents, read_open_dump, write_checksum
 from aperture_db.dumps.files import BrokenDumpError, NotUnderstoodError, Purpose
 from aperture_db.dumps.programs import (
     ClientPrograms,
@@ -132,7 +128,7 @@ def create(
             yield Phase(f"backing up to {directory}")
             yield from _dump(target, conn, command, partial, snapshot, lock_timeout_seconds)
         yield Phase("verifying the backup")
-        checksum.write_checksum(partial)
+        write_checksum(partial)
         try:
             contents = yield from _verify(partial, snapshot.row_counts)
         except NotUnderstoodError as error:

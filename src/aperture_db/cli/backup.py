@@ -16,7 +16,7 @@ from aperture_db.errors import UsageError
 
 with lazy_imports():
     from aperture_db import aperture
-    from aperture_db.backup import create, directory, results, settings
+    from aperture_db.backup import create, directory, settings
     from aperture_db.dumps import contents, programs
     from aperture_db.render import backup as view
 
@@ -137,9 +137,9 @@ def _make(
         with run.reporter() as reporter, closing(events):
             for event in reporter.report(events):
                 match event:
-                    case results.BackupMade(made):
+                    case directory.BackupMade(made):
                         run.interrupted_note = f"{made.path} was made and is complete"
-                    case results.BackupFinished(result):
+                    case directory.BackupFinished(result):
                         report = result
     run.show(report, view.render_backup)
 

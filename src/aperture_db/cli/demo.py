@@ -15,8 +15,8 @@ from aperture_db.cli.run import Run
 
 with lazy_imports():
     from aperture_db import progress
+    from aperture_db.demo import home as results
     from aperture_db.demo import lifecycle
-    from aperture_db.demo import report as results
     from aperture_db.render import demo as view
     from aperture_db.stats import collect
 

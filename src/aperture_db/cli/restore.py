@@ -28,7 +28,7 @@ with lazy_imports():
     from aperture_db.postgres import connection
     from aperture_db.postgres import settings as conninfo
     from aperture_db.render import restore as view
-    from aperture_db.restore import apply, plan, results, sessions
+    from aperture_db.restore import apply, plan, server
     from aperture_db.restore import drill as drills
 
 DRILL_PANEL = "Instead of a restore"
@@ -140,7 +140,7 @@ def restore(
             run.err.print_result(view.render_plan(planned))
         save_to = None if unsaved else _safety_directory(planned, directory, configured)
         _require_consent(run, planned, confirm, save_to, terminate=terminate)
-        _apply(run, conn, planned, results.RestoreOptions(lock_timeout, save_to, terminate))
+        _apply(run, conn, planned, plan.RestoreOptions(lock_timeout, save_to, terminate))
 
 
 def _require_file(file: Path | None, into: str | None) -> Path:
@@ -218,7 +218,7 @@ def _require_consent(
     """Raise BusyError for sessions without --terminate-sessions, NotConfirmedError without the
     phrase."""
     if planned.sessions and not terminate:
-        raise sessions.describe_refusal(planned.sessions)
+        raise server.describe_refusal(planned.sessions)
     tables = plural(len(planned.replaced_tables), "table")
     rows = plural(planned.replaced_row_count, "row")
     question = f"This replaces {tables} with {rows} in {run.target}."
@@ -236,14 +236,14 @@ def _apply(
     run: Run,
     conn: connection.Connection,
     planned: plan.RestorePlan,
-    options: results.RestoreOptions,
+    options: plan.RestoreOptions,
 ) -> None:
     run.interrupted_note = "nothing was restored, the database is unchanged"
     events = apply.apply(run.target, conn, planned, options)
     with run.reporter() as reporter, closing(events):
         for event in reporter.report(events):
             match event:
-                case results.SafetyBackupMade(backup):
+                case plan.SafetyBackupMade(backup):
                     reporter.line(f"Safety backup: {backup.path}")
                 case progress.Committing():
                     run.interrupted_note = (
@@ -252,7 +252,7 @@ def _apply(
                     )
                 case progress.Committed():
                     run.interrupted_note = "the dump was restored; only statistics are missing"
-                case results.Restored(result):
+                case plan.Restored(result):
                     report = result
     run.show(replace(report, findings=_final_findings(run, report)), view.render_report)
 
@@ -261,7 +261,7 @@ def _apply(
 FINAL_CHECKS = frozenset({"extensions", "migrations", "default-rows", "constraints"})
 
 
-def _final_findings(run: Run, report: results.RestoreReport) -> tuple[str, ...]:
+def _final_findings(run: Run, report: plan.RestoreReport) -> tuple[str, ...]:
     """Findings about the restored database, with the step that fixes each, through a connection
     as Aperture will open it. The report names the migrations itself where it is behind."""
     only = FINAL_CHECKS - ({"migrations"} if report.is_behind else set())

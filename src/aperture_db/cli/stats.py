@@ -16,7 +16,6 @@ from aperture_db.cli.run import Run
 from aperture_db.errors import UsageError
 
 with lazy_imports():
-    from aperture_db.render import history as history_view
     from aperture_db.render import stats as view
     from aperture_db.stats import collect
     from aperture_db.stats import history as samples
@@ -115,7 +114,7 @@ def _record(run: Run, *, estimate: bool) -> None:
 def _show_history(run: Run) -> None:
     with run.connect(read_only=True) as conn:
         history = samples.read_history(conn)
-    run.show(history, history_view.render_history)
+    run.show(history, view.render_history)
 
 
 def _findings_view(hints: Iterable[results.Hint]) -> Callable[[object], RenderableType] | None:

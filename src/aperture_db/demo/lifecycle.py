@@ -19,13 +19,16 @@ from aperture_db.demo.home import (
     DemoHome,
     DemoState,
     Lock,
+    Origin,
+    Ready,
+    Removed,
+    Stopped,
     find_home,
     make_url,
     new_password,
     translated_os_errors,
     with_port,
 )
-from aperture_db.demo.report import Origin, Ready, Removed, Stopped
 from aperture_db.errors import ApertureDbError
 from aperture_db.migrations.apply import apply_files
 from aperture_db.migrations.directory import bundled_directory, read_directory

@@ -23,7 +23,7 @@ from aperture_db.postgres.catalog import (
     visible_tables,
 )
 from aperture_db.postgres.session import Connection
-from aperture_db.relink.identity import TitleIdentity
+from aperture_db.relink.report import TitleIdentity
 
 User = TypeVar("User", bound="KeptUser")
 

@@ -13,8 +13,14 @@ from itertools import groupby
 from uuid import UUID
 
 from aperture_db.aperture.kinds import Media
-from aperture_db.relink.identity import (
+from aperture_db.relink.report import (
+    OF_EXTERNAL_ID,
+    Evidence,
     Keys,
+    Match,
+    Pending,
+    Reason,
+    Result,
     TitleIdentity,
     agreeing_ids,
     conflict,
@@ -27,7 +33,6 @@ from aperture_db.relink.identity import (
     keys_of,
     years_differ,
 )
-from aperture_db.relink.report import OF_EXTERNAL_ID, Evidence, Match, Pending, Reason, Result
 
 EXTERNAL_ID_OF = {evidence: each for each, evidence in OF_EXTERNAL_ID.items()}
 # What may be true of two different titles at once.

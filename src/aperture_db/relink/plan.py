@@ -14,7 +14,6 @@ from aperture_db.aperture.kinds import SYNC_WATCHING, Media
 from aperture_db.format import plural
 from aperture_db.postgres.catalog import read_database
 from aperture_db.postgres.session import Connection
-from aperture_db.relink.identity import TitleIdentity
 from aperture_db.relink.kept import (
     PROFILES,
     WATCH_HISTORY,
@@ -47,6 +46,7 @@ from aperture_db.relink.report import (
     RowState,
     TitleChoice,
     TitleCounts,
+    TitleIdentity,
 )
 
 NOBODY = "unknown user"

@@ -20,8 +20,8 @@ from aperture_db.aperture.tables import TABLES
 from aperture_db.postgres.catalog import Table, read_foreign_keys
 from aperture_db.postgres.connection import set_local
 from aperture_db.postgres.session import Connection
-from aperture_db.relink.identity import TitleIdentity
 from aperture_db.relink.kept import Library, read_column_types
+from aperture_db.relink.report import TitleIdentity
 
 UUID_TEXT = re.compile(
     r"(?<![0-9a-f])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE

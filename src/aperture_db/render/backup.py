@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from aperture_db.backup.results import BackupList, BackupReport, BackupState, ListedBackup
+from aperture_db.backup.directory import BackupList, BackupReport, BackupState, ListedBackup
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.dumps.files import Purpose
 from aperture_db.format import (

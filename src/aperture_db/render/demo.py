@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from aperture_db.demo.report import DemoReport, Origin, Removed, Stopped
+from aperture_db.demo.home import DemoReport, Origin, Removed, Stopped
 from aperture_db.render.stats import render_stats
 
 ORIGINS = {

@@ -11,8 +11,7 @@ from aperture_db.dumps.contents import DumpContents
 from aperture_db.format import format_bytes, format_seconds, format_time, list_some, plural
 from aperture_db.render.backup import format_migration
 from aperture_db.render.console import make_table, unbroken
-from aperture_db.restore.plan import RestorePlan
-from aperture_db.restore.results import DrillReport, RestoreReport
+from aperture_db.restore.plan import DrillReport, RestorePlan, RestoreReport
 
 # More tables than one version of Aperture ever added.
 NAMED = 40

@@ -19,7 +19,7 @@ from aperture_db.migrations.directory import read_directory
 from aperture_db.migrations.status import collect as collect_migrations
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
-from aperture_db.report.report import (
+from aperture_db.report import (
     DatabaseReport,
     LastBackup,
     LastDrill,

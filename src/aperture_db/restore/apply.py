@@ -11,7 +11,7 @@ from psycopg import sql as identifiers
 
 from aperture_db.aperture import MIGRATIONS_TABLE
 from aperture_db.backup.create import create
-from aperture_db.backup.results import Backup, BackupMade
+from aperture_db.backup.directory import Backup, BackupMade
 from aperture_db.dumps.contents import DumpContents, DumpedTable
 from aperture_db.dumps.files import Purpose
 from aperture_db.errors import ApertureDbError, BusyError
@@ -45,17 +45,21 @@ from aperture_db.restore.objects import (
     privileges_on,
     read_objects,
 )
-from aperture_db.restore.plan import RestorePlan
-from aperture_db.restore.plan import plan as make_plan
-from aperture_db.restore.results import (
+from aperture_db.restore.plan import (
     Restored,
     RestoreOptions,
+    RestorePlan,
     RestoreReport,
     SafetyBackupMade,
 )
+from aperture_db.restore.plan import plan as make_plan
 from aperture_db.restore.run import DumpRunner, make_filter
-from aperture_db.restore.server import create_extensions
-from aperture_db.restore.sessions import describe_refusal, read_sessions, terminate_sessions
+from aperture_db.restore.server import (
+    create_extensions,
+    describe_refusal,
+    read_sessions,
+    terminate_sessions,
+)
 
 WITHOUT_SAFETY = (
     "nothing was restored; --no-safety-backup restores without a backup, but then the restore "

@@ -1,17 +1,17 @@
-"""Plans a restore: every check that is possible without a change."""
+"""Plans a restore: its options, every check that is possible without a change, and the results."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from psycopg import sql as identifiers
 
 from aperture_db.aperture import MIGRATIONS_TABLE
-from aperture_db.backup.directory import choose_directory, require_writable
-from aperture_db.backup.results import BackupDirectory
+from aperture_db.backup.directory import Backup, BackupDirectory, choose_directory, require_writable
 from aperture_db.backup.settings import BackupSettings
 from aperture_db.dumps.contents import DumpContents, DumpedTable, count_rows
 from aperture_db.errors import ApertureDbError, UsageError
@@ -34,15 +34,13 @@ from aperture_db.restore.objects import (
 )
 from aperture_db.restore.run import describe_left_out
 from aperture_db.restore.server import (
+    OtherSession,
     TargetServer,
     check_extensions,
     read_server,
-    require_schemas,
-)
-from aperture_db.restore.sessions import (
-    OtherSession,
     read_sessions,
     require_no_prepared_transactions,
+    require_schemas,
 )
 
 
@@ -281,3 +279,68 @@ def safety_directory(settings: BackupSettings | None, option: Path | None, dump:
         directory = BackupDirectory(dump.absolute().parent, "the dump's directory", is_chosen=True)
     require_writable(directory)
     return directory.path
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """The user's choices for a restore."""
+
+    lock_timeout_seconds: float
+    safety_directory: Path | None
+    """The directory for the safety backup; None for no safety backup."""
+    terminate_sessions: bool
+
+
+@dataclass(frozen=True)
+class SafetyBackupMade:
+    """The present contents of the database are backed up."""
+
+    backup: Backup
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """The result of a restore."""
+
+    path: Path
+    table_count: int
+    row_count: int
+    last_migration: str | None
+    previous_migration: str | None
+    safety_backup: Path | None
+    is_behind: bool
+    """The database was at a later migration before the restore."""
+    undo_command: str | None
+    duration_seconds: float
+    findings: tuple[str, ...] = ()
+    """Results of the final checks that call for a step before Aperture is started."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The dump is restored, compared and committed."""
+
+    report: RestoreReport
+
+
+@dataclass(frozen=True)
+class DrillReport:
+    """The result of `restore --drill`."""
+
+    path: Path
+    made_at: datetime | None
+    size_bytes: int
+    scratch_database: str
+    """Its name. It was dropped."""
+    database_bytes: int
+    """Size of the restored database."""
+    table_count: int
+    row_count: int
+    last_migration: str | None
+    is_compared_with_live: bool
+    """The structure was compared with the real database's, being of the same migration."""
+    differences: tuple[str, ...]
+    """Objects of only one of the two, or defined differently."""
+    restore_seconds: float
+    duration_seconds: float
+    is_recorded: bool

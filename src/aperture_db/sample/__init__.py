@@ -35,7 +35,6 @@ __all__ = [
 ]
 
 SEED = 20_260
-# A build that outgrows it takes several times as long.
 NO_KEY = "not-a-real-key"
 SETUP_STEPS = ["mediaServer", "libraries", "aiProviders", "users", "initialJobs"]
 MODEL_SERVER_URL = "http://ollama.example:11434"

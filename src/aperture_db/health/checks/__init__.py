@@ -3,15 +3,7 @@
 from __future__ import annotations
 
 from aperture_db.health.check import Check
-from aperture_db.health.checks import (
-    aperture,
-    connection,
-    integrity,
-    jobs,
-    queries,
-    settings,
-    storage,
-)
+from aperture_db.health.checks import aperture, connection, integrity, jobs, queries, storage
 
 CHECKS: tuple[Check, ...] = (
     connection.reachable,
@@ -50,8 +42,8 @@ CHECKS: tuple[Check, ...] = (
     jobs.restore_drill,
     jobs.kept_data,
     jobs.expired_sessions,
-    settings.work_mem,
-    settings.maintenance_work_mem,
-    settings.shared_buffers,
-    settings.autovacuum,
+    aperture.work_mem,
+    aperture.maintenance_work_mem,
+    aperture.shared_buffers,
+    aperture.autovacuum,
 )
