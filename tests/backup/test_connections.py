@@ -136,9 +136,9 @@ def test_the_environment_is_ours_alone(
     new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No PG* variable of the caller gets through."""
-    with opened(new_database()) as (_, conn):
+    with opened(new_database()) as (_, conn), monkeypatch.context() as stray:
         for name in ("PGOPTIONS", "PGSERVICE", "PGSSLMODE", "PGHOSTADDR", "PGCLIENTENCODING"):
-            monkeypatch.setenv(name, "stray")
+            stray.setenv(name, "stray")
         with libpq_environment(conn) as environment:
             assert "stray" not in environment.values()
             assert environment["PGDATABASE"] == conn.info.dbname

@@ -256,6 +256,7 @@ def test_a_full_disk_behind_stdout(admin_conninfo: str) -> None:
         assert done.code == 1
         assert done.err.splitlines()[2:] == [
             "why:   No space left on device",
+            "       the probe was rolled back",
             "next:  check the free space and permissions where stdout is written",
         ]
 

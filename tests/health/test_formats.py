@@ -47,7 +47,7 @@ def test_nagios_of_a_healthy_database(migrated: str) -> None:
     outcome = run_health(migrated, "--format", "nagios")
     assert parse_nagios(outcome.out, outcome.code) == "OK"
     assert outcome.out.count("\n") == 1
-    assert outcome.out.startswith("APERTURE-DB OK - 32 ok, 6 info | latency=")
+    assert outcome.out.startswith("APERTURE-DB OK - 33 ok, 7 info | latency=")
     assert " connections=" in outcome.out
     assert " cache-hit-ratio=" not in outcome.out
 
@@ -164,7 +164,7 @@ def test_json_is_the_shared_envelope(migrated: str) -> None:
         "server", "database", "checked_at", "verdict", "counts", "checks",
     }  # fmt: skip
     assert one["data"]["counts"] == {
-        "ok": 32, "info": 6, "warning": 0, "critical": 0, "skipped": 0,
+        "ok": 33, "info": 7, "warning": 0, "critical": 0, "skipped": 0,
     }  # fmt: skip
     check = next(c for c in one["data"]["checks"] if c["id"] == "connections")
     assert set(check) == {

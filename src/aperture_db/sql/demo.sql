@@ -20,4 +20,4 @@ SELECT pg_reload_conf()
 -- name: statistics_extension
 -- Purpose: statistics on slow statements, so that no health check is skipped.
 -- Privilege: superuser.
-CREATE EXTENSION IF NOT EXISTS pg_stat_statements
+CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA public
