@@ -17,14 +17,14 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aperture_db.cli import report as command
-from aperture_db.report import (
+from aperture_db.report import SETTINGS
+from aperture_db.report.report import (
     DatabaseReport,
     LastBackup,
     LastDrill,
     ServerSetting,
     make_redaction,
 )
-from aperture_db.report.collect import SETTINGS
 from aperture_db.sql import load
 from tests.cli import run_cli
 from tests.described import undescribed

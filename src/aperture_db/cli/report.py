@@ -16,9 +16,9 @@ from aperture_db.cli.run import Run
 from aperture_db.errors import UsageError
 
 with lazy_imports():
+    from aperture_db import report as reports
     from aperture_db.health import checks
     from aperture_db.render import report as view
-    from aperture_db.report import collect
 
 EXTRA_PACKAGES = ("jinja2", "pygal")
 
@@ -57,7 +57,7 @@ def report(
         )
     if not run.options.json or output is not None:
         _require_extra()
-    state = collect.collect(partial(run.connect, read_only=True), run.target, checks.CHECKS)
+    state = reports.collect(partial(run.connect, read_only=True), run.target, checks.CHECKS)
     run.data = state
     if output is not None:
         run.write_file(output, view.render_report(state), mode=0o600)

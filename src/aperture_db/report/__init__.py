@@ -1,167 +1,134 @@
-"""The report on a database, and what keeps private things out of it.
-
-The report is fit to be shown to strangers: no names of roles, databases and hosts, no paths and
-addresses, and nothing that a row of Aperture's contains except numbers, jobs and embedding models.
-"""
+"""Collects the report from what the other commands read."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
-from datetime import datetime
-from enum import Enum
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
-from aperture_db.extensions.report import ExtensionsReport
-from aperture_db.health.report import Cause, Finding, HealthReport, Result
-from aperture_db.migrations.report import MigrationStatus
-from aperture_db.stats.history import History
-from aperture_db.stats.report import StatsReport, TableStats, TableTotals
+import psycopg
+from psycopg.rows import class_row
 
-Value = TypeVar("Value")
-Redact = Callable[[str], str]
-
-# They identify nobody, and advice consists of them.
-COMMON_WORDS = frozenset({
-    "aperture", "aperture_db", "aperture-db", "app", "postgres", "public", "psql", "pg_dump",
-    "pg_restore", "vector",
-})  # fmt: skip
-MIN_WORD_CHARACTERS = 3
-PATTERNS = (
-    (re.compile(r"\b[a-z][\w+.-]*://\S+"), "[url]"),
-    (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), "[e-mail]"),
-    (re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])"), "[address]"),
-    (re.compile(r"(?<![\w./\]])(?!/dev/shm\b)(?:/[\w.@+~-]+)+/?"), "[path]"),
+from aperture_db import __version__, sql
+from aperture_db.errors import ApertureDbError
+from aperture_db.extensions.collect import collect as collect_extensions
+from aperture_db.health.check import Check
+from aperture_db.health.run import Connect, run_checks
+from aperture_db.health.selection import CheckSelection
+from aperture_db.migrations.directory import read_directory
+from aperture_db.migrations.status import collect as collect_migrations
+from aperture_db.postgres.session import Connection
+from aperture_db.postgres.target import Target
+from aperture_db.report.report import (
+    DatabaseReport,
+    LastBackup,
+    LastDrill,
+    ServerSetting,
+    hide,
+    make_redaction,
 )
-# Their findings quote statements, or name sessions that may have ended since.
-QUOTING_CHECKS = {"slow-statements", "idle-in-transaction", "blocked-queries", "long-transactions"}
-QUOTING_CAUSES = {Cause.LOCKED, Cause.FAILED}
+from aperture_db.stats.collect import collect as collect_stats
+from aperture_db.stats.collect import collect_tables
+from aperture_db.stats.history import read_history
+
+Part = TypeVar("Part")
+
+SHOWN_TABLES = 12
+SETTINGS = [
+    "shared_buffers", "effective_cache_size", "work_mem", "maintenance_work_mem",
+    "max_connections", "max_wal_size", "random_page_cost", "default_statistics_target",
+    "max_parallel_maintenance_workers", "autovacuum", "autovacuum_vacuum_scale_factor",
+    "track_counts", "fsync", "synchronous_commit", "full_page_writes", "data_checksums",
+    "wal_level", "server_encoding", "TimeZone",
+]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class ServerSetting:
-    name: str
-    value: str
-    """As SHOW prints it."""
-    is_changed: bool
-    """Set somewhere: it may differ from PostgreSQL's default."""
+def collect(connect: Connect, target: Target, checks: Sequence[Check]) -> DatabaseReport:
+    """Read everything through read-only connections that `connect` opens; nothing is written.
 
-
-@dataclass(frozen=True)
-class LastBackup:
-    made_at: datetime
-    size_bytes: int | None
-
-
-@dataclass(frozen=True)
-class LastDrill:
-    """The last time that a backup was restored for a test."""
-
-    drilled_at: datetime
-    has_passed: bool
-    duration_seconds: float
-
-
-@dataclass(frozen=True)
-class DatabaseReport:
-    """The state of a database, with everything private replaced by words in brackets."""
-
-    tool_version: str
-    stats: StatsReport
-    tables: TableTotals
-    largest_tables: tuple[TableStats, ...]
-    """Of Aperture's tables, the largest first."""
-    history: History | None
-    """Growth over the recorded samples; None where it could not be read."""
-    health: HealthReport
-    migrations: MigrationStatus | None
-    """None where the records could not be read."""
-    extensions: ExtensionsReport
-    last_backup: LastBackup | None
-    """None without one, and where the record could not be read."""
-    last_drill: LastDrill | None
-    settings: tuple[ServerSetting, ...]
-    unread: tuple[str, ...]
-    """The parts that could not be read, each with the reason."""
-
-
-def make_redaction(kinds_by_word: Mapping[str, str]) -> Redact:
-    """The function that replaces private words by their kind, and so paths, URLs and addresses."""
-    labels: dict[str, str] = {}
-    for word, kind in kinds_by_word.items():
-        if len(word) >= MIN_WORD_CHARACTERS and word not in COMMON_WORDS:
-            for spelling in (word, word.replace('"', '""'), word.replace("'", "''")):
-                labels[spelling] = f"[{kind}]"
-    longest_first = sorted(labels, key=len, reverse=True)
-    known = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
-
-    def redact(text: str) -> str:
-        if labels:
-            text = known.sub(lambda match: labels[match[0]], text)
-        for pattern, label in PATTERNS:
-            text = pattern.sub(label, text)
-        return text
-
-    return redact
-
-
-def hide(report: DatabaseReport, redact: Redact) -> DatabaseReport:
-    """Redact every text; leave out quotations and the names of where it was read."""
-    report = _without_quotations(_redacted(report, redact))
-    database = replace(report.stats.database, name="[database]", role="[role]")
-    server = replace(report.extensions.server, database="[database]", role="[role]")
-    status = report.migrations
-    if status is not None and status.directory != "bundled":
-        status = replace(status, directory="[path]")
-    return replace(
-        report,
-        stats=replace(report.stats, database=database),
-        extensions=replace(report.extensions, server=server),
-        health=replace(report.health, server="[host]", database="[database]"),
-        migrations=status,
-    )
-
-
-def _redacted(value: Value, redact: Redact) -> Value:
-    """The same value with every string in it redacted."""
-    changed: object = value
-    if isinstance(value, str) and not isinstance(value, Enum):
-        changed = redact(value)
-    elif isinstance(value, tuple):
-        changed = tuple(_redacted(item, redact) for item in value)
-    elif isinstance(value, Mapping):
-        changed = {key: _redacted(item, redact) for key, item in value.items()}
-    elif is_dataclass(value) and not isinstance(value, type):
-        changed = replace(
-            value,
-            **{f.name: _redacted(getattr(value, f.name), redact) for f in fields(value)},
+    A part that the role may not read is left out and named in `unread`. Raises ApertureDbError.
+    """
+    unread: list[str] = []
+    with connect() as conn:
+        words = _private_words(conn, target)
+        stats = collect_stats(conn)
+        tables = collect_tables(conn)
+        history = _attempt(unread, "growth", lambda: read_history(conn))
+        status = _attempt(unread, "migrations", lambda: collect_migrations(conn, read_directory()))
+        needed = collect_extensions(conn, target.host)
+        last_backup = _attempt(unread, "last backup", lambda: _read_last_backup(conn))
+        last_drill = _attempt(
+            unread, "drills", lambda: _read_row(conn, "report/last_drill", LastDrill)
         )
-    return changed  # type: ignore[return-value]
-
-
-def _without_quotations(report: DatabaseReport) -> DatabaseReport:
-    """Without statements and sessions, which may contain anything."""
-    checks = tuple(_unquoted(check) for check in report.health.checks)
-    hints = tuple(
-        replace(hint, cause="another session holds a lock", next="aperture-db stats")
-        if hint.id == "locked"
-        else hint
-        for hint in report.stats.hints
+        settings = _read_settings(conn)
+    health = run_checks(connect, target, checks, CheckSelection())
+    if health.error is not None:
+        raise health.error
+    with connect() as conn:
+        # Those of clients that have come since.
+        words |= _private_words(conn, target)
+    report = DatabaseReport(
+        tool_version=__version__,
+        stats=stats,
+        tables=tables.total,
+        largest_tables=tuple(t for t in tables.tables if t.group is not None)[:SHOWN_TABLES],
+        history=history,
+        health=health,
+        migrations=status,
+        extensions=needed,
+        last_backup=last_backup,
+        last_drill=last_drill,
+        settings=settings,
+        unread=tuple(unread),
     )
-    return replace(
-        report,
-        health=replace(report.health, checks=checks),
-        stats=replace(report.stats, hints=hints),
-    )
+    return hide(report, make_redaction(words))
 
 
-def _unquoted(check: Result) -> Result:
-    quotes = check.id in QUOTING_CHECKS or check.skipped_because in QUOTING_CAUSES
-    if not quotes or not check.findings:
-        return check
-    reason, advice = "left out of this report", (f"aperture-db health --only {check.id}",)
-    worst = max(check.findings, key=lambda finding: finding.status.severity)
-    return replace(
-        check, reason=reason, advice=advice, findings=(Finding(worst.status, reason, advice),)
-    )
+def _attempt(unread: list[str], what: str, read: Callable[[], Part]) -> Part | None:
+    try:
+        return read()
+    except psycopg.Error as error:
+        unread.append(f"{what}: {error.diag.message_primary or type(error).__name__}")
+    except ApertureDbError as error:
+        unread.append(f"{what}: {error.why}")
+    return None
+
+
+def _read_settings(conn: Connection) -> tuple[ServerSetting, ...]:
+    with conn.cursor(row_factory=class_row(ServerSetting)) as cursor:
+        cursor.execute(sql.load("report/settings"), {"names": SETTINGS})
+        return tuple(cursor)
+
+
+def _read_last_backup(conn: Connection) -> LastBackup | None:
+    """Of the one that Aperture's row names and the last one made elsewhere, the newer one."""
+    named = ("report/last_backup", "report/last_own_backup")
+    found = [_read_row(conn, query, LastBackup) for query in named]
+    return max(filter(None, found), key=lambda backup: backup.made_at, default=None)
+
+
+def _read_row(conn: Connection, query: str, row: type[Part]) -> Part | None:
+    """The only row of a query; None where its table does not exist."""
+    with (
+        suppress(psycopg.errors.UndefinedTable),
+        conn.cursor(row_factory=class_row(row)) as cursor,
+    ):
+        return cursor.execute(sql.compose(query)).fetchone()
+    return None
+
+
+def _private_words(conn: Connection, target: Target) -> dict[str, str]:
+    """Kinds by the words that must not appear."""
+    found = [
+        (str(kind), str(word)) for kind, word in conn.execute(sql.load("report/private_words"))
+    ]
+    # What the role may not read no check has read either.
+    for query in ("report/backup_names", "report/own_backup_names"):
+        with suppress(psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+            found += conn.execute(sql.compose(query)).fetchall()
+    for kind, keyword in (
+        ("role", "user"), ("database", "dbname"), ("host", "host"), ("address", "hostaddr"),
+        ("secret", "password"),
+    ):  # fmt: skip
+        found += [(kind, word) for word in target.params.get(keyword, "").split(",")]
+    return {word: kind for kind, word in found}
