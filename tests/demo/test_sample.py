@@ -332,8 +332,8 @@ def test_any_day_of_the_week_will_do(days: int) -> None:
 
 
 def test_a_database_in_use_is_refused(sample: Reader) -> None:
-    with pytest.raises(UsageError) as caught:
-        fill_all(connection_to(sample))
+    with connection_to(sample) as conn, pytest.raises(UsageError) as caught:
+        fill_all(conn)
     assert caught.value.code == "not_empty"
     assert count(sample, "movies") == TEST_SIZE.movies
 
