@@ -21,7 +21,7 @@ KEEP = """
 """
 INSERT_AGAIN = """
     CREATE FUNCTION insert_again() RETURNS trigger LANGUAGE plpgsql AS
-        'BEGIN INSERT INTO sessions SELECT (OLD).*; RETURN NULL; END';
+        'BEGIN INSERT INTO public.sessions SELECT (OLD).*; RETURN NULL; END';
     CREATE TRIGGER insert_again AFTER DELETE ON sessions
         FOR EACH ROW EXECUTE FUNCTION insert_again();
 """

@@ -77,7 +77,7 @@ def test_a_check_that_takes_too_long_is_given_up(migrated: str) -> None:
 
 
 def test_a_check_cannot_write(migrated: str) -> None:
-    report = run(migrated, make_check("writing", running("DELETE FROM job_config")))
+    report = run(migrated, make_check("writing", running("DELETE FROM public.job_config")))
     assert told(report) == [("writing", "failed")]
     assert "read-only transaction" in str(report.checks[0].reason)
 
@@ -157,23 +157,12 @@ def test_a_check_that_times_out_exits_with_3(migrated: str) -> None:
     execute(
         migrated,
         "ALTER TABLE job_runs RENAME TO runs",
-        "CREATE FUNCTION slow(text) RETURNS text LANGUAGE plpgsql COST 1 "
-        "AS $$ BEGIN PERFORM pg_sleep(60); RETURN $1; END $$",
         "CREATE TABLE job_runs (LIKE runs)",
         "INSERT INTO job_runs (id, job_name, status, started_at, completed_at, duration_ms) "
-        "VALUES (gen_random_uuid(), 'x', 'failed', now(), now(), 1)",
-        "ALTER TABLE job_runs ENABLE ROW LEVEL SECURITY",
-        "ALTER TABLE job_runs FORCE ROW LEVEL SECURITY",
-        "CREATE POLICY slowly ON job_runs USING (slow(job_name) IS NOT NULL)",
-        "DROP ROLE IF EXISTS plain_reader",
-        "CREATE ROLE plain_reader LOGIN PASSWORD 'plain-reader'",
-        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO plain_reader",
+        "SELECT gen_random_uuid(), 'x' || n, 'failed', now(), now(), 1 "
+        "FROM generate_series(1, 200000) AS n",
     )
-    try:
-        reader = make_conninfo(migrated, user="plain_reader", password="plain-reader")
-        outcome = run_health(reader, "--only", "failed-jobs", "--timeout", "300ms")
-    finally:
-        execute(migrated, "DROP OWNED BY plain_reader", "DROP ROLE plain_reader")
+    outcome = run_health(migrated, "--only", "failed-jobs", "--timeout", "5ms")
     assert outcome.code == 3
-    assert "unknown  failed-jobs\n  no result within 0.3 s" in outcome.out
+    assert "unknown  failed-jobs\n  no result within 0.005 s" in outcome.out
     assert "Partly unknown: 1 unknown, 0 ok" in outcome.out

@@ -116,7 +116,7 @@ def test_a_runner_that_comes_second_to_the_record_table_leaves_no_second_sequenc
     conninfo = new_database()
     path = str(directory(**{"0001_a": CREATE_THINGS}))
     with psycopg.connect(conninfo) as faster:
-        faster.execute(sql.load("migrations/create_table"))
+        faster.execute(sql.load("migrations/create_table").replace("{schema}", "public"))
         runner = start_cli("migrate", "--dir", path, conninfo=conninfo)
         wait_until(lambda: waits_for_lock(conninfo), "the runner waits for the table's name")
     outcome = finish(runner)
@@ -133,7 +133,7 @@ def test_a_record_table_that_another_session_keeps_is_not_waited_for_without_end
 ) -> None:
     conninfo = new_database()
     path = str(directory(**{"0001_a": CREATE_THINGS}))
-    with holding(conninfo, sql.load("migrations/create_table")):
+    with holding(conninfo, sql.load("migrations/create_table").replace("{schema}", "public")):
         outcome = run_cli("migrate", "--dir", path, "--lock-wait", "0", *mode, conninfo=conninfo)
     assert outcome.code == 6
     assert outcome.err.startswith("error: timed out waiting for a lock (")

@@ -143,7 +143,7 @@ def test_without_ownership_rows_are_deleted_one_by_one(
 ) -> None:
     database = sample_database()
     before = read_contents(database)
-    data = purge(limited_role(database, "write"), "--what", what)
+    data = purge(limited_role(database, "write"), "--what", what, "--no-keep")
     assert {deletion["way"] for deletion in data["plan"]["deletions"]} == {"delete", "skip"}
     assert "movies" in data["outcome"]["not_shrunk"]
     after = read_contents(database)
@@ -217,8 +217,8 @@ def test_rows_that_a_policy_hides_do_not_go_unseen(
     ("body", "event", "table"),
     [
         ("RETURN NULL", "BEFORE DELETE", "watch_history"),
-        ("UPDATE job_config SET is_enabled = false; RETURN OLD", "BEFORE DELETE", "watch_history"),
-        ("DELETE FROM sessions; RETURN NEW", "BEFORE UPDATE", "users"),
+        ("UPDATE public.job_config SET is_enabled = false; RETURN OLD", "BEFORE DELETE", "watch_history"),
+        ("DELETE FROM public.sessions; RETURN NEW", "BEFORE UPDATE", "users"),
         ("RETURN NULL", "BEFORE UPDATE", "users"),
     ],
 )
