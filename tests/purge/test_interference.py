@@ -217,7 +217,11 @@ def test_rows_that_a_policy_hides_do_not_go_unseen(
     ("body", "event", "table"),
     [
         ("RETURN NULL", "BEFORE DELETE", "watch_history"),
-        ("UPDATE public.job_config SET is_enabled = false; RETURN OLD", "BEFORE DELETE", "watch_history"),
+        (
+            "UPDATE public.job_config SET is_enabled = false; RETURN OLD",
+            "BEFORE DELETE",
+            "watch_history",
+        ),
         ("DELETE FROM public.sessions; RETURN NEW", "BEFORE UPDATE", "users"),
         ("RETURN NULL", "BEFORE UPDATE", "users"),
     ],
