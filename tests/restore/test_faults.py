@@ -257,7 +257,7 @@ def commit_on_a_lost_connection(
 ) -> None:
     with transaction(target, conn) as outcome:
         outcome.note_begin(conn)
-        conn.execute("CREATE TABLE done ()")
+        conn.execute("CREATE TABLE public.done ()")
         outcome.note_complete(conn)
         commit = conn.commit
 
