@@ -89,7 +89,10 @@ class LostData:
 
 @dataclass(frozen=True)
 class LooseReference:
-    """A column that refers to rows of other tables without a foreign key."""
+    """A column that refers to rows of other tables without a foreign key.
+
+    In columns of text and JSON the ids are somewhere inside the value.
+    """
 
     column: str
     targets: tuple[str, ...]
@@ -97,8 +100,6 @@ class LooseReference:
     type_column: str | None = None
     """The column that says which of the targets: movie or series."""
     is_array: bool = False
-    is_embedded: bool = False
-    """The ids are somewhere inside a text or JSON value."""
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ _TASTE = (
         "user_preferences", Group.TASTE, (COMPUTED, USERS),
         (LostData("user preferences", "set by users, down to excluded genres and libraries"),),
         _RECOMMENDATION_JOBS,
-        (LooseReference("settings", TO_LIBRARIES, is_embedded=True),),
+        (LooseReference("settings", TO_LIBRARIES),),
     ),
     ApertureTable(
         "user_franchise_preferences", Group.TASTE, (COMPUTED, USERS),
@@ -203,8 +203,8 @@ _USER_DATA = (
     ApertureTable(
         "assistant_messages", Group.USER_DATA, (USERS,), (LostData("chat messages", ONLY_HERE),),
         references=(
-            LooseReference("content", TO_TITLES, is_embedded=True),
-            LooseReference("tool_invocations", TO_TITLES, is_embedded=True),
+            LooseReference("content", TO_TITLES),
+            LooseReference("tool_invocations", TO_TITLES),
         ),
         age_column="created_at", counted_as="messages",
     ),
