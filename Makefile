@@ -25,7 +25,7 @@ help:
 	@echo "make test-quick  run the tests that find most mistakes, in under a minute"
 	@echo "make test-server  run those that depend on the server (see tests/README.md)"
 	@echo "make bench       run the comparisons with other programs; ARGS=startup chooses one"
-	@echo "make lint        check style and types"
+	@echo "make lint        check style and types, and find dead code"
 	@echo "make lock        renew the lock files of the image, docker/*requirements.txt"
 	@echo "make clean       remove what the targets above have made here"
 	@echo
@@ -51,6 +51,7 @@ lint: $(VENV)/dev.installed
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
+	$(RUN)/vulture
 	$(RUN)/hadolint Dockerfile
 	$(RUN)/shellcheck docker/*.sh scripts/*.sh
 

@@ -111,8 +111,6 @@ class ApertureTable:
     makers: tuple[Maker, ...]
     losses: tuple[LostData, ...] = ()
     """Data that cannot be recovered when the table's rows are deleted or reset."""
-    rebuilt_by: tuple[str, ...] = ()
-    """The jobs that make the other rows again."""
     references: tuple[LooseReference, ...] = ()
     age_column: str | None = None
     """When a row was made, or last refreshed."""
@@ -120,13 +118,6 @@ class ApertureTable:
     """A cache whose old rows can be deleted: those still needed are fetched again."""
     counted_as: str | None = None
     """The field of the overview of stats that has the number of its rows."""
-    is_historic: bool = False
-    """No bundled migration creates it; some databases have it all the same."""
-
-    @property
-    def holds_user_data(self) -> bool:
-        """Users or administrators made some of its rows."""
-        return Maker.USERS in self.makers or Maker.ADMINISTRATOR in self.makers
 
 
 SYNC_USERS = "sync-users"

@@ -11,15 +11,6 @@ from dataclasses import replace
 
 from aperture_db.aperture.kinds import (
     EMBEDDING_TABLE,
-    ENRICH_METADATA,
-    GENERATE_DISCOVERIES,
-    GENERATE_MOVIE_EMBEDDINGS,
-    GENERATE_MOVIE_RECOMMENDATIONS,
-    GENERATE_SERIES_EMBEDDINGS,
-    GENERATE_SERIES_RECOMMENDATIONS,
-    SYNC_MOVIES,
-    SYNC_SERIES,
-    SYNC_USERS,
     ApertureTable,
     Group,
     LooseReference,
@@ -73,7 +64,7 @@ def _cache(name: str, age_column: str) -> ApertureTable:
 
 _CONTENT = (
     ApertureTable(
-        "movies", Group.CONTENT, (SERVER,), rebuilt_by=(SYNC_MOVIES, ENRICH_METADATA),
+        "movies", Group.CONTENT, (SERVER,),
         references=(
             LooseReference("provider_library_id", TO_LIBRARIES),
             LooseReference("collection_id", ("collections.tmdb_id",)),
@@ -81,38 +72,30 @@ _CONTENT = (
         age_column="created_at", counted_as="movies",
     ),
     ApertureTable(
-        "series", Group.CONTENT, (SERVER,), rebuilt_by=(SYNC_SERIES, ENRICH_METADATA),
+        "series", Group.CONTENT, (SERVER,),
         references=(LooseReference("provider_library_id", TO_LIBRARIES),),
         age_column="created_at", counted_as="series",
     ),
     ApertureTable(
-        "episodes", Group.CONTENT, (SERVER,), rebuilt_by=(SYNC_SERIES,),
-        age_column="created_at", counted_as="episodes",
+        "episodes", Group.CONTENT, (SERVER,), age_column="created_at", counted_as="episodes"
     ),
-    ApertureTable("collections", Group.CONTENT, (COMPUTED,), rebuilt_by=(ENRICH_METADATA,)),
+    ApertureTable("collections", Group.CONTENT, (COMPUTED,)),
 )  # fmt: skip
-_EMBEDDINGS = ApertureTable(
-    "embeddings", Group.EMBEDDINGS, (COMPUTED,),
-    rebuilt_by=(GENERATE_MOVIE_EMBEDDINGS, GENERATE_SERIES_EMBEDDINGS), age_column="created_at",
-)  # fmt: skip
-_RECOMMENDATION_JOBS = (GENERATE_MOVIE_RECOMMENDATIONS, GENERATE_SERIES_RECOMMENDATIONS)
-_RECOMMENDATIONS = (
-    *(
-        ApertureTable(
-            name, Group.RECOMMENDATIONS, (COMPUTED,), rebuilt_by=jobs, age_column="created_at",
-            counted_as=counted_as,
-        )
-        for name, jobs, counted_as in (
-            ("recommendation_runs", _RECOMMENDATION_JOBS, "recommendation_runs"),
-            ("recommendation_candidates", _RECOMMENDATION_JOBS, "recommendation_candidates"),
-            ("recommendation_evidence", _RECOMMENDATION_JOBS, None),
-            ("discovery_runs", (GENERATE_DISCOVERIES,), None),
-            ("discovery_candidates", (GENERATE_DISCOVERIES,), None),
-            ("gap_analysis_runs", ("refresh-library-gaps",), None),
-            ("gap_analysis_results", ("refresh-library-gaps",), None),
-        )
-    ),
-)  # fmt: skip
+_EMBEDDINGS = ApertureTable("embeddings", Group.EMBEDDINGS, (COMPUTED,), age_column="created_at")
+_RECOMMENDATIONS = tuple(
+    ApertureTable(
+        name, Group.RECOMMENDATIONS, (COMPUTED,), age_column="created_at", counted_as=counted_as
+    )
+    for name, counted_as in (
+        ("recommendation_runs", "recommendation_runs"),
+        ("recommendation_candidates", "recommendation_candidates"),
+        ("recommendation_evidence", None),
+        ("discovery_runs", None),
+        ("discovery_candidates", None),
+        ("gap_analysis_runs", None),
+        ("gap_analysis_results", None),
+    )
+)
 _TASTE = (
     ApertureTable(
         "user_taste_profiles", Group.TASTE, (COMPUTED, USERS),
@@ -126,13 +109,12 @@ _TASTE = (
                 where="is_locked AND embedding IS NOT NULL", columns=("embedding",),
             ),
         ),
-        _RECOMMENDATION_JOBS, counted_as="taste_profiles",
+        counted_as="taste_profiles",
     ),
     ApertureTable(
         "user_preferences", Group.TASTE, (COMPUTED, USERS),
         (LostData("user preferences", "set by users, down to excluded genres and libraries"),),
-        _RECOMMENDATION_JOBS,
-        (LooseReference("settings", TO_LIBRARIES),),
+        references=(LooseReference("settings", TO_LIBRARIES),),
     ),
     ApertureTable(
         "user_franchise_preferences", Group.TASTE, (COMPUTED, USERS),
@@ -145,18 +127,11 @@ _TASTE = (
     ApertureTable(
         "user_custom_interests", Group.TASTE, (USERS,), (LostData("custom interests", ONLY_HERE),)
     ),
-    ApertureTable(
-        "assistant_suggestions", Group.TASTE, (COMPUTED,),
-        rebuilt_by=("refresh-assistant-suggestions",),
-    ),
+    ApertureTable("assistant_suggestions", Group.TASTE, (COMPUTED,)),
 )  # fmt: skip
 _WATCH_DATA = (
-    ApertureTable(
-        "watch_history", Group.WATCH_DATA, (SERVER,),
-        rebuilt_by=("sync-movie-watch-history", "sync-series-watch-history"),
-        counted_as="watch_history",
-    ),
-)  # fmt: skip
+    ApertureTable("watch_history", Group.WATCH_DATA, (SERVER,), counted_as="watch_history"),
+)
 _USER_DATA = (
     ApertureTable(
         "user_ratings", Group.USER_DATA, (USERS, SERVER),
@@ -169,7 +144,7 @@ _USER_DATA = (
                 needs=("users.trakt_access_token",),
             ),
         ),
-        ("sync-trakt-ratings",), age_column="updated_at", counted_as="ratings",
+        age_column="updated_at", counted_as="ratings",
     ),
     ApertureTable(
         "user_watching_series", Group.USER_DATA, (USERS, SERVER),
@@ -184,7 +159,7 @@ _USER_DATA = (
                 needs=("users.is_enabled", "system_settings.value"),
             ),
         ),
-        ("sync-watching-favorites",), age_column="added_at",
+        age_column="added_at",
     ),
     ApertureTable(
         "user_settings", Group.USER_DATA, (USERS,), (LostData("user settings", ONLY_HERE),)
@@ -258,7 +233,7 @@ _CONFIGURATION = (
     ApertureTable(
         "users", Group.CONFIGURATION, (SERVER, USERS, ADMIN),
         (LostData("users", "sync-users brings them back, without their settings and rights"),),
-        (SYNC_USERS,), counted_as="users",
+        counted_as="users",
     ),
     ApertureTable(
         "sessions", Group.CONFIGURATION, (USERS,), (LostData("logins", "everybody is logged out"),),
@@ -276,10 +251,7 @@ _CONFIGURATION = (
         "playlists", Group.CONFIGURATION, (USERS, COMPUTED),
         (LostData("playlists", "kept on the media server, unknown to Aperture"),),
     ),
-    ApertureTable(
-        "strm_libraries", Group.CONFIGURATION, (COMPUTED,),
-        rebuilt_by=("sync-movie-libraries", "sync-series-libraries", "refresh-top-picks"),
-    ),
+    ApertureTable("strm_libraries", Group.CONFIGURATION, (COMPUTED,)),
     ApertureTable(
         "system_settings", Group.CONFIGURATION, (Maker.MIGRATIONS, ADMIN),
         (LostData("settings", "all keys of media server, AI and other services among them"),),
@@ -298,13 +270,8 @@ _CONFIGURATION = (
     ),
 )  # fmt: skip
 _CACHES = (
-    ApertureTable(
-        "studios_networks", Group.CACHE, (Maker.CACHE,), rebuilt_by=("enrich-studio-logos",)
-    ),
-    ApertureTable(
-        "discovery_pool", Group.CACHE, (Maker.CACHE,), rebuilt_by=(GENERATE_DISCOVERIES,),
-        age_column="updated_at",
-    ),
+    ApertureTable("studios_networks", Group.CACHE, (Maker.CACHE,)),
+    ApertureTable("discovery_pool", Group.CACHE, (Maker.CACHE,), age_column="updated_at"),
     ApertureTable(
         "similarity_validation_cache", Group.CACHE, (COMPUTED,),
         references=(

@@ -28,9 +28,10 @@ class Monitor:
         """Raises UsageError for a URL that is not http or https."""
         try:
             parts = urlsplit(url)
-            is_usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+            # Reading the port raises for one that is no number, or too large.
+            has_host = bool(parts.hostname) and parts.port != 0
+            is_usable = parts.scheme in ("http", "https") and has_host
             self.host = parts.netloc.rpartition("@")[2]
-            self._port = parts.port
         except ValueError:
             is_usable = False
         if not is_usable or not url.isprintable() or " " in url:

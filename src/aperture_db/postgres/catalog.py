@@ -102,7 +102,6 @@ class ForeignKey:
     referenced_columns: list[str]
     on_delete: str
     """CASCADE, SET NULL, NO ACTION, RESTRICT or SET DEFAULT."""
-    is_validated: bool
     is_never_null: bool
     """Every one of the columns is NOT NULL."""
     is_indexed: bool

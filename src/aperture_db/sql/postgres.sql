@@ -154,7 +154,6 @@ SELECT
         WHEN 'n' THEN 'SET NULL'
         ELSE 'SET DEFAULT'
     END AS on_delete,
-    k.convalidated AS is_validated,
     NOT EXISTS (
         SELECT
         FROM pg_attribute AS a
