@@ -7,7 +7,7 @@ import pytest
 from aperture_db.errors import UsageError
 from aperture_db.health.checks import CHECKS
 from aperture_db.health.report import Unit
-from aperture_db.health.selection import make_selection
+from aperture_db.health.run import make_selection
 from tests.health.conftest import read_check, read_health, run_health
 from tests.health.test_queries import execute
 from tests.program import run_inside

@@ -11,10 +11,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aperture_db.health import run as health_run
-from aperture_db.health.check import Check, CheckOutcome, Context
+from aperture_db.health.check import Check, CheckOutcome, CheckSelection, Context
 from aperture_db.health.report import Area, HealthReport, Verdict
 from aperture_db.health.run import run_checks
-from aperture_db.health.selection import CheckSelection
 from aperture_db.postgres.connection import connect
 from aperture_db.postgres.settings import resolve_target
 from tests.foundation.listeners import listening

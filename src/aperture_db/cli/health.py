@@ -25,10 +25,10 @@ from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError, ConnectError, UsageError
 
 with lazy_imports():
+    from aperture_db.health import check as health_check
     from aperture_db.health import checks
     from aperture_db.health import report as results
     from aperture_db.health import run as health_run
-    from aperture_db.health import selection as options
     from aperture_db.render import health as view
 
 CHOOSING = "Which checks"
@@ -134,7 +134,7 @@ def health(
     """
     form = _settle_format(run, form, output)
     try:
-        selection = options.make_selection(
+        selection = health_run.make_selection(
             checks.CHECKS,
             only=only or (),
             ignore=ignore or (),
@@ -175,7 +175,7 @@ def _settle_format(run: Run, form: HealthFormat, output: Path | None) -> HealthF
     return form
 
 
-def _check(run: Run, selection: options.CheckSelection) -> results.HealthReport:
+def _check(run: Run, selection: health_check.CheckSelection) -> results.HealthReport:
     connect = partial(run.connect, read_only=True)
     return health_run.run_checks(connect, run.target, checks.CHECKS, selection)
 
@@ -208,7 +208,7 @@ def _print_prometheus(run: Run, report: results.HealthReport, output: Path | Non
 
 def _watch(
     run: Run,
-    selection: options.CheckSelection,
+    selection: health_check.CheckSelection,
     seconds: float,
     form: HealthFormat,
     output: Path | None,

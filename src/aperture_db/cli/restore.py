@@ -23,7 +23,8 @@ with lazy_imports():
     from aperture_db import progress
     from aperture_db.backup import directory as backups
     from aperture_db.backup import settings
-    from aperture_db.health import checks, selection
+    from aperture_db.health import check as health_check
+    from aperture_db.health import checks
     from aperture_db.health import run as health_run
     from aperture_db.postgres import connection
     from aperture_db.postgres import settings as conninfo
@@ -269,7 +270,7 @@ def _final_findings(run: Run, report: plan.RestoreReport) -> tuple[str, ...]:
         partial(run.connect, read_only=True),
         run.target,
         checks.CHECKS,
-        selection.CheckSelection(only=only),
+        health_check.CheckSelection(only=only),
     )
     if checked.error is not None:
         return (f"not checked: {checked.error.what}",)

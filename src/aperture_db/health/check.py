@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
 
@@ -168,6 +169,43 @@ class Check:
     """The origin of the values and thresholds, for the reference."""
     thresholds: Thresholds | None
     look: Callable[[Context], CheckOutcome] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class CheckSelection:
+    """The checks of a run, what they ignore and their thresholds."""
+
+    only: frozenset[str] = frozenset()
+    """Ids; empty for all."""
+    ignored: frozenset[tuple[str, str]] = frozenset()
+    """Pairs of id and object, which may have * and ?; without an object the whole check."""
+    warnings: Mapping[str, float] = field(default_factory=dict)
+    """By id."""
+    criticals: Mapping[str, float] = field(default_factory=dict)
+    strict: bool = False
+    timeout_seconds: float = TIMEOUT_SECONDS
+    """For each statement of each check."""
+
+    def includes(self, check_id: str) -> bool:
+        if self.only and check_id not in self.only:
+            return False
+        return (check_id, "") not in self.ignored
+
+    def ignores(self, check_id: str, name: str) -> bool:
+        """Tell if findings about the object `name` are ignored."""
+        return bool(name) and any(
+            check_id == ignored and pattern and fnmatchcase(name, pattern)
+            for ignored, pattern in self.ignored
+        )
+
+    def thresholds(self, check: Check) -> Thresholds | None:
+        if check.thresholds is None:
+            return None
+        return replace(
+            check.thresholds,
+            warning=self.warnings.get(check.id, check.thresholds.warning),
+            critical=self.criticals.get(check.id, check.thresholds.critical),
+        )
 
 
 def check(

@@ -12,9 +12,8 @@ from psycopg.rows import class_row
 from aperture_db import __version__, sql
 from aperture_db.errors import ApertureDbError
 from aperture_db.extensions.collect import collect as collect_extensions
-from aperture_db.health.check import Check
+from aperture_db.health.check import Check, CheckSelection
 from aperture_db.health.run import Connect, run_checks
-from aperture_db.health.selection import CheckSelection
 from aperture_db.migrations.directory import read_directory
 from aperture_db.migrations.status import collect as collect_migrations
 from aperture_db.postgres.session import Connection
