@@ -6,6 +6,7 @@ prints them as three lines, `--json` as one object; the class decides the exit c
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -13,7 +14,8 @@ class ApertureDbError(Exception):
     """Something failed; nothing else is known about the kind of failure.
 
     `code` is a stable word for scripts (`error.code` in JSON). `details` are further lines
-    worth reading, such as a list of sessions or the position inside a file.
+    worth reading, such as a list of sessions or the position inside a file. A line break in any of
+    the texts is somebody else's, and is shown as one: several steps are several strings.
     """
 
     exit_code: ClassVar[int] = 1
@@ -24,16 +26,21 @@ class ApertureDbError(Exception):
         what: str,
         *,
         why: str,
-        next_step: str,
+        next_step: str | Iterable[str],
         code: str | None = None,
         details: tuple[str, ...] = (),
     ) -> None:
         super().__init__(what)
         self.what = what
         self.why = why
-        self.next_step = next_step
+        self.next_steps = (next_step,) if isinstance(next_step, str) else tuple(next_step)
         self.code = code or self.default_code
         self.details = details
+
+    @property
+    def next_step(self) -> str:
+        """All steps, one per line."""
+        return "\n".join(self.next_steps)
 
 
 class UsageError(ApertureDbError):

@@ -1,4 +1,4 @@
-"""Numbers, sizes and times as people read and write them."""
+"""Numbers, sizes and times as people read and write them, and texts that are safe to show."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import PurePath
 
 UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -79,12 +80,84 @@ def list_some(names: Iterable[str], most: int = 8, *, separator: str = ", ") -> 
     return separator.join(every[:most]) + more
 
 
+# What a terminal obeys (C0, DEL, C1), what separates lines, has no width or turns the direction of
+# its neighbours, and the bytes of a file name that are no UTF-8.
+UNSHOWN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def visible(text: str) -> str:
+    """`text` in one line that shows every character: those that a terminal would obey, hide or
+    move as \\n, \\x1b, \\u202e. Everything shown passes here, in `render/console.py`."""
+    return UNSHOWN.sub(lambda match: _escaped(match[0]), text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        # As Python holds a byte of a file name that is no UTF-8.
+        code -= 0xDC00
+    if code > 0xFF:
+        return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    return SHORT_ESCAPES.get(character, f"\\x{code:02x}")
+
+
+QUOTED_NAME = re.compile(r'"(?:[^"]|"")*"')
+
+
+def pasteable(step: str) -> str:
+    """The same for advice: a name in SQL stays the same name, as U&"\\+00000a"."""
+    return visible(QUOTED_NAME.sub(lambda match: _unicode_name(match[0]), step))
+
+
+def _unicode_name(quoted: str) -> str:
+    if not UNSHOWN.search(quoted):
+        return quoted
+    doubled = quoted.replace("\\", "\\\\")
+    return "U&" + UNSHOWN.sub(lambda match: f"\\+{ord(match[0]):06x}", doubled)
+
+
+def shell_command(*words: object) -> str:
+    """A command to be pasted: each word quoted for a shell, a path never taken for an option.
+
+    Characters that aren't shown are written as $'\\x1b', which bash and zsh know.
+    """
+    return " ".join(map(_shell_word, words))
+
+
+def _shell_word(word: object) -> str:
+    text = str(word)
+    if isinstance(word, PurePath) and text.startswith("-"):
+        text = f"./{text}"
+    if not UNSHOWN.search(text):
+        return shlex.quote(text)
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{UNSHOWN.sub(lambda match: _hexadecimal(match[0]), escaped)}'"
+
+
+def _hexadecimal(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode(errors="surrogateescape"))
+
+
 def vacuum_command(tables: Iterable[str], *options: str) -> str:
     """As a shell takes it; `tables` are named as `vacuum --table` knows them."""
     named = (word for table in tables for word in ("--table", table))
-    return shlex.join(["aperture-db", "vacuum", *options, *named])
+    return shell_command("aperture-db", "vacuum", *options, *named)
 
 
 def quote_identifier(name: str) -> str:
     """`name` as SQL writes any identifier; for texts, not for statements that are run."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def quote_literal(text: str) -> str:
+    """`text` as SQL writes any string; for texts, not for statements that are run."""
+    doubled = text.replace("'", "''")
+    if "\\" not in text and not UNSHOWN.search(text):
+        return f"'{doubled}'"
+    escaped = doubled.replace("\\", "\\\\")
+    return "E'" + UNSHOWN.sub(lambda match: f"\\U{ord(match[0]):08x}", escaped) + "'"

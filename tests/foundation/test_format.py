@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +19,12 @@ from aperture_db.format import (
     format_percent,
     format_seconds,
     format_time,
+    pasteable,
     plural,
+    quote_identifier,
+    quote_literal,
+    shell_command,
+    visible,
 )
 
 
@@ -94,3 +104,50 @@ def test_times_are_in_utc() -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, 999, tzinfo=timezone(timedelta(hours=2)))
     assert format_time(moment) == "2026-01-02 01:04:05 UTC"
     assert format_time(moment.astimezone(UTC)) == format_time(moment)
+
+
+HIDDEN_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
+
+
+def test_every_character_of_a_shown_text_is_visible() -> None:
+    hostile = "a\x1b]0;x\x07b\x9bc\u202ed\nnext:  e\r\tf\u200bg\u2028h\x85i\udcffj\U000e0041"
+    assert visible(hostile) == (
+        r"a\x1b]0;x\x07b\x9bc\u202ed\nnext:  e\r\tf\u200bg\u2028h\x85i\xffj\U000e0041"
+    )
+    assert visible("Amélie 💚 東京 [bold]x[/bold]") == "Amélie 💚 東京 [bold]x[/bold]"
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_nothing_shown_controls_a_terminal(text: str) -> None:
+    shown = visible(text)
+    assert not any(unicodedata.category(character) in HIDDEN_CATEGORIES for character in shown)
+    assert not any(unicodedata.bidirectional(c) in BIDIRECTIONAL_MARKS for c in shown)
+    assert visible(shown) == shown
+
+
+BIDIRECTIONAL_MARKS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))))
+def test_a_command_is_the_same_words_for_a_shell(words: list[str]) -> None:
+    command = shell_command("printf", "%s\\0", *words)
+    assert visible(command) == command
+    done = subprocess.run(["/bin/bash", "-c", command], capture_output=True, check=True)
+    assert done.stdout.decode() == "".join(f"{word}\0" for word in words or [""])
+
+
+def test_a_path_is_never_an_option() -> None:
+    assert shell_command("ls", Path("-rf"), Path("/a b")) == "ls ./-rf '/a b'"
+    assert shlex.split(shell_command("ls", Path("q; touch INJ"))) == ["ls", "q; touch INJ"]
+
+
+def test_names_in_advice_stay_the_same_names(admin_conninfo: str) -> None:
+    names = ['a"b; DROP', "line\nbreak", "back\\slash \x1b", "right\u202eto left", "\x9b"]
+    with psycopg.connect(admin_conninfo) as conn:
+        for name in names:
+            identifier, literal = quote_identifier(name), quote_literal(name)
+            sql = pasteable(f"SELECT {literal} AS {identifier};")
+            assert visible(sql) == sql
+            cursor = conn.execute(sql.encode())
+            assert cursor.description is not None
+            assert (cursor.description[0].name, cursor.fetchone()) == (name, (name,))

@@ -191,3 +191,14 @@ def test_a_class_name_is_defined_once() -> None:
         if isinstance(node, ast.ClassDef)
     ]
     assert {name for name in names if names.count(name) > 1} == set()
+
+
+def test_every_shown_text_passes_the_console() -> None:
+    """rich's own Text would let through what a terminal obeys; see `render/console.py`."""
+    makers = {
+        str(file.relative_to(PACKAGE))
+        for file in FILES
+        for name, _only_types in imports_of(file)
+        if name in ("rich.text", "rich.text.Text", "rich.markup.render", "rich.print")
+    }
+    assert makers == {"render/console.py"}

@@ -159,7 +159,7 @@ def _unreadable(relations: list[_Relation], target: Target) -> ApertureDbError:
     return ApertureDbError(
         "permission denied for a part of the database, so a backup would be incomplete",
         why=messages.get(False) or messages[True],
-        next_step="\n".join(grant_for(message, target.user) for message in messages.values()),
+        next_step=(grant_for(message, target.user) for message in messages.values()),
         code="no_privilege",
     )
 

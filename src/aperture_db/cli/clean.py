@@ -136,7 +136,7 @@ def _apply(run: Run, plan: room.CleanReport, confirm: str | None, lock_timeout: 
     if not run.options.json and not run.options.quiet:
         run.err.print_result(view.render_plan(plan))
     require_confirmation(
-        run, confirm, f"This deletes {plan.rows:,} rows from {run.target}.\nIt can't be undone."
+        run, confirm, f"This deletes {plan.rows:,} rows from {run.target}.", "It can't be undone."
     )
     run.show(_delete(run, plan, lock_timeout), view.render_cleaned)
 

@@ -45,19 +45,19 @@ def parse_duration(text: str) -> float:
         raise typer.BadParameter(str(error)) from error
 
 
-def require_confirmation(run: Run, given: str | None, question: str) -> None:
+def require_confirmation(run: Run, given: str | None, *sentences: str) -> None:
     """Return only when the phrase was given: with --confirm, or typed at a terminal.
 
     `given` is the value of --confirm; if set, nobody is asked. At a terminal the phrase has to be
-    typed exactly, case included, and there is one attempt; `question` says what will happen, one
-    sentence per line. --json never asks. Raises NotConfirmedError.
+    typed exactly, case included, and there is one attempt; the `sentences` say what will happen.
+    --json never asks. Raises NotConfirmedError.
     """
     if given is not None:
         answer, source = given, "--confirm"
     elif run.options.json or not _is_terminal():
         raise _not_confirmed("there is no terminal to ask at, or --json is set")
     else:
-        for sentence in question.splitlines():
+        for sentence in sentences:
             run.err.print_prose(sentence, "warning")
         run.err.print(f'Type "{PHRASE}" to continue: ', end="", soft_wrap=True)
         answer, source = sys.stdin.readline().rstrip("\r\n"), "the answer"

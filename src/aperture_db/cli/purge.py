@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +137,7 @@ def purge(
     save_to = _backup_directory(run, directory) if backup else None
     if export_ratings is not None:
         execute.require_new_file(export_ratings)
-    require_confirmation(run, confirm, _question(run, shown, save_to))
+    require_confirmation(run, confirm, *_question(run, shown, save_to))
     if export_ratings is not None:
         shown = _export(run, shown, export_ratings)
     if save_to is not None:
@@ -195,16 +196,18 @@ def _command(
     return run.target.command_line(*words)
 
 
-def _question(run: Run, shown: report.PurgeReport, save_to: Path | None) -> str:
+def _question(run: Run, shown: report.PurgeReport, save_to: Path | None) -> Iterator[str]:
     question = f"This will delete {plural(shown.plan.rows, 'row')} from {run.target}"
     if shown.plan.updated_rows:
         question += f" and update {shown.plan.updated_rows:,}"
     question += "."
     if losses := [f"{loss.rows:,} {loss.what}" for loss in shown.plan.losses]:
-        question = f"Cannot be recovered: {list_some(losses)}.\n{question}"
+        yield f"Cannot be recovered: {list_some(losses)}."
+    yield question
     if save_to is not None:
-        return f"{question}\nThe database will be backed up to {save_to} first."
-    return f"{question}\nNo backup will be made: this cannot be undone."
+        yield f"The database will be backed up to {save_to} first."
+    else:
+        yield "No backup will be made: this cannot be undone."
 
 
 def _export(run: Run, shown: report.PurgeReport, path: Path) -> report.PurgeReport:
@@ -225,7 +228,7 @@ def _backup_directory(run: Run, option: Path | None) -> Path:
             chosen = backup_directory.choose_directory(option, settings.read_settings(conn))
         backup_directory.require_writable(chosen)
     except ApertureDbError as error:
-        error.next_step += "; or purge without a backup: --no-backup"
+        error.next_steps = (*error.next_steps, "or purge without a backup: --no-backup")
         raise
     return chosen.path
 

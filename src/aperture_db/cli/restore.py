@@ -222,15 +222,15 @@ def _require_consent(
         raise server.describe_refusal(planned.sessions)
     tables = plural(len(planned.replaced_tables), "table")
     rows = plural(planned.replaced_row_count, "row")
-    question = f"This replaces {tables} with {rows} in {run.target}."
+    sentences = [f"This replaces {tables} with {rows} in {run.target}."]
     if planned.sessions:
-        question += f"\nIt terminates {plural(len(planned.sessions), 'session')} first."
-    question += (
-        f"\nA safety backup is made in {save_to}."
+        sentences.append(f"It terminates {plural(len(planned.sessions), 'session')} first.")
+    sentences.append(
+        f"A safety backup is made in {save_to}."
         if save_to
-        else "\nNo safety backup is made: this cannot be undone."
+        else "No safety backup is made: this cannot be undone."
     )
-    require_confirmation(run, given, question)
+    require_confirmation(run, given, *sentences)
 
 
 def _apply(

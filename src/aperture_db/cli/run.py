@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aperture_db.cli.lazy import lazy_imports
 from aperture_db.errors import ApertureDbError
+from aperture_db.format import shell_command, visible
 from aperture_db.postgres.target import Target
 from aperture_db.render.console import ColorMode, make_console
 
@@ -130,7 +131,7 @@ class Run:
     def warn(self, text: str) -> None:
         """Warn on stderr, also with -q, and in the JSON object."""
         self.warnings.append(text)
-        self.err.print_prose(f"warning: {text}", "warning")
+        self.err.print_prose(f"warning: {text}", "warning", indent=len("warning: "))
 
     def reporter(self) -> progress.ProgressReporter:
         """Progress on stderr: animated at a real terminal, lines elsewhere, nothing with -q."""
@@ -142,9 +143,9 @@ class Run:
         )
 
     def print_raw(self, text: str) -> None:
-        """Print a result that is not a table, as it is."""
+        """Print a result that is not a table, line by line as it is."""
         with self._writing_result():
-            print(text, file=self.out.file, flush=True)
+            print("\n".join(map(visible, text.split("\n"))), file=self.out.file, flush=True)
 
     def write_file(self, path: Path, text: str, *, mode: int) -> None:
         """Replace `path` atomically: written beside it, then renamed. A symbolic link there is
@@ -156,7 +157,8 @@ class Run:
             raise ApertureDbError(
                 f"could not write {path}",
                 why=error.strerror or str(error),
-                next_step=f"check the directory and its permissions: ls -ld {path.parent}",
+                next_step="check the directory and its permissions: "
+                + shell_command("ls", "-ld", path.parent),
                 code="output_file",
             ) from error
 
@@ -184,11 +186,19 @@ class Run:
         self.err.print_prose(f"why:   {error.why}", indent=indent)
         for line in error.details:
             self.err.print(f"       {line}", soft_wrap=True)
-        steps = error.next_step.replace("\n", "\n       ")
-        self.err.print(f"next:  {steps}", soft_wrap=True)
+        mark = "next:  "
+        for step in error.next_steps:
+            self.err.print_step(step, mark)
+            mark = " " * len(mark)
         if self.options.verbose > 1:
-            text = "".join(traceback.format_exception(error))
-            self.err.print(self.redact(text), style="muted", soft_wrap=True)
+            self._print_traceback(error)
+
+    def _print_traceback(self, error: ApertureDbError) -> None:
+        """An exception's own text is one line, so that it looks like nothing else."""
+        for part in traceback.format_exception(error):
+            is_frame = part.startswith("  File ")
+            for line in part.splitlines() if is_frame else [part.strip("\n")]:
+                self.err.print(self.redact(line), style="muted", soft_wrap=True)
 
     def summarize(self) -> str:
         """The warnings, the result in full and the error as plain text, without secrets."""

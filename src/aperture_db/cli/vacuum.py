@@ -251,6 +251,6 @@ def _error_of(report: room.VacuumReport) -> ApertureDbError:
         f"{count} were skipped or failed: {names}",
         why=f"{first.name}: {first.reason}",
         details=tuple(f"{result.name}: {result.reason}" for result in others),
-        next_step="\n".join(steps),
+        next_step=steps,
         code="tables_skipped",
     )

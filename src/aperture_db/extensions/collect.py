@@ -238,7 +238,7 @@ def finding(report: ExtensionsReport, among: Sequence[Extension] | None = None) 
     """Build the error that says which extensions can't be used, why, and what to do.
 
     It covers `among`, such as `report.blocking_migrations`; by default all that are unusable, or
-    else those that failed a probe. There must be at least one. `next_step` has a step per line.
+    else those that failed a probe. There must be at least one.
     """
     concerned = report.unusable if among is None else among
     if not concerned:
@@ -250,7 +250,7 @@ def finding(report: ExtensionsReport, among: Sequence[Extension] | None = None) 
         _what(concerned),
         why=why,
         details=tuple(details),
-        next_step="\n".join(advise(report.server, concerned)),
+        next_step=advise(report.server, concerned),
         code=f"extension_{concerned[0].state}",
     )
 
@@ -261,7 +261,7 @@ def _probe_finding(report: ExtensionsReport) -> FindingError:
         f"the extension {probe.extension} is installed, and does not work",
         why=f"{probe.what}: {probe.detail}",
         details=tuple(f"{other.what}: {other.detail}" for other in others),
-        next_step="\n".join(report.advice)
+        next_step=report.advice
         or report.server.place.how_to_get(probe.extension, report.server.major),
         code="extension_probe_failed",
     )

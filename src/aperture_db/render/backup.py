@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from aperture_db.backup.directory import BackupList, BackupReport, BackupState, ListedBackup
 from aperture_db.dumps.contents import DumpContents
@@ -17,7 +16,7 @@ from aperture_db.format import (
     format_seconds,
     plural,
 )
-from aperture_db.render.console import make_table, unbroken
+from aperture_db.render.console import Text, make_table, unbroken
 
 STATE_STYLES = {
     BackupState.COMPLETE: "ok",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from aperture_db.clean import CleanReport, CleanResult, DeleteStrategy, KindReport
-from aperture_db.format import format_bytes, format_count, format_seconds, plural
-from aperture_db.render.console import NOTHING, make_table, unbroken
+from aperture_db.format import format_bytes, format_count, format_seconds, pasteable, plural
+from aperture_db.render.console import NOTHING, Text, make_table, unbroken
 
 NOTHING_TO_DELETE = "Nothing to delete."
 NOTHING_SEEN = "Nothing to delete, as far as it can be seen."
@@ -52,14 +51,16 @@ def _size(kind: KindReport) -> str:
     return marked + format_bytes(kind.size_bytes)
 
 
-def _remarks(report: CleanReport) -> Iterator[Text]:
+def _remarks(report: CleanReport) -> Iterator[RenderableType]:
     for kind in report.kinds:
         if kind.unknown:
-            yield Text(f"\n{kind.kind}: {kind.unknown}", style="skipped")
+            yield ""
+            yield Text(f"{kind.kind}: {kind.unknown}", style="skipped")
         if kind.grant:
-            yield unbroken(f"as the owner or a superuser run: {kind.grant}", "skipped")
+            yield unbroken(f"as the owner or a superuser run: {pasteable(kind.grant)}", "skipped")
         if kind.note:
-            yield Text(f"\n{kind.kind}: {kind.note}", style="warning")
+            yield ""
+            yield Text(f"{kind.kind}: {kind.note}", style="warning")
 
 
 def _explained_sizes(report: CleanReport) -> Iterator[RenderableType]:

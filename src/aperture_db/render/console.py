@@ -1,12 +1,15 @@
 """What is printed on: consoles for stdout and stderr, the one look of tables, and the JSON object.
 
-Each console has its own answer to colour and width.
+Each console has its own answer to colour and width. Every text that is shown becomes visible here,
+whatever its characters: a string where rich makes a Text of it, and a Text where it is made. So a
+line break of ours is never inside a text; several lines are several texts.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -16,19 +19,33 @@ from enum import Enum, StrEnum
 from math import isfinite
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 from uuid import UUID
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich import text as rich_text
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.style import Style
 from rich.table import Table
-from rich.text import Text
 from rich.theme import Theme
 
 from aperture_db.errors import ApertureDbError
+from aperture_db.format import UNSHOWN, pasteable, visible
 
 # Wide enough that no line is ever wrapped or cut for a pipe or a log.
 UNLIMITED_WIDTH = 16_384
 MIN_PROSE_WIDTH = 20
+# A command inside a sentence: SQL to its semicolon, a command line to the end of the clause.
+COMMAND = re.compile(
+    r"""
+    \b(?:ALTER|ANALYZE|COMMIT|CREATE|DELETE|DROP|GRANT|INSERT|REINDEX|REVOKE|ROLLBACK|SELECT|UPDATE
+        |VACUUM)\ (?:"[^"]*"|'[^']*'|[^;"'])*;
+    |
+    \b(?:aperture-db|cat|chown|df|docker|export|ls|mkdir|pg_dump|pg_restore|pip|sed|sudo)
+    (?:\ (?!(?:and|as|gives|in|keeps?|lists?|names?|or|puts|saves?|shows?|then|to)\b)
+        (?:'[^']*'|"[^"]*"|[^\s'";,)]|[;,)](?=\S))+)+
+    """,
+    re.VERBOSE,
+)
 
 THEME = Theme(
     {
@@ -50,8 +67,24 @@ class OutputClosedError(Exception):
     """Whoever read our output has gone, as `| head` does."""
 
 
+class Text(rich_text.Text):
+    """A styled text in which every character is visible."""
+
+    def __init__(self, text: str = "", style: str | Style = "", **options: Any) -> None:
+        super().__init__(visible(text), style, **options)
+
+    def append(self, text: rich_text.Text | str, style: str | Style | None = None) -> Self:
+        """Add to the end."""
+        super().append(visible(text) if isinstance(text, str) else text, style)
+        return self
+
+
 class QuittingConsole(Console):
     """A console that tells when its reader has gone; rich itself would end the process."""
+
+    def render_str(self, text: str, **options: Any) -> rich_text.Text:
+        """The Text of a string that is printed, or stands in a table."""
+        return super().render_str(visible(text), **options)
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -72,16 +105,22 @@ class QuittingConsole(Console):
 
     def print_prose(self, text: str, style: str | None = None, indent: int = 0) -> None:
         """Print a sentence: at a terminal broken between words, with what follows the first line
-        indented; elsewhere never broken. A word, such as a path, stays whole."""
+        indented; elsewhere never broken. A word or a command in it stays whole."""
+        lines = [text]
         if self.is_terminal:
-            text = textwrap.fill(
-                text,
+            lines = textwrap.wrap(
+                COMMAND.sub(lambda match: match[0].replace(" ", "\0"), visible(text)),
                 max(self.width, MIN_PROSE_WIDTH),
                 subsequent_indent=" " * indent,
                 break_long_words=False,
                 break_on_hyphens=False,
             )
-        self.print(text, style=style, soft_wrap=True)
+        for line in lines:
+            self.print(line.replace("\0", " "), style=style, soft_wrap=True)
+
+    def print_step(self, step: str, mark: str) -> None:
+        """Print advice after a mark such as `next:`."""
+        self.print_prose(f"{mark}{pasteable(step)}", indent=len(mark))
 
     def __exit__(
         self,
@@ -149,16 +188,18 @@ def make_console(
 NOTHING = "-"
 
 
-def make_table(*columns: str, right: Sequence[str] = ()) -> Table:
-    """An empty table with these columns, of which `right` hold numbers.
+def make_table(*columns: str | tuple[str, str], right: Sequence[str] = ()) -> Table:
+    """An empty table with these columns, of which `right` hold numbers. A heading may have two
+    lines, the second of which is its name.
 
     At a terminal that is too narrow texts wrap; nothing is ever cut, and numbers stay whole.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="table.header")
     for column in columns:
-        is_number = column in right
+        lines = (column,) if isinstance(column, str) else column
+        is_number = lines[-1] in right
         table.add_column(
-            column,
+            Group(*lines),
             justify="right" if is_number else "left",
             no_wrap=is_number,
             overflow="fold",
@@ -209,15 +250,23 @@ def render_envelope(
         "command": command,
         "ok": ok,
         "data": to_plain(data),
-        "warnings": warnings,
+        "warnings": list(map(visible, warnings)),
         "error": _plain_error(error) if error else None,
     }
-    return json.dumps(envelope, ensure_ascii=ascii_only, allow_nan=False, indent=2)
+    text = json.dumps(envelope, ensure_ascii=ascii_only, allow_nan=False, indent=2)
+    # Strings stay exact: JSON's own escapes are visible, too.
+    return UNSHOWN.sub(lambda match: _escape_in_json(match[0]), text)
+
+
+def _escape_in_json(character: str) -> str:
+    return character if character == "\n" else json.dumps(character)[1:-1]
 
 
 def _plain_error(error: ApertureDbError) -> dict[str, str]:
-    cause = "\n".join([error.why, *error.details])
-    return {"code": error.code, "message": error.what, "cause": cause, "next": error.next_step}
+    """The texts of an error are for people, as on stderr."""
+    cause = "\n".join(map(visible, (error.why, *error.details)))
+    steps = "\n".join(map(pasteable, error.next_steps))
+    return {"code": error.code, "message": visible(error.what), "cause": cause, "next": steps}
 
 
 def to_plain(value: object) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from aperture_db.demo.home import DemoReport, Origin, Removed, Stopped
+from aperture_db.render.console import Text
 from aperture_db.render.stats import render_stats
 
 ORIGINS = {

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
-from aperture_db.format import format_time, plural
+from aperture_db.format import format_time, pasteable, plural, visible
 from aperture_db.health.report import Area, HealthReport, Result, Status, Thresholds, Unit, Verdict
-from aperture_db.render.console import unbroken
+from aperture_db.render.console import Text, unbroken
 
 INDENT = "  "
 UNKNOWN = "unknown"
@@ -104,7 +103,7 @@ def _indented(text: str, level: int, style: str = "") -> RenderableType:
 
 def _advice(steps: Iterable[str], level: int) -> Iterator[RenderableType]:
     """Commands and SQL are never wrapped, sentences may be."""
-    for step in steps:
+    for step in map(pasteable, steps):
         if step.endswith(";") or step.startswith("aperture-db "):
             yield unbroken(INDENT * level + step, "info")
         else:
@@ -132,7 +131,7 @@ def _notes(checks: Iterable[Result]) -> Iterator[RenderableType]:
         yield from _advice(check.advice, 2)
 
 
-def _summary(report: HealthReport) -> Text:
+def _summary(report: HealthReport) -> RenderableType:
     counts = report.counts
     unknown = sum(check.status is Status.SKIPPED for check in report.problems)
     parts = [
@@ -200,7 +199,7 @@ def _nagios_problems(report: HealthReport) -> Iterator[str]:
             word = "unknown" if finding.status is Status.SKIPPED else finding.status.value
             yield _one_line(f"{word} {check.id}: {finding.reason}")
             for step in finding.advice:
-                yield _one_line(f"  {step}")
+                yield _one_line(f"  {pasteable(step)}")
 
 
 def _performance_data(report: HealthReport) -> Iterator[str]:
@@ -228,7 +227,7 @@ def _number(value: float) -> str:
 
 def _one_line(text: str) -> str:
     """A bar would start the performance data, a line break the details."""
-    return text.replace("|", "/").replace("\n", " ")
+    return visible(text.replace("|", "/"))
 
 
 @dataclass(frozen=True)
@@ -303,4 +302,4 @@ def _metric(name: str, help_text: str, values: Iterable[MetricValue]) -> list[st
 
 
 def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    return visible(value).replace("\\", "\\\\").replace('"', '\\"')

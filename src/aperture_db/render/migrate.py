@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from aperture_db.extensions.report import (
     ADVISED_MAJOR,
@@ -25,7 +24,7 @@ from aperture_db.migrations.report import (
     MigrationStatus,
     State,
 )
-from aperture_db.render.console import NOTHING, make_table
+from aperture_db.render.console import NOTHING, Text, make_table
 
 UP_TO_DATE = "Database is up to date"
 STATE_STYLES = {State.APPLIED: "ok", State.PENDING: "warning", State.UNKNOWN: "info"}
@@ -79,7 +78,7 @@ def render_dry_run(dry_run: DryRun) -> RenderableType:
     if not dry_run.pending:
         return Text(f"{UP_TO_DATE}.")
     count = plural(len(dry_run.pending), "migration")
-    return Text("\n".join([*dry_run.pending, "", f"{count} would be applied"]))
+    return Group(*dry_run.pending, "", f"{count} would be applied")
 
 
 def render_marked(marked: MarkedMigrations) -> RenderableType:
@@ -87,7 +86,7 @@ def render_marked(marked: MarkedMigrations) -> RenderableType:
     if not marked.marked:
         return Text("Nothing was marked: all of these are recorded already")
     count = plural(len(marked.marked), "migration")
-    return Text("\n".join([*marked.marked, "", f"{count} recorded as applied, none was run"]))
+    return Group(*marked.marked, "", f"{count} recorded as applied, none was run")
 
 
 STATES = {

@@ -15,16 +15,22 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.segment import Segment
 from rich.table import Column
-from rich.text import Text
 
 from aperture_db.format import format_seconds, plural
 from aperture_db.progress import Event, Phase, Progress, Waiting, Warned
-from aperture_db.render.console import QuittingConsole
+from aperture_db.render.console import QuittingConsole, Text
 
 HEARTBEAT_SECONDS = 30.0
 
 Result = TypeVar("Result")
 Show = Callable[[RenderableType], None]
+
+
+class StepColumn(bars.ProgressColumn):
+    """The current step, as it is: rich's own column would obey markup in a table's name."""
+
+    def render(self, task: bars.Task) -> Text:
+        return Text(task.description)
 
 
 class DoneColumn(bars.MofNCompleteColumn):
@@ -37,7 +43,7 @@ class DoneColumn(bars.MofNCompleteColumn):
             return Text()
         if isinstance(total, float):
             return Text(format_share(task.completed), style="progress.download")
-        return super().render(task)
+        return Text(super().render(task).plain, style="progress.download")
 
 
 class ProgressReporter:
@@ -68,10 +74,7 @@ class ProgressReporter:
         self._bar: bars.Progress | None = None
         if animated and not silent:
             self._bar = bars.Progress(
-                bars.TextColumn(
-                    "{task.description}",
-                    table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
-                ),
+                StepColumn(Column(ratio=1, no_wrap=True, overflow="ellipsis")),
                 bars.BarColumn(bar_width=24),
                 DoneColumn(),
                 bars.TimeElapsedColumn(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from aperture_db.format import (
     format_bytes,
@@ -21,7 +20,7 @@ from aperture_db.purge.report import (
     PurgeReport,
     Strategy,
 )
-from aperture_db.render.console import Item, make_table
+from aperture_db.render.console import Item, Text, make_table
 
 NOTHING = "Nothing to purge: no rows to delete or update."
 NO_TABLES = "Nothing to purge: this database has none of the Aperture tables concerned."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from aperture_db.format import format_count, format_seconds, plural
 from aperture_db.relink.apply import Account, UsersPlan
@@ -21,7 +20,7 @@ from aperture_db.relink.report import (
     RelinkReport,
     RowState,
 )
-from aperture_db.render.console import NOTHING, Item, make_table, unbroken
+from aperture_db.render.console import NOTHING, Item, Text, make_table, unbroken
 
 MOST_REMARKS = 10
 STATES = {

@@ -24,7 +24,9 @@ from aperture_db.format import (
     format_percent,
     format_seconds,
     format_time,
+    pasteable,
     plural,
+    visible,
 )
 from aperture_db.health.report import Area, HealthReport, Status, Verdict
 from aperture_db.migrations.report import State
@@ -76,12 +78,17 @@ class Chart:
 def render_report(report: DatabaseReport) -> str:
     """The page, which ends with a line feed."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "breakable": _breakable,
         "bytes": format_bytes,
         "count": format_count,
+        "pasteable": pasteable,
         "percent": format_percent,
         "rows": format_rows,
         "seconds": format_seconds,
@@ -253,4 +260,9 @@ def _signed(change: float, growth: Growth) -> str:
 
 def _breakable(name: str) -> Markup:
     """A long name that may be broken after its underscores."""
-    return Markup("_<wbr>").join(name.split("_"))
+    return Markup("_<wbr>").join(visible(name).split("_"))
+
+
+def _finalize(value: object) -> object:
+    """The last step for each value of the page."""
+    return visible(value) if type(value) is str else value

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.format import format_bytes, format_seconds, format_time, list_some, plural
 from aperture_db.render.backup import format_migration
-from aperture_db.render.console import make_table, unbroken
+from aperture_db.render.console import Text, make_table, unbroken
 from aperture_db.restore.plan import DrillReport, RestorePlan, RestoreReport
 
 # More tables than one version of Aperture ever added.

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
-from rich.text import Text
 
 from aperture_db.format import format_bytes, format_count, format_percent, format_time, plural
-from aperture_db.render.console import NOTHING, make_table
+from aperture_db.render.console import NOTHING, Text, make_table
 from aperture_db.stats.history import Growth, GrowthUnit, History
 from aperture_db.stats.report import (
     Count,
@@ -307,6 +306,7 @@ BARS = "▁▂▃▄▅▆▇█"
 ASCII_BARS = "_.-~=+*#"
 HEADERS = {GrowthUnit.BYTES: "size", GrowthUnit.ROWS: "rows"}
 WHOLES = ("database", "tables", "indexes")
+MORE_SAMPLES = "next: aperture-db stats --record, for example daily from cron"
 NUMBERS = ("first", "last", "change", "per day")
 
 
@@ -314,15 +314,11 @@ def render_history(history: History) -> RenderableType:
     """Sizes, then rows; without two samples, how to get them."""
     samples = history.samples
     if not samples:
-        return Text(
-            "No samples are recorded yet.\n"
-            "next: aperture-db stats --record, for example daily from cron"
-        )
+        return Group("No samples are recorded yet.", MORE_SAMPLES)
     first, last = samples[0].sampled_at, samples[-1].sampled_at
     if len(samples) == 1:
-        return Text(
-            f"One sample is recorded, of {format_time(first)}; growth needs two.\n"
-            "next: aperture-db stats --record, for example daily from cron"
+        return Group(
+            f"One sample is recorded, of {format_time(first)}; growth needs two.", MORE_SAMPLES
         )
     parts: list[RenderableType] = [
         Text(

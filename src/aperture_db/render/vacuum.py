@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from aperture_db.format import (
     format_bytes,
@@ -15,7 +14,7 @@ from aperture_db.format import (
     plural,
     vacuum_command,
 )
-from aperture_db.render.console import NOTHING, make_table, unbroken
+from aperture_db.render.console import NOTHING, Text, make_table, unbroken
 from aperture_db.vacuum.report import (
     PlannedTable,
     TableResult,
@@ -108,8 +107,15 @@ def render_report(report: VacuumReport) -> RenderableType:
 
 
 def _table_of(results: Sequence[TableResult], report: VacuumReport) -> RenderableType:
-    columns = ("dead rows\nbefore", "dead rows\nafter", "size\nbefore", "size\nafter", "\ntime")
-    table = make_table("\ntable", *columns, right=columns)
+    table = make_table(
+        ("", "table"),
+        ("dead rows", "before"),
+        ("dead rows", "after"),
+        ("size", "before"),
+        ("size", "after"),
+        ("", "time"),
+        right=("before", "after", "time"),
+    )
     for result in results:
         done = result.outcome is VacuumOutcome.DONE
         table.add_row(

@@ -117,8 +117,10 @@ def _require_createdb(drill: Drill) -> None:
         raise ApertureDbError(
             f"user {role} may not create the scratch database of a drill",
             why="it has no CREATEDB",
-            next_step=f"a superuser can give it: ALTER ROLE {quote_identifier(role)} CREATEDB;\n"
-            "or choose another server: aperture-db restore --drill --into URL",
+            next_step=(
+                f"a superuser can give it: ALTER ROLE {quote_identifier(role)} CREATEDB;",
+                "or choose another server: aperture-db restore --drill --into URL",
+            ),
             code="no_privilege",
         )
 
