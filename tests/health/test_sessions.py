@@ -176,7 +176,9 @@ def test_a_server_without_a_connection_left_is_critical(crowded_server: CrowdedS
     assert check["advice"][1] == "ALTER SYSTEM SET max_connections = 100;"
 
 
-NEED_PG_MONITOR = {"idle-in-transaction", "blocked-queries", "long-transactions"}
+NEED_PG_MONITOR = {
+    "idle-in-transaction", "blocked-queries", "long-transactions", "pending-restart",
+}  # fmt: skip
 
 
 def test_a_role_without_pg_monitor_gets_skips_with_the_grant(
@@ -186,7 +188,7 @@ def test_a_role_without_pg_monitor_gets_skips_with_the_grant(
     role = role_of(migrated, "read")
     reading = read_health(role)
     assert reading.code == 0
-    assert reading.changed_since(before) == NEED_PG_MONITOR
+    assert reading.changed_since(before) == {*NEED_PG_MONITOR, "configuration-files"}
     for check_id in NEED_PG_MONITOR:
         check = reading[check_id]
         assert (check["status"], check["skipped_because"]) == ("skipped", "privilege")
@@ -198,5 +200,6 @@ def test_a_role_without_pg_monitor_gets_skips_with_the_grant(
     assert 'GRANT pg_monitor TO "test_read_' in quiet.out
     assert run_health(role, "-q").out == ""
     follow_advice(migrated, reading["blocked-queries"])
+    follow_advice(migrated, reading["configuration-files"])
     granted = read_health(role, "--strict")
     assert (granted.code, granted.changed_since(before)) == (0, set())

@@ -26,6 +26,10 @@ class Status(StrEnum):
         """Higher is worse; skipped is neither good nor bad."""
         return {Status.INFO: 1, Status.WARNING: 2, Status.CRITICAL: 3}.get(self, 0)
 
+    def at_least(self, least: Status) -> Status:
+        """This status, or `least` if that is worse."""
+        return max(self, least, key=lambda status: status.severity)
+
 
 class Area(StrEnum):
     """The subject of a check; the words are shown to the user."""
@@ -33,6 +37,7 @@ class Area(StrEnum):
     CONNECTION = "connection"
     QUERIES = "queries"
     STORAGE = "storage"
+    REPLICATION = "replication"
     INTEGRITY = "integrity"
     APERTURE = "aperture"
     SETTINGS = "settings"

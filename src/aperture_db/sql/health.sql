@@ -2,6 +2,25 @@
 -- True if a table has any row. Privilege: SELECT on the table.
 SELECT EXISTS (SELECT FROM {table})
 
+-- name: archive_backlog
+-- Segments of WAL, and other files, that wait to be archived. Privilege: pg_monitor.
+SELECT count(*) FROM pg_ls_archive_statusdir() WHERE right(name, 6) = '.ready'
+
+-- name: archiver
+-- WAL archiving: its settings, its last failure if that is newer than the last success, and if the
+-- role may list what waits. Privilege: none.
+SELECT
+    current_setting('archive_mode') AS mode,
+    pg_is_in_recovery() AS is_standby,
+    current_setting('archive_command') <> ''
+        OR coalesce(current_setting('archive_library', true), '') <> '' AS has_target,
+    a.last_failed_time > coalesce(a.last_archived_time, '-infinity') IS TRUE AS is_failing,
+    a.failed_count AS failures,
+    a.last_failed_wal AS file_name,
+    extract(epoch FROM clock_timestamp() - a.last_archived_time)::float8 AS archived_seconds_ago,
+    has_function_privilege('pg_ls_archive_statusdir()', 'EXECUTE') AS may_count
+FROM pg_stat_archiver AS a
+
 -- name: autovacuum
 -- The settings that autovacuum needs: its switch, the counting that it needs, and the tables that it has to
 -- leave alone. Privilege: none.
@@ -305,6 +324,17 @@ LEFT JOIN LATERAL (
 WHERE newest.status = 'failed' AND newest.job_name <> ALL (%(ignored)s)
 ORDER BY failures DESC, name
 
+-- name: hba_file_errors
+-- Errors of pg_hba.conf. Privilege: superuser, or SELECT on the view and EXECUTE on its function.
+SELECT
+    coalesce(to_jsonb(r) ->> 'file_name', 'pg_hba.conf') AS file,
+    r.line_number AS line,
+    NULL AS name,
+    r.error
+FROM pg_hba_file_rules AS r
+WHERE r.error IS NOT NULL
+ORDER BY file, line
+
 -- name: identity
 -- The database and the role of the session. Privilege: none.
 SELECT
@@ -394,6 +424,19 @@ WHERE a.datname = current_database()
     AND a.xact_start IS NOT NULL
     AND a.state NOT LIKE 'idle in transaction%%'
 ORDER BY a.xact_start
+
+-- name: may_read_files
+-- 1 if the role may read the errors of the configuration files. Privilege: none.
+SELECT (
+    has_table_privilege('pg_file_settings', 'SELECT')
+    AND has_function_privilege('pg_show_all_file_settings()', 'EXECUTE')
+    AND has_table_privilege('pg_hba_file_rules', 'SELECT')
+    AND has_function_privilege('pg_hba_file_rules()', 'EXECUTE')
+)::int
+
+-- name: may_see_settings
+-- 1 if the role sees the settings that others don't. Privilege: none.
+SELECT pg_has_role('pg_read_all_settings', 'USAGE')::int
 
 -- name: newest_migration
 -- The number of the newest recorded migration. Privilege: SELECT on aperture_migrations.
@@ -512,6 +555,11 @@ WHERE s.provider_library_id IS NOT NULL
         SELECT FROM {schema}.library_config AS l WHERE l.provider_library_id = s.provider_library_id
     )
 
+-- name: pending_restart
+-- Settings that were changed in the files and wait for a restart.
+-- Privilege: pg_monitor (or pg_read_all_settings) to see all.
+SELECT name FROM pg_settings WHERE pending_restart ORDER BY name
+
 -- name: pgstattuple
 -- The extension pgstattuple, which measures the space inside tables: its schema, and if
 -- the role may use it. Privilege: none.
@@ -534,6 +582,48 @@ SELECT gid, extract(epoch FROM clock_timestamp() - prepared)::float8 AS age_seco
 FROM pg_prepared_xacts
 WHERE database = current_database()
 ORDER BY prepared
+
+-- name: replicas
+-- Standbys and subscribers that are connected to this server; backups are none. A state is NULL
+-- where the role does not see it. Privilege: pg_monitor (or pg_read_all_stats).
+SELECT
+    coalesce(nullif(r.application_name, ''), 'pid ' || r.pid) AS name,
+    r.state,
+    extract(epoch FROM r.replay_lag)::float8 AS lag_seconds,
+    greatest(pg_wal_lsn_diff(here.lsn, coalesce(r.replay_lsn, r.flush_lsn)), 0)::bigint
+        AS behind_bytes
+FROM pg_stat_replication AS r
+CROSS JOIN (
+    SELECT
+        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END
+            AS lsn
+) AS here
+WHERE r.state IS DISTINCT FROM 'backup'
+ORDER BY behind_bytes DESC NULLS LAST, name
+
+-- name: replication_slots
+-- Replication slots, the WAL that each keeps, and how much more it can keep. Left out are slots
+-- that are kept in step with those of the primary (from PostgreSQL 17 on): nobody uses them here.
+-- Privilege: none.
+SELECT
+    s.slot_name::text AS name,
+    s.slot_type AS kind,
+    s.active AS is_active,
+    s.wal_status,
+    coalesce(greatest(pg_wal_lsn_diff(here.lsn, s.restart_lsn), 0), 0)::bigint AS held_bytes,
+    s.safe_wal_size AS left_bytes,
+    greatest(age(s.xmin), age(s.catalog_xmin), 0) AS held_transactions,
+    extract(
+        epoch FROM clock_timestamp() - (to_jsonb(s) ->> 'inactive_since')::timestamptz
+    )::float8 AS inactive_seconds
+FROM pg_replication_slots AS s
+CROSS JOIN (
+    SELECT
+        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END
+            AS lsn
+) AS here
+WHERE (to_jsonb(s) ->> 'synced')::boolean IS NOT TRUE
+ORDER BY held_bytes DESC, name
 
 -- name: row_counts
 -- Rows of a table, counted up to a limit. Privilege: SELECT on one of its columns.
@@ -565,6 +655,14 @@ SELECT source FROM pg_settings WHERE name = %(name)s
 SELECT name, current_setting(name) AS value
 FROM pg_settings
 WHERE name = ANY (%(names)s)
+
+-- name: settings_file_errors
+-- Errors of postgresql.conf and postgresql.auto.conf; what only waits for a restart has one, too.
+-- Privilege: superuser, or SELECT on the view and EXECUTE on its function.
+SELECT coalesce(f.sourcefile, 'postgresql.conf') AS file, f.sourceline AS line, f.name, f.error
+FROM pg_file_settings AS f
+WHERE f.error IS NOT NULL
+ORDER BY file, line
 
 -- name: shared_buffers
 -- The server's own cache, and what there is to cache.
@@ -605,6 +703,19 @@ SELECT
 FROM pg_stat_database
 WHERE datname = current_database()
 
+-- name: standby_replay
+-- How this standby follows its primary. Privilege: none.
+SELECT
+    pg_is_wal_replay_paused() AS is_paused,
+    EXISTS (SELECT FROM pg_stat_wal_receiver) AS is_connected,
+    current_setting('restore_command') <> '' AS has_archive,
+    coalesce(pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn(), false) AS has_replayed_all,
+    greatest(
+        extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())
+        - (SELECT setting::float8 / 1000 FROM pg_settings WHERE name = 'recovery_min_apply_delay'),
+        0
+    )::float8 AS age_seconds
+
 -- name: statements_extension
 -- The schema of pg_stat_statements in this database, and if the server loads it.
 -- Privilege: none; the list of loaded libraries is only shown to pg_read_all_settings.
@@ -623,6 +734,14 @@ SELECT
 SELECT extract(epoch FROM clock_timestamp() - stats_reset)::float8 AS counted_seconds
 FROM pg_stat_database
 WHERE datname = current_database()
+
+-- name: synchronous_standbys
+-- The standbys that commits wait for, and how many of them are connected. Without
+-- synchronous_commit nothing waits. Privilege: pg_monitor (or pg_read_all_stats).
+SELECT
+    current_setting('synchronous_standby_names') AS names,
+    (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')) AS connected
+WHERE current_setting('synchronous_commit') NOT IN ('off', 'local')
 
 -- name: tls
 -- TLS as the server offers it, and as this session uses it. Privilege: none.

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from aperture_db.health.check import Check
-from aperture_db.health.checks import aperture, connection, integrity, jobs, queries, storage
+from aperture_db.health.checks import (
+    aperture,
+    connection,
+    integrity,
+    jobs,
+    queries,
+    server,
+    storage,
+)
 
 CHECKS: tuple[Check, ...] = (
     connection.reachable,
@@ -27,6 +35,9 @@ CHECKS: tuple[Check, ...] = (
     storage.wraparound,
     storage.legacy_embeddings,
     storage.stale_embeddings,
+    server.replication_slots,
+    server.replica_lag,
+    server.archiving,
     integrity.orphaned_rows,
     integrity.constraints,
     integrity.collation_version,
@@ -46,4 +57,6 @@ CHECKS: tuple[Check, ...] = (
     aperture.maintenance_work_mem,
     aperture.shared_buffers,
     aperture.autovacuum,
+    server.pending_restart,
+    server.configuration_files,
 )
