@@ -117,12 +117,13 @@ def test_grants(message: str, advice: str) -> None:
     assert grant_for(message, 'a "b"') == advice
 
 
-def test_the_servers_own_hint_where_no_grant_is_known(
+def test_the_servers_own_hint_is_no_advice_of_the_tool(
     new_database: Callable[[], str], limited_role: Callable[[str, Rights], str]
 ) -> None:
     error = failure(limited_role(new_database(), "none"), "CREATE EXTENSION vector")
     assert error.why == 'permission denied to create extension "vector"'
-    assert error.next_step == "Must be superuser to create this extension."
+    assert error.next_step == OTHERWISE
+    assert error.details == ("the server's hint: Must be superuser to create this extension.",)
 
 
 def test_writing_where_only_reading_is_possible(standby_conninfo: str) -> None:
@@ -281,8 +282,8 @@ def test_anything_else(new_database: Callable[[], str]) -> None:
     assert error.code == "statement_failed"
     error = raised(database, "P0001", "no", ", DETAIL = 'one' || chr(10) || 'two', HINT = 'do it'")
     assert error.why == "no (SQLSTATE P0001)"
-    assert error.details == ("one", "two")
-    assert error.next_step == "do it"
+    assert error.details == ("one / two", "the server's hint: do it")
+    assert error.next_step == "run again with -vv and report the output"
 
 
 def test_the_password_is_taken_out_of_what_the_server_says(

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aperture_db.errors import UsageError
+from aperture_db.format import shell_command
 from aperture_db.postgres.settings import resolve_target
 from aperture_db.postgres.target import Target
 
@@ -258,7 +259,7 @@ def test_a_command_to_paste_names_the_database_without_its_password(
     given: str, printed: str
 ) -> None:
     target = resolve_target(given, None, {"DATABASE_URL": url("another")})
-    line = target.command_line("restore", "/a b.dump")
+    line = shell_command("aperture-db", "restore", "/a b.dump", *target.options)
     assert line == f"aperture-db restore '/a b.dump' --database-url {printed}"
 
 
@@ -267,7 +268,7 @@ def test_a_command_to_paste_names_the_env_file(tmp_path: Path) -> None:
     env_file.write_text(f"DATABASE_URL={url('d')}\n")
     (tmp_path / ".env").write_text(f"DATABASE_URL={url('other')}\n")
     named = resolve_target(None, env_file, {}, tmp_path)
-    assert named.command_line("stats") == f"aperture-db stats --env-file {env_file}"
+    assert named.options == ("--env-file", str(env_file))
     not_used = resolve_target(None, env_file, {"DATABASE_URL": url("d")}, tmp_path)
-    assert not_used.command_line("stats") == "aperture-db stats"
-    assert resolve_target(None, None, {}, tmp_path).command_line("stats") == "aperture-db stats"
+    assert not_used.options == ()
+    assert resolve_target(None, None, {}, tmp_path).options == ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from aperture_db.backup.settings import BackupSettings
 from aperture_db.dumps.contents import ChecksumState, read_checksum
 from aperture_db.dumps.files import HEAD_BYTES, Purpose, archive_compression, make_name, read_name
 from aperture_db.errors import ApertureDbError
+from aperture_db.format import shell_command
 from aperture_db.safe_files import HeldDirectory, PartialFile, hold_directory, partial_file
 
 
@@ -153,7 +153,7 @@ def require_directory(directory: BackupDirectory) -> None:
         what,
         why=f"the path comes from {directory.source}"
         + ("" if directory.is_chosen else " and is a path inside Aperture's container"),
-        next_step=f"mkdir -p {shlex.quote(str(directory.path))}"
+        next_step=f"mkdir -p {shell_command(directory.path)}"
         if directory.is_chosen
         else "run the command inside Aperture's container (docker exec aperture aperture-db …), or "
         "choose a directory of this machine with --dir",
@@ -331,7 +331,7 @@ def new_backup(directory: Path) -> Iterator[PartialFile]:
 
 def unwritable(directory: Path, error: OSError) -> ApertureDbError:
     """The error for a directory in which no file can be created or written."""
-    quoted = shlex.quote(str(directory))
+    quoted = shell_command(directory)
     next_step = f"choose another directory with --dir, or check this one: ls -ld {quoted}"
     why = error.strerror or str(error)
     if error.errno in (errno.EACCES, errno.EPERM):
@@ -355,7 +355,7 @@ def _refused(directory: Path) -> tuple[str, str]:
         f"and aperture-db runs as {user}:{group}"
     )
     if user != 0:
-        return why, f"as root run: chown {user}:{group} {shlex.quote(str(directory))}"
+        return why, f"as root run: chown {user}:{group} {shell_command(directory)}"
     # root_squash of NFS, CIFS with the rights of its server, a container without CAP_DAC_OVERRIDE.
     why += " without root's right to write everywhere (a network file system, or a container)"
     next_step = f"run the command as {owner} (docker exec -u {owner}, or sudo -u "
@@ -368,7 +368,7 @@ def disk_full(directory: Path) -> ApertureDbError:
         f"not enough space in {directory}",
         why="the disk or the quota was full before the backup was complete; the incomplete file "
         "was deleted",
-        next_step=f"free space (df -h {shlex.quote(str(directory))}), or choose another disk "
+        next_step=f"free space (df -h {shell_command(directory)}), or choose another disk "
         "with --dir",
         code="backup_disk_full",
     )

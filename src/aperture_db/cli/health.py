@@ -23,6 +23,7 @@ from aperture_db.cli.options import (
 )
 from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError, ConnectError, UsageError
+from aperture_db.format import shell_command
 
 with lazy_imports():
     from aperture_db.health import check as health_check
@@ -170,7 +171,8 @@ def _settle_format(run: Run, form: HealthFormat, output: Path | None) -> HealthF
         raise UsageError(
             "--output can only be used with --format prometheus",
             why="other formats are printed on stdout",
-            next_step=f"add --format prometheus, or redirect: aperture-db health > {output}",
+            next_step="add --format prometheus, or redirect: aperture-db health > "
+            + shell_command(output),
         )
     return form
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from aperture_db.cli.command import command
 from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.run import Run
 from aperture_db.errors import ClientProgramError, UsageError
+from aperture_db.format import shell_command
 
 with lazy_imports():
     from aperture_db.dumps import children, programs
@@ -48,7 +48,7 @@ def psql(
         raise UsageError(
             "psql can't be combined with --json",
             why="psql prints the results itself",
-            next_step=shlex.join(["aperture-db", "psql", "--", "--csv", *(arguments or ())]),
+            next_step=shell_command("aperture-db", "psql", "--", "--csv", *(arguments or ())),
         )
     with run.connect(read_only=True) as conn:
         path = programs.psql_for_server(conn.info.server_version)

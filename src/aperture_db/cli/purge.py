@@ -15,7 +15,7 @@ from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.options import ConfirmOption, parse_duration, require_confirmation
 from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.format import list_some, plural
+from aperture_db.format import list_some, plural, shell_command
 from aperture_db.progress import Committed, Committing
 from aperture_db.purge import PurgeOptions, PurgeTarget
 
@@ -142,7 +142,7 @@ def purge(
         shown = _export(run, shown, export_ratings)
     if save_to is not None:
         saved = str(_back_up(run, save_to, lock_timeout))
-        undo = run.target.command_line("restore", saved)
+        undo = shell_command("aperture-db", "restore", saved, *run.target.options)
         run.data = shown = replace(shown, backup=saved, undo_command=undo)
     outcome = _execute(run, shown, execute.PurgeLimits(lock_timeout, expect_rows))
     run.show(replace(shown, outcome=outcome), view.render_purge)
@@ -193,7 +193,7 @@ def _command(
     words += ["--export-ratings", str(ratings)] if ratings else []
     words += [] if backs_up else ["--no-backup"]
     words += ["--dir", str(directory)] if directory else []
-    return run.target.command_line(*words)
+    return shell_command("aperture-db", *words, *run.target.options)
 
 
 def _question(run: Run, shown: report.PurgeReport, save_to: Path | None) -> Iterator[str]:

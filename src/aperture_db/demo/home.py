@@ -9,7 +9,6 @@ import fcntl
 import os
 import re
 import secrets
-import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.format import shell_command
 from aperture_db.postgres.embedded import (
     BIND_ADDRESS,
     Cluster,
@@ -313,5 +313,5 @@ def _shell_commands(url_file: Path, environ: Mapping[str, str]) -> list[str]:
     if environ.get(URL_VARIABLE):
         commands.append(f"unset {URL_VARIABLE}")
     if environ.get(FILE_VARIABLE) != str(url_file):
-        commands.append(f"export {FILE_VARIABLE}={shlex.quote(str(url_file))}")
+        commands.append(f"export {FILE_VARIABLE}={shell_command(url_file)}")
     return commands

@@ -6,7 +6,6 @@ import bz2
 import gzip
 import lzma
 import re
-import shlex
 import subprocess
 import zlib
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from aperture_db.dumps.children import Child, running
 from aperture_db.dumps.programs import base_environment, newest_programs, too_old_to_read
 from aperture_db.dumps.script import DumpScriptError, Read
 from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.format import shell_command
 from aperture_db.safe_files import HeldFile, hold
 
 
@@ -30,14 +30,14 @@ class BrokenDumpError(ApertureDbError):
     default_code = "broken_dump"
 
 
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))
-
-
 class NotUnderstoodError(ApertureDbError):
     """A dump contains SQL that this tool does not know; it may be undamaged."""
 
     default_code = "dump_not_understood"
+
+
+def _list_backups(path: Path) -> str:
+    return shell_command("aperture-db", "backup", "--list", "--dir", path.parent)
 
 
 def broken(path: Path, why: str) -> BrokenDumpError:
@@ -45,7 +45,7 @@ def broken(path: Path, why: str) -> BrokenDumpError:
     return BrokenDumpError(
         f"{path} is damaged or incomplete",
         why=why,
-        next_step=f"choose another dump: aperture-db backup --list --dir {_quoted(path.parent)}",
+        next_step=f"choose another dump: {_list_backups(path)}",
     )
 
 
@@ -58,8 +58,7 @@ def not_usable(
         f"{path} is not a dump that can be restored",
         why=why,
         next_step=next_step
-        or "choose a dump made by aperture-db backup or by Aperture: "
-        f"aperture-db backup --list --dir {_quoted(path.parent)}",
+        or f"choose a dump made by aperture-db backup or by Aperture: {_list_backups(path)}",
         code=code,
     )
 
@@ -71,7 +70,7 @@ def cluster_dump(path: Path) -> UsageError:
         path,
         "it is a dump of a whole cluster (pg_dumpall)",
         next_step="extract Aperture's database (here: aperture), then restore that: "
-        f"sed -n {shlex.quote(part)} {_quoted(path)} > aperture.sql",
+        f"sed -n {shell_command(part)} {shell_command(path)} > aperture.sql",
     )
 
 
@@ -169,7 +168,7 @@ def open_dump(path: Path) -> Iterator[HeldFile]:
             raise UsageError(
                 f"cannot read {path}",
                 why=str(error.strerror),
-                next_step=f"check its permissions: ls -l {_quoted(path)}",
+                next_step=f"check its permissions: ls -l {shell_command(path)}",
                 code="unreadable_file",
             ) from error
         yield file
@@ -190,7 +189,7 @@ def detect_format(file: HeldFile) -> DumpFormat:
 
 
 def _detect_packed(file: HeldFile, program: str) -> DumpFormat:
-    name = _quoted(file.path)
+    name = shell_command(file.path)
     unpack = f"decompress it, then restore the result: {program} -dk {name}"
     if program not in PACKED_FORMATS:
         raise not_usable(file.path, f"it is compressed with {program}", next_step=unpack)
@@ -207,14 +206,14 @@ def _detect_packed(file: HeldFile, program: str) -> DumpFormat:
 
 def _refuse_other(path: Path, head: bytes, *, unpack: str = "") -> None:
     """Raise UsageError for files that people mistake for a dump, with the way out."""
-    name = _quoted(path)
+    name = shell_command(path)
     if head[257:262] == b"ustar" and head.startswith(b"toc.dat\0"):
         source = "" if unpack else f" {name}"
         raise not_usable(
             path,
             "it is a tar archive of pg_dump (-F t)",
             next_step=f"make a script of it, then restore that: {unpack}pg_restore -f "
-            f"{_quoted(path.with_suffix('.sql'))}{source}",
+            f"{shell_command(path.with_suffix('.sql'))}{source}",
         )
     if head[257:262] == b"ustar":
         raise not_usable(
@@ -225,7 +224,7 @@ def _refuse_other(path: Path, head: bytes, *, unpack: str = "") -> None:
             path,
             "it is UTF-16 text, as PowerShell writes it with >",
             next_step="convert it, then restore the result (pg_dump -f avoids it): "
-            f"iconv -f UTF-16 -t UTF-8 {name} > {_quoted(path.with_suffix('.utf8.sql'))}",
+            f"iconv -f UTF-16 -t UTF-8 {name} > {shell_command(path.with_suffix('.utf8.sql'))}",
         )
     if head.startswith(b"PK\x03\x04"):
         raise not_usable(
@@ -236,15 +235,15 @@ def _refuse_other(path: Path, head: bytes, *, unpack: str = "") -> None:
 
 
 def _to_script(path: Path) -> str:
-    script = _quoted(path.with_suffix(".sql"))
-    return f"make a script of it, then restore that: pg_restore -f {script} {_quoted(path)}"
+    script = shell_command(path.with_suffix(".sql"))
+    return f"make a script of it, then restore that: pg_restore -f {script} {shell_command(path)}"
 
 
 def _missing(path: Path) -> UsageError:
     return UsageError(
         f"{path} does not exist",
         why="there is no such file",
-        next_step=f"list the backups: aperture-db backup --list --dir {_quoted(path.parent)}",
+        next_step=f"list the backups: {_list_backups(path)}",
         code="no_such_file",
     )
 
@@ -253,7 +252,7 @@ def not_understood(
     file: HeldFile, format_: DumpFormat, why: str, line_number: int
 ) -> NotUnderstoodError:
     """The error for a statement that pg_dump does not write."""
-    name = _quoted(file.path)
+    name = shell_command(file.path)
     line = {
         DumpFormat.CUSTOM: f"pg_restore -f - {name} | sed -n {line_number}p",
         DumpFormat.GZIP: f"gzip -dc {name} | sed -n {line_number}p",

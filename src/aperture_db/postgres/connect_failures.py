@@ -175,7 +175,7 @@ CONNECT_FAILURES = (
         r"failed to resolve host|could not translate host name|[Nn]ame or service not known"
         r"|name resolution|nodename nor servname|No address associated",
         "could not resolve host {host}",
-        "correct the host in {source}, or check name resolution with: getent hosts {host}",
+        "correct the host in {source}, or check name resolution with: getent hosts {quoted_host}",
         transient=True,
     ),
     ConnectFailure(

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import errors as pg
 
 from aperture_db.errors import ApertureDbError, BusyError, ConnectError, UsageError
-from aperture_db.format import quote_identifier
+from aperture_db.format import quote_identifier, shell_command
 from aperture_db.postgres.connect_failures import (
     COMPOSE_HINT,
     COMPOSE_HOST,
@@ -110,6 +110,7 @@ def _explained(
         "source": pgpass[1] if pgpass else target.source,
         "timeout": timeout_seconds,
         "reason": reason,
+        "quoted_host": shell_command(target.host),
         "quoted_user": quote_identifier(target.user),
         "quoted_database": quote_identifier(target.database),
     }
@@ -137,13 +138,18 @@ def grant_for(message: str, user: str, *, writes: bool = False) -> str:
     owner = OWNER_PATTERN.search(message)
     if owner and owner["kind"] in OWNED_KINDS:
         kind = OWNED_KINDS[owner["kind"]]
-        return f"as a superuser run: ALTER {kind} {owner['name']} OWNER TO {role};"
+        return f"as a superuser run: ALTER {kind} {_quoted(owner['name'])} OWNER TO {role};"
     denied = DENIED_PATTERN.search(message)
     templates = WRITE_GRANTS if writes else READ_GRANTS
     if denied and denied["kind"] in templates:
-        grant = templates[denied["kind"]].format(name=denied["name"], user=role)
+        grant = templates[denied["kind"]].format(name=_quoted(denied["name"]), user=role)
         return f"as the owner or a superuser run: {grant}"
     return OTHERWISE
+
+
+def _quoted(name: str) -> str:
+    """A name from a message, which has it as it is; an ordinary one stays."""
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*|\d+", name) else quote_identifier(name)
 
 
 def translate_query_error(
@@ -152,14 +158,14 @@ def translate_query_error(
     """The cause of a failed statement. `writes`: the command changes data, so the advice is a
     GRANT that allows it."""
     message = target.redact(error.diag.message_primary or _first_sentence(str(error)))
-    server_hint = target.redact(error.diag.message_hint or "")
     match error:
         case pg.InsufficientPrivilege():
             advice = grant_for(message, target.user, writes=writes)
             return ApertureDbError(
                 "the database refused a statement",
                 why=message,
-                next_step=server_hint if server_hint and advice == OTHERWISE else advice,
+                next_step=advice,
+                details=_remarks(error, target),
                 code="no_privilege",
             )
         case pg.ReadOnlySqlTransaction():
@@ -185,9 +191,7 @@ def translate_query_error(
         case pg.QueryCanceled():
             return _cancelled(message)
         case _:
-            return _translate_resource_error(error, message) or _refused(
-                error, message, server_hint, target
-            )
+            return _translate_resource_error(error, message) or _refused(error, message, target)
 
 
 def _cancelled(message: str) -> ApertureDbError:
@@ -274,18 +278,24 @@ def _lost(error: psycopg.Error) -> bool:
     )  # fmt: skip
 
 
-def _refused(
-    error: psycopg.Error, message: str, server_hint: str, target: Target
-) -> ApertureDbError:
+def _refused(error: psycopg.Error, message: str, target: Target) -> ApertureDbError:
     state = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
-    detail = target.redact(error.diag.message_detail or "")
     return ApertureDbError(
         "the database refused a statement",
         why=f"{message}{state}",
-        next_step=server_hint or "run again with -vv and report the output",
+        next_step="run again with -vv and report the output",
         code="statement_failed",
-        details=tuple(detail.splitlines()),
+        details=_remarks(error, target),
     )
+
+
+def _remarks(error: psycopg.Error, target: Target) -> tuple[str, ...]:
+    """The server's detail and hint. A trigger can raise any text as one, so a hint is never shown
+    as advice of this tool."""
+    diagnostics = error.diag
+    hint = diagnostics.message_hint and f"the server's hint: {diagnostics.message_hint}"
+    texts = filter(None, (diagnostics.message_detail, hint))
+    return tuple(target.redact(" / ".join(text.splitlines())) for text in texts)
 
 
 def _first_sentence(message: str) -> str:

@@ -9,7 +9,6 @@ import contextlib
 import os
 import pwd
 import secrets
-import shlex
 import shutil
 import socket
 import stat
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import TextIO
 
 from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.format import shell_command
 from aperture_db.postgres.server_account import (
     foreign_entry,
     foreign_part,
@@ -155,9 +155,9 @@ class Cluster:
                 why=self._fatal_line(logged)
                 or _last_line(done.stdout)
                 or f"exit status {done.returncode}",
-                next_step=f"cat {shlex.quote(str(self.log))}"
+                next_step=f"cat {shell_command(self.log)}"
                 if self.log.exists()
-                else f"ls -ld {shlex.quote(str(self.data.parent))}",
+                else f"ls -ld {shell_command(self.data.parent)}",
                 code="embedded_server",
             )
 
@@ -280,7 +280,7 @@ def _open_to_append(path: Path) -> TextIO:
     raise ApertureDbError(
         f"{path} can't be written",
         why="it is missing, a link, or not a regular file",
-        next_step=f"ls -l {shlex.quote(str(path))}",
+        next_step=f"ls -l {shell_command(path)}",
         code="embedded_server",
     )
 

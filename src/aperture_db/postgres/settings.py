@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from aperture_db.errors import UsageError
+from aperture_db.format import shell_command
 from aperture_db.postgres.target import DEFAULT_PORT, Target
 
 URL_OPTION = "--database-url"
@@ -203,7 +204,8 @@ def _unreadable(path: str, why: str, named_by: str) -> UsageError:
     return UsageError(
         f"{path} can't be read",
         why=why,
-        next_step=f"correct {named_by}, or check the file's rights with: ls -l {path}",
+        next_step=f"correct {named_by}, or check the file's rights with: "
+        + shell_command("ls", "-l", Path(path)),
         code="unreadable_file",
     )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
@@ -68,10 +67,6 @@ class Target:
         if "," not in self.host or attributes not in TAKES_ANY_SERVER:
             return self
         return replace(self, params={**self.params, "target_session_attrs": "read-write"})
-
-    def command_line(self, *words: str) -> str:
-        """A command of this program, to be pasted, that works on the same database."""
-        return shlex.join(["aperture-db", *words, *self.options])
 
     def redact(self, text: str) -> str:
         """A text of somebody else's without the password.

@@ -259,7 +259,8 @@ def _require_no_obstacles(conn: Connection, selection: PurgeSelection) -> None:
                 why=f"the foreign key {obstacle.key.name} is ON DELETE {obstacle.key.on_delete}, "
                 "and that table is not Aperture's",
                 next_step=f"delete those rows, or make that foreign key ON DELETE CASCADE: "
-                f'ALTER TABLE "{obstacle.table.name}" DROP CONSTRAINT "{obstacle.key.name}", '
+                f"ALTER TABLE {quote_identifier(obstacle.table.name)} "
+                f"DROP CONSTRAINT {quote_identifier(obstacle.key.name)}, "
                 "ADD …;",
                 code="rows_in_the_way",
             )

@@ -18,6 +18,7 @@ from psycopg import sql
 
 from aperture_db import sql as queries
 from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.format import vacuum_command
 from aperture_db.postgres import catalog
 from aperture_db.postgres.connection import (
     ABORTED,
@@ -108,7 +109,7 @@ def execute(
     yield from space.run(conn)
     outcome = _outcome(conn, shown, assessment, started, size_before)
     if names := space.not_shrunk:
-        command = target.command_line("vacuum", "--full", *(f"--table={name}" for name in names))
+        command = vacuum_command(names, "--full", *target.options)
         outcome = replace(outcome, not_shrunk=tuple(names), shrink_command=command)
     yield Purged(outcome)
 

@@ -316,7 +316,8 @@ def _require_rights(objects: OwnedObjects, schema: str | None, may_create: bool,
         raise _refused(
             f"role {role} may not create tables",
             f"it lacks CREATE on schema {schema}",
-            f"as the owner of the database run: GRANT CREATE ON SCHEMA {schema} TO {quoted};",
+            f"as the owner of the database run: GRANT CREATE ON SCHEMA "
+            f"{quote_identifier(schema or 'public')} TO {quoted};",
             "no_privilege",
         )
 

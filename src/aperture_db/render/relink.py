@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 
-from aperture_db.format import format_count, format_seconds, plural
+from aperture_db.format import format_count, format_seconds, plural, shell_command
 from aperture_db.relink.apply import Account, UsersPlan
 from aperture_db.relink.keep import Transfer
 from aperture_db.relink.kept import Decisions, ForgetPlan
@@ -198,7 +198,12 @@ def _pending_parts(titles: Sequence[PendingTitle]) -> Iterator[RenderableType]:
         yield Item("  ", Text(title.text))
         for choice in title.candidates:
             yield Item("  ", Text(f"to choose {choice.title}:"))
-            yield unbroken(f"  aperture-db relink --match {title.old_id}={choice.new_id}")
+            yield unbroken(
+                "  "
+                + shell_command(
+                    "aperture-db", "relink", "--match", f"{title.old_id}={choice.new_id}"
+                )
+            )
         if not title.candidates:
             yield unbroken(f"  its old id is {title.old_id}", "muted")
 

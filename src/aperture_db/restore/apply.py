@@ -15,7 +15,7 @@ from aperture_db.backup.directory import Backup, BackupMade
 from aperture_db.dumps.contents import DumpContents, DumpedTable
 from aperture_db.dumps.files import Purpose
 from aperture_db.errors import ApertureDbError, BusyError
-from aperture_db.format import quote_identifier
+from aperture_db.format import quote_identifier, shell_command
 from aperture_db.postgres.activity import BlockerWatch
 from aperture_db.postgres.catalog import (
     Attachment,
@@ -109,7 +109,9 @@ def apply(
             previous_migration=plan.current_migration,
             safety_backup=path,
             is_behind=is_behind,
-            undo_command=target.command_line("restore", str(path)) if path else None,
+            undo_command=shell_command("aperture-db", "restore", path, *target.options)
+            if path
+            else None,
             duration_seconds=time.monotonic() - started,
         )
     )

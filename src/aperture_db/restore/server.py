@@ -16,7 +16,7 @@ from aperture_db import sql
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.errors import ApertureDbError, BusyError, FindingError
 from aperture_db.extensions.report import REQUIREMENTS
-from aperture_db.format import quote_identifier
+from aperture_db.format import quote_identifier, quote_literal
 from aperture_db.postgres.session import Connection
 
 # Part of every database.
@@ -129,7 +129,8 @@ def _require_schema(present: _Present, wanted: str, *, is_required: bool) -> Non
             f"the extension {present.name} is in the schema {present.schema}, "
             f"and the dump expects it in {wanted}",
             why="a dump refers to types with their schema",
-            next_step=f"ALTER EXTENSION {present.name} SET SCHEMA {wanted};",
+            next_step=f"ALTER EXTENSION {quote_identifier(present.name)} "
+            f"SET SCHEMA {quote_identifier(wanted)};",
             code="extension_schema",
         )
 
@@ -155,7 +156,7 @@ def create_extensions(
             raise ApertureDbError(
                 f"permission denied to create the extension {name}",
                 why=str(error.diag.message_primary),
-                next_step=f"as a superuser run: CREATE EXTENSION {name};",
+                next_step=f"as a superuser run: CREATE EXTENSION {quote_identifier(name)};",
                 code="no_privilege",
             ) from error
     return tuple(refused)
@@ -214,10 +215,11 @@ def require_no_prepared_transactions(conn: Connection) -> None:
         )
     ]
     if names:
+        gid = quote_literal(names[0])
         raise BusyError(
             "the database has prepared transactions, which may hold locks",
             why="they are: " + ", ".join(names),
-            next_step=f"ROLLBACK PREPARED '{names[0]}'; or COMMIT PREPARED '{names[0]}';",
+            next_step=f"ROLLBACK PREPARED {gid}; or COMMIT PREPARED {gid};",
             code="prepared_transactions",
         )
 

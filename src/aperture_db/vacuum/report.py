@@ -14,7 +14,7 @@ from psycopg.errors import Diagnostic
 from psycopg.rows import class_row
 
 from aperture_db import sql as queries
-from aperture_db.format import quote_identifier, vacuum_command
+from aperture_db.format import quote_identifier, quote_literal, vacuum_command
 from aperture_db.postgres.activity import LockMode, Session, find_lock_holders_by_table
 from aperture_db.postgres.catalog import Table
 from aperture_db.postgres.driver_errors import lacks_shared_memory, translate_query_error
@@ -180,12 +180,12 @@ class SnapshotHolder:
     @property
     def advice(self) -> str:
         """The statement or step that ends it."""
-        name = (self.name or "").replace("'", "''")
+        name = quote_literal(self.name or "")
         match self.kind:
             case "prepared transaction":
-                return f"ROLLBACK PREPARED '{name}';"
+                return f"ROLLBACK PREPARED {name};"
             case "replication slot":
-                return f"SELECT pg_drop_replication_slot('{name}');"
+                return f"SELECT pg_drop_replication_slot({name});"
             case "standby":
                 return "turn hot_standby_feedback off on the standby, or end its long queries"
             case _:

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from aperture_db.extensions.report import ADVISED_MAJOR
-from aperture_db.format import format_percent, format_seconds, plural, quote_identifier
+from aperture_db.format import (
+    format_percent,
+    format_seconds,
+    plural,
+    quote_identifier,
+    quote_literal,
+)
 from aperture_db.health.advice import change_at_start, is_managed, reset
 from aperture_db.health.check import CheckOutcome, Context, check, need_other_sessions
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
@@ -385,15 +391,9 @@ def long_transactions(context: Context) -> CheckOutcome:
     for prepared in context.rows("prepared_transactions", PreparedTransaction):
         ages.append(prepared.age_seconds)
         if (status := context.judge(prepared.age_seconds)) is not Status.OK:
-            age_text = format_seconds(prepared.age_seconds)
-            gid = prepared.gid.replace("'", "''")
-            findings.append(
-                Finding(
-                    status,
-                    f"the prepared transaction {prepared.gid} is open for {age_text}",
-                    (f"ROLLBACK PREPARED '{gid}';",),
-                    object=prepared.gid,
-                )
-            )
+            gid, age_text = prepared.gid, format_seconds(prepared.age_seconds)
+            reason = f"the prepared transaction {gid} is open for {age_text}"
+            advice = (f"ROLLBACK PREPARED {quote_literal(gid)};",)
+            findings.append(Finding(status, reason, advice, object=gid))
     longest = max(ages)
     return CheckOutcome(format_seconds(longest) if longest else "none", longest, tuple(findings))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aperture_db import aperture
 from aperture_db.clean import Kind
-from aperture_db.format import format_seconds, format_time, plural
+from aperture_db.format import format_seconds, format_time, plural, quote_literal
 from aperture_db.health.advice import measure_cleanable
 from aperture_db.health.check import (
     CheckOutcome,
@@ -64,7 +64,8 @@ def _failed(job: FailedJob, status: Status) -> Finding:
     often = f"{job.failures:,} times in a row" if job.failures > 1 else "the last time"
     last = f"completed {format_time(job.completed_at)}" if job.completed_at else "never completed"
     reason = f"{job.name} failed {often} ({format_time(job.failed_at)}), {last}"
-    advice = (f"SELECT error_message FROM job_runs WHERE id = '{job.run_id}';",)  # noqa: S608
+    run = quote_literal(job.run_id)
+    advice = (f"SELECT error_message FROM job_runs WHERE id = {run};",)  # noqa: S608
     return Finding(status, reason, advice, object=job.name)
 
 
