@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
+from aperture_db import aperture
 from aperture_db.aperture import DEFAULT_ROWS, DefaultRows
 from tests.health.conftest import follow_advice, read_check, read_health
 from tests.health.test_queries import execute
+from tests.servers.roles import Rights
 
 
 def test_a_dropped_extension_is_critical(migrated: str) -> None:
@@ -229,3 +233,41 @@ def test_no_model_is_told_once_there_is_something_to_embed(library: str, migrate
     assert (check["status"], check["summary"]) == ("info", "no model")
     assert read_check(library, "stale-embeddings")["status"] == "ok"
     assert read_check(migrated, "embedding-coverage")["status"] == "ok"
+
+
+UNFINISHED = {
+    "enrichment_runs": "(target_version, last_updated_at) VALUES (3, {})",
+    "recommendation_runs": "(user_id, created_at) SELECT id, {} FROM users LIMIT 1",
+    "discovery_runs": "(user_id, media_type, created_at) SELECT id, 'movie', {} FROM users LIMIT 1",
+    "gap_analysis_runs": "(created_at) VALUES ({})",
+}
+
+
+@pytest.mark.parametrize("table", UNFINISHED)
+def test_a_run_that_was_never_finished(
+    library: str, table: str, role_of: Callable[[str, Rights], str]
+) -> None:
+    assert list(UNFINISHED) == list(aperture.RUN_TABLES)
+    before = read_health(library)
+    assert before["unfinished-runs"]["summary"] == "none"
+    insert = f"INSERT INTO {table} {UNFINISHED[table]}"
+    execute(library, insert.format("now() - interval '23 hours'"))
+    check = read_check(library, "unfinished-runs")
+    assert (check["status"], check["summary"]) == ("ok", "for 23 h 00 min")
+    execute(library, insert.format("now() - interval '25 hours'"))
+    reading = read_health(library)
+    assert reading.changed_since(before) == {"unfinished-runs"}
+    check = reading["unfinished-runs"]
+    assert check["status"] == "warning"
+    assert check["reason"].startswith(f"2 runs in {table} are called running, the oldest for 25 h")
+    critical = read_check(library, "unfinished-runs", "--crit", "unfinished-runs=1d")
+    assert critical["status"] == "critical"
+    follow_advice(library, check)
+    after = read_check(library, "unfinished-runs")
+    assert (after["status"], after["summary"]) == ("ok", "for 23 h 00 min")
+    role = role_of(library, "read")
+    execute(library, f"REVOKE SELECT ON {table} FROM {conninfo_to_dict(role)['user']}")
+    hidden = read_check(role, "unfinished-runs")
+    assert (hidden["status"], hidden["skipped_because"]) == ("skipped", "privilege")
+    follow_advice(library, hidden)
+    assert read_check(role, "unfinished-runs")["status"] == "ok"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.health.checks import queries
 from tests.health.conftest import follow_advice, read_check, read_health
 from tests.health.test_sessions import idle_session
 from tests.servers.clusters import start_server
 from tests.servers.programs import server_under_test
-from tests.servers.roles import drop_role, make_role
+from tests.servers.roles import Rights, drop_role, make_role
 from tests.servers.shared import SharedServers
 from tests.waiting import wait_until
 
@@ -225,3 +227,29 @@ def test_the_cache_hit_ratio_is_judged_once_enough_was_read(migrated: str) -> No
     check = read_check(migrated, "cache-hit-ratio", "--warn", "cache-hit-ratio=100%")
     assert check["status"] == "warning"
     assert check["advice"][0] == "ALTER SYSTEM SET shared_buffers = '512MB';"
+
+
+def test_a_large_table_that_was_never_analyzed(
+    migrated: str, role_of: Callable[[str, Rights], str]
+) -> None:
+    execute(migrated, 'CREATE TABLE "of mine" AS SELECT i FROM generate_series(1, 9999) AS i')
+    before = read_health(migrated)
+    assert (before["never-analyzed"]["status"], before["never-analyzed"]["value"]) == ("ok", 9999)
+    execute(migrated, 'INSERT INTO "of mine" VALUES (0)')
+    reading = read_health(migrated)
+    assert reading.changed_since(before) == {"never-analyzed"}
+    check = reading["never-analyzed"]
+    assert check["status"] == "warning"
+    assert check["reason"] == "of mine with 10,000 rows or more was never analyzed"
+    critical = read_check(migrated, "never-analyzed", "--crit", "never-analyzed=10000")
+    assert critical["status"] == "critical"
+    role = role_of(migrated, "read")
+    assert read_check(role, "never-analyzed")["status"] == "warning"
+    execute(migrated, f'REVOKE SELECT ON "of mine" FROM {conninfo_to_dict(role)["user"]}')
+    hidden = read_check(role, "never-analyzed")
+    assert (hidden["status"], hidden["skipped_because"]) == ("skipped", "privilege")
+    follow_advice(migrated, hidden)
+    assert read_check(role, "never-analyzed")["status"] == "warning"
+    follow_advice(migrated, check)
+    assert read_health(migrated).changed_since(before) == set()
+    assert read_check(role, "never-analyzed")["summary"] == "none"

@@ -385,3 +385,53 @@ def test_a_role_that_may_not_read_the_files(
     assert read_check(managed, "configuration-files")["summary"] == "the service's own"
     follow_advice(primary, hidden)
     assert read_check(role, "configuration-files")["summary"] == "no errors"
+
+
+def at_age(share: float) -> str:
+    """An id that is `share` of 2^31 older than the present ones, as SQL writes it."""
+    return f"'{round(2**32 + 1000 - share * 2**31)}'::xid"
+
+
+@pytest.mark.parametrize(("share", "status"), [(0.6, "info"), (0.8, "critical")])
+def test_the_wraparound_of_a_database_without_connections(
+    primary: str, share: float, status: str
+) -> None:
+    before = read_health(primary)
+    of_template = "FROM pg_database WHERE datname = 'template0'"
+    frozen = answer(primary, f"SELECT datfrozenxid::text {of_template}")
+    change = "UPDATE pg_database SET datfrozenxid = {} WHERE datname = 'template0'"
+    execute(primary, change.format(at_age(share)))
+    try:
+        reading = read_health(primary)
+        assert reading.changed_since(before) == {"wraparound"}
+        check = reading["wraparound"]
+        assert check["status"] == status
+        assert check["findings"][0]["object"] == "template0"
+        assert check["advice"] == [
+            'ALTER DATABASE "template0" ALLOW_CONNECTIONS true;',
+            "connect to database template0 and run VACUUM (FREEZE) in it",
+            'ALTER DATABASE "template0" ALLOW_CONNECTIONS false;',
+        ]
+        follow_advice(primary, check)
+    finally:
+        execute(primary, change.format(f"'{frozen}'::xid"))
+    assert answer(primary, f"SELECT datallowconn {of_template}") is False
+    assert read_health(primary).changed_since(before) == set()
+
+
+def test_the_wraparound_of_multixacts_and_of_a_database_that_is_being_dropped(
+    primary: str,
+) -> None:
+    execute(primary, "CREATE DATABASE old")
+    change = "UPDATE pg_database SET {} WHERE datname = 'old'"
+    try:
+        execute(primary, change.format(f"datminmxid = {at_age(0.5)}"))
+        check = read_check(primary, "wraparound")
+        assert check["status"] == "warning"
+        assert check["reason"].startswith("the oldest ids of database old are 1,07")
+        assert " multixacts old, 50.0 % of the maximum" in check["reason"]
+        # As an interrupted DROP DATABASE leaves it.
+        execute(primary, change.format("datconnlimit = -2"))
+        assert read_check(primary, "wraparound")["status"] == "ok"
+    finally:
+        execute(primary, "DROP DATABASE old")

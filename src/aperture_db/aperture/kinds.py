@@ -215,8 +215,14 @@ DEAD_JOBS = frozenset(
 DEAD_JOBS_MARK = ("job_config", "schedule_interval_minutes")
 """The table and column, of 0109, with which a version knows none of the dead jobs."""
 
-RUN_TABLES = ("enrichment_runs", "recommendation_runs", "discovery_runs", "gap_analysis_runs")
-"""Tables with rows of runs that may still be at work; `job_runs` has only finished ones."""
+RUN_TABLES = {
+    "enrichment_runs": "interrupted",
+    "recommendation_runs": "failed",
+    "discovery_runs": "failed",
+    "gap_analysis_runs": "failed",
+}
+"""Tables with rows of runs that may still be at work, and the status of one that was cut off;
+`job_runs` has only finished ones."""
 
 
 @dataclass(frozen=True)

@@ -438,6 +438,24 @@ SELECT (
 -- 1 if the role sees the settings that others don't. Privilege: none.
 SELECT pg_has_role('pg_read_all_settings', 'USAGE')::int
 
+-- name: never_analyzed
+-- Tables with rows whose contents the planner does not know: they were never analyzed, or not since
+-- the server was upgraded. Those that the role may not read are among them.
+-- Privilege: SELECT on the tables.
+SELECT c.oid::bigint AS oid
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_stat_all_tables AS s ON s.relid = c.oid
+WHERE c.relkind IN ('r', 'm')
+    AND n.nspname !~ '^pg_'
+    AND n.nspname <> 'information_schema'
+    AND s.last_analyze IS NULL
+    AND s.last_autoanalyze IS NULL
+    AND pg_relation_size(c.oid) > 0
+    AND NOT EXISTS (
+        SELECT FROM pg_stats AS p WHERE p.schemaname = n.nspname AND p.tablename = c.relname
+    )
+
 -- name: newest_migration
 -- The number of the newest recorded migration. Privilege: SELECT on aperture_migrations.
 SELECT coalesce(max(left(name, 4))::int, 0) FROM {schema}.aperture_migrations WHERE name ~ '^[0-9]{{4}}_'
@@ -751,6 +769,16 @@ SELECT
 FROM (SELECT pg_backend_pid() AS pid) AS me
 LEFT JOIN pg_stat_ssl AS s ON s.pid = me.pid AND s.ssl
 
+-- name: unfinished_runs
+-- Runs of Aperture with the status running, and how long ago the first of them did something.
+-- Privilege: SELECT on the table.
+SELECT
+    count(*) AS runs,
+    extract(epoch FROM clock_timestamp() - min({since}))::float8 AS oldest_seconds
+FROM {table}
+WHERE status = 'running'
+HAVING count(*) > 0
+
 -- name: unknown_jobs
 -- Schedules of jobs whose names are not those of the code. Privilege: SELECT on job_config.
 SELECT job_name AS name, coalesce(is_enabled AND schedule_type <> 'manual', false) AS is_scheduled
@@ -759,13 +787,17 @@ WHERE job_name <> ALL (%(known)s)
 ORDER BY name
 
 -- name: wraparound
--- The age of the oldest transaction and multixact id of each database.
+-- The age of the oldest transaction and multixact id of each database, without those that an
+-- interrupted DROP DATABASE left: nothing needs their ids any more.
 -- Privilege: none.
 SELECT
     datname::text AS database,
     greatest(age(datfrozenxid), mxid_age(datminmxid))::bigint AS age,
-    datname = current_database() AS is_current
+    mxid_age(datminmxid) > age(datfrozenxid) AS are_multixacts,
+    datname = current_database() AS is_current,
+    datallowconn AS may_connect
 FROM pg_database
+WHERE datconnlimit <> -2
 ORDER BY age DESC
 
 -- name: writable

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from psycopg import sql
+
 from aperture_db import aperture
 from aperture_db.clean import Kind
 from aperture_db.format import format_seconds, format_time, plural, quote_literal
@@ -23,6 +25,7 @@ from aperture_db.postgres.catalog import OWN_SCHEMA, Table, visible_tables
 from aperture_db.relink.kept import KEPT_TABLES, count_waiting
 
 DAY_SECONDS = 86_400
+CUT_OFF_DAYS = 1
 CLOCK_TOLERANCE_SECONDS = 600
 BACKUP_FILES = "aperture_backup_*"
 
@@ -67,6 +70,55 @@ def _failed(job: FailedJob, status: Status) -> Finding:
     run = quote_literal(job.run_id)
     advice = (f"SELECT error_message FROM job_runs WHERE id = {run};",)  # noqa: S608
     return Finding(status, reason, advice, object=job.name)
+
+
+@dataclass(frozen=True)
+class UnfinishedRuns:
+    """A row of health/unfinished_runs."""
+
+    runs: int
+    oldest_seconds: float
+
+
+@check(
+    "unfinished-runs",
+    Area.APERTURE,
+    about="For how long the oldest run is called running: "
+    + ", ".join(aperture.RUN_TABLES)
+    + ". Aperture leaves it so when it is ended in the middle.",
+    source="the status of the runs; a run takes minutes, a first enrichment hours",
+    thresholds=Thresholds(Unit.SECONDS, warning=CUT_OFF_DAYS * DAY_SECONDS),
+)
+def unfinished_runs(context: Context) -> CheckOutcome:
+    visible = need_aperture(context)
+    present = [visible[name] for name in aperture.RUN_TABLES if name in visible]
+    refuse_unreadable(context, present)
+    oldest, findings = 0.0, []
+    for table in present:
+        # The column that tells when a run last did something, where there is one.
+        since = "last_updated_at" if "last_updated_at" in table.columns else "created_at"
+        row = context.row(
+            "unfinished_runs", UnfinishedRuns, table=table.identifier, since=sql.Identifier(since)
+        )
+        if row is None:
+            continue
+        oldest = max(oldest, row.oldest_seconds)
+        if (status := context.judge(row.oldest_seconds)) is not Status.OK:
+            findings.append(_unfinished(table.name, since, row, status))
+    summary = f"for {format_seconds(oldest)}" if oldest else "none"
+    return CheckOutcome(summary, oldest, tuple(findings))
+
+
+def _unfinished(name: str, since: str, row: UnfinishedRuns, status: Status) -> Finding:
+    reason = (
+        f"{plural(row.runs, 'run')} in {name} {'is' if row.runs == 1 else 'are'} called running, "
+        f"the oldest for {format_seconds(row.oldest_seconds)}: Aperture was probably ended in it"
+    )
+    advice = (
+        f"UPDATE {name} SET status = '{aperture.RUN_TABLES[name]}' "  # noqa: S608
+        f"WHERE status = 'running' AND {since} < now() - interval '{CUT_OFF_DAYS} day';"
+    )
+    return Finding(status, reason, (advice,), object=name)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,14 @@ from aperture_db.health.advice import (
     enlarge_shared_buffers,
     is_managed,
 )
-from aperture_db.health.check import CheckOutcome, Context, check, counted_days, need_other_sessions
+from aperture_db.health.check import (
+    CheckOutcome,
+    Context,
+    check,
+    counted_days,
+    need_other_sessions,
+    refuse_unreadable,
+)
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.postgres.catalog import ForeignKey, Table, read_foreign_keys
 
@@ -266,6 +273,40 @@ def _unindexed(key: ForeignKey, table: Table, rows: int, status: Status) -> Find
     qualified = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
     advice = (f"CREATE INDEX CONCURRENTLY ON {qualified} ({columns});",)
     return Finding(status, reason, advice, object=name)
+
+
+@dataclass(frozen=True)
+class UnknownTable:
+    """A row of health/never_analyzed."""
+
+    oid: int
+
+
+@check(
+    "never-analyzed",
+    Area.QUERIES,
+    about="Large tables were analyzed, after a restore or an upgrade too: without statistics, "
+    "queries get bad plans. The value is the rows of the largest table without.",
+    source="pg_stats; autovacuum analyzes within minutes, where it is on",
+    thresholds=Thresholds(Unit.COUNT, warning=10_000),
+)
+def never_analyzed(context: Context) -> CheckOutcome:
+    unknown = {row.oid for row in context.rows("never_analyzed", UnknownTable)}
+    tables = [table for table in context.tables() if table.oid in unknown]
+    refuse_unreadable(context, [table for table in tables if not table.may_select])
+    sizes = [(table, _rows(context, table) or 0) for table in tables]
+    findings = tuple(
+        Finding(
+            status,
+            f"{table.name} with {rows:,} rows or more was never analyzed",
+            (f"ANALYZE {quote_identifier(table.schema)}.{quote_identifier(table.name)};",),
+            object=table.name,
+        )
+        for table, rows in sizes
+        if (status := context.judge(rows)) is not Status.OK
+    )
+    summary = plural(len(findings), "large table") if findings else "none"
+    return CheckOutcome(summary, max((rows for _, rows in sizes), default=0), findings)
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,10 @@ class OldestIds:
 
     database: str
     age: int
+    are_multixacts: bool
     is_current: bool
+    may_connect: bool
+    """datallowconn: anybody at all."""
 
     @property
     def share(self) -> float:
@@ -194,7 +197,8 @@ class NamedTable:
     "wraparound",
     Area.STORAGE,
     about="The age of the oldest transaction or multixact id of every database, as a share of "
-    "2^31, where the server refuses writes.",
+    "2^31, where the server refuses writes. A warning about a database that allows no connections, "
+    "such as template0, is info: autovacuum freezes it.",
     source="pg_database; autovacuum freezes from autovacuum_freeze_max_age on (9.3 %), its "
     "failsafe is at 74.5 %",
     thresholds=Thresholds(Unit.PERCENT, warning=40, critical=75),
@@ -205,17 +209,29 @@ def wraparound(context: Context) -> CheckOutcome:
     findings = tuple(
         _aged(context, database, status)
         for database in databases
-        if (status := context.judge(database.share * 100)) is not Status.OK
+        if (status := _judge_age(context, database)) is not Status.OK
     )
     return CheckOutcome(format_percent(oldest.share), round(oldest.share * 100, 4), findings)
 
 
+def _judge_age(context: Context, database: OldestIds) -> Status:
+    """Autovacuum freezes a database that nobody may connect to, such as template0, too; it is only
+    for an administrator when autovacuum has failed."""
+    status = context.judge(database.share * 100)
+    return Status.INFO if status is Status.WARNING and not database.may_connect else status
+
+
 def _aged(context: Context, database: OldestIds, status: Status) -> Finding:
     reason = (
-        f"the oldest ids of database {database.database} are {database.age:,} transactions old, "
+        f"the oldest ids of database {database.database} are {database.age:,} "
+        f"{'multixacts' if database.are_multixacts else 'transactions'} old, "
         f"{format_percent(database.share)} of the maximum"
     )
-    advice = [f"connect to database {database.database} and run: VACUUM (FREEZE);"]
+    advice = [f"connect to database {database.database} and run VACUUM (FREEZE) in it"]
+    if not database.may_connect:
+        reason += "; autovacuum freezes it, nobody else may connect to it"
+        allow = f"ALTER DATABASE {quote_identifier(database.database)} ALLOW_CONNECTIONS"
+        advice = [f"{allow} true;", *advice, f"{allow} false;"]
     if database.is_current:
         tables = context.rows("oldest_tables", NamedTable)
         advice = [f"VACUUM (FREEZE) {table.name};" for table in tables]
