@@ -12,6 +12,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from aperture_db.postgres.embedded import BIND_ADDRESS, Cluster, free_port, server_programs
+
+SAMPLE_SECONDS = 0.01
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
@@ -70,38 +74,121 @@ def running_server(settings: Mapping[str, str] | None = None) -> Iterator[Server
         shutil.rmtree(directory)
 
 
-def run(command: Sequence[str], environment: Mapping[str, str], stdin: str | None = None) -> float:
-    """Run a process to its end and return its seconds on the wall clock. It must exit with 0."""
-    started = time.perf_counter()
-    done = subprocess.run(
-        command, env=os.environ | environment, input=stdin, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    seconds = time.perf_counter() - started
-    if done.returncode != 0:
-        raise SystemExit(f"{command[0]} exited with {done.returncode}: {done.stderr}")
-    return seconds
+@dataclass(frozen=True)
+class Cost:
+    """What a process took, the children that it waited for included."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    memory_bytes: int
+    """The most that was resident at a time, to within SAMPLE_SECONDS."""
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], stdin: str | None = None) -> Cost:
+    """Run a process to its end; it must exit with 0."""
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
+        given.write((stdin or "").encode())
+        given.seek(0)
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command, env=os.environ | environment, stdin=given, stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )  # fmt: skip
+        with _watched_memory(process.pid) as peak:
+            _, status, usage = os.wait4(process.pid, 0)
+            wall_seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            errors.seek(0)
+            text = errors.read().decode(errors="replace")
+            raise SystemExit(f"{command[0]} exited with {process.returncode}: {text}")
+    return Cost(wall_seconds, usage.ru_utime + usage.ru_stime, max(peak))
+
+
+@contextmanager
+def _watched_memory(pid: int) -> Iterator[list[int]]:
+    """Samples of the memory of a process. The kernel's own maximum starts with that of the process
+    that forked."""
+    samples, ended = [0], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(SAMPLE_SECONDS):
+            samples.append(resident_bytes(pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield samples
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory of a process and its descendants at this moment."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (OSError, IndexError):
+        return 0
+    return pages * PAGE_BYTES + sum(resident_bytes(int(child)) for child in children)
+
+
+def timed(work: Callable[[], object]) -> Cost:
+    """What work in this process took. Its memory is not told: the libraries' makers share it."""
+    started, cpu_started = time.perf_counter(), time.process_time()
+    work()
+    return Cost(time.perf_counter() - started, time.process_time() - cpu_started, 0)
 
 
 @dataclass(frozen=True)
-class Times:
+class Costs:
     """What the runs of one candidate took, in the order of the rounds."""
 
-    seconds: tuple[float, ...]
+    runs: tuple[Cost, ...]
 
     @property
-    def median_seconds(self) -> float:
-        return statistics.median(self.seconds)
+    def wall_seconds(self) -> float:
+        return statistics.median(run.wall_seconds for run in self.runs)
 
-    def ratio_to(self, other: Times) -> float:
+    @property
+    def cpu_seconds(self) -> float:
+        return statistics.median(run.cpu_seconds for run in self.runs)
+
+    @property
+    def memory_bytes(self) -> int:
+        return max(run.memory_bytes for run in self.runs)
+
+    def wall_ratio(self, other: Costs) -> float:
         """The median of the ratios of runs of the same round."""
         return statistics.median(
-            ours / theirs for ours, theirs in zip(self.seconds, other.seconds, strict=True)
+            ours.wall_seconds / theirs.wall_seconds
+            for ours, theirs in zip(self.runs, other.runs, strict=True)
+        )
+
+    def cpu_ratio(self, other: Costs) -> float:
+        return statistics.median(
+            ours.cpu_seconds / theirs.cpu_seconds
+            for ours, theirs in zip(self.runs, other.runs, strict=True)
         )
 
 
-def time_in_turns(candidates: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, Times]:
-    """Let each candidate, which returns its seconds, run once a round."""
+def run_in_turns(candidates: Mapping[str, Callable[[], Cost]], rounds: int) -> dict[str, Costs]:
+    """Let each candidate run once a round: A B A B."""
     taken = [[candidate() for candidate in candidates.values()] for _ in range(rounds)]
     columns = zip(*taken, strict=True)
-    return {name: Times(column) for name, column in zip(candidates, columns, strict=True)}
+    return {name: Costs(column) for name, column in zip(candidates, columns, strict=True)}
+
+
+def print_row(work: str, ours: Costs, against: str, theirs: Costs, promised: str = "") -> None:
+    """One row of the table in README.md: ratios of wall and processor time, and the figures."""
+    print(
+        f"| {work} | {against} | {promised} | {ours.wall_ratio(theirs):.2f} "
+        f"| {ours.cpu_ratio(theirs):.2f} | {_figures(ours)} | {_figures(theirs)} |",
+        flush=True,
+    )
+
+
+def _figures(costs: Costs) -> str:
+    memory = f", {costs.memory_bytes >> 20} MB" if costs.memory_bytes else ""
+    return f"{costs.wall_seconds:.2f} s, {costs.cpu_seconds:.2f} s{memory}"

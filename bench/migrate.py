@@ -17,7 +17,7 @@ from pathlib import Path
 from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.migrations.directory import read_directory
-from bench.harness import Server, Times, run, running_server, time_in_turns
+from bench.harness import Cost, Costs, Server, print_row, run, run_in_turns, running_server
 
 CREATE_RECORDS = """
 CREATE TABLE IF NOT EXISTS aperture_migrations (
@@ -35,13 +35,13 @@ def psql_script() -> str:
     )
 
 
-def time_psql(server: Server, script: str) -> float:
+def run_psql(server: Server, script: str) -> Cost:
     psql = [str(server.programs / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-f", "-"]
     with server.new_database() as conninfo:
         return run([*psql, "-d", conninfo], {}, stdin=script)
 
 
-def time_migrate(server: Server) -> float:
+def run_migrate(server: Server) -> Cost:
     with server.new_database() as conninfo:
         return run(
             [sys.executable, "-m", "aperture_db", "migrate", "-q"], {"DATABASE_URL": conninfo}
@@ -55,7 +55,7 @@ def write_for_dbmate(directory: Path) -> None:
         (directory / file.name).write_text(text, encoding="utf-8")
 
 
-def time_dbmate(server: Server, directory: Path) -> float:
+def run_dbmate(server: Server, directory: Path) -> Cost:
     with server.new_database() as conninfo:
         part = conninfo_to_dict(conninfo)
         url = "postgres://{user}:{password}@{host}:{port}/{dbname}?sslmode=disable".format(**part)
@@ -63,30 +63,28 @@ def time_dbmate(server: Server, directory: Path) -> float:
         return run(dbmate, {"DATABASE_URL": url})
 
 
-def measure(server: Server, rounds: int) -> dict[str, Times]:
+def measure(server: Server, rounds: int) -> dict[str, Costs]:
     script = psql_script()
     candidates = {
-        "aperture-db migrate": lambda: time_migrate(server),
-        "psql, one session": lambda: time_psql(server, script),
+        "aperture-db migrate": lambda: run_migrate(server),
+        "psql, one session": lambda: run_psql(server, script),
     }
     with tempfile.TemporaryDirectory() as name:
         if shutil.which("dbmate"):
             write_for_dbmate(Path(name))
-            candidates["dbmate migrate"] = lambda: time_dbmate(server, Path(name))
-        time_in_turns(candidates, 1)  # warms caches up
-        return time_in_turns(candidates, rounds)
+            candidates["dbmate migrate"] = lambda: run_dbmate(server, Path(name))
+        run_in_turns(candidates, 1)  # warms caches up
+        return run_in_turns(candidates, rounds)
 
 
 def main(rounds: int = 7) -> None:
     with running_server() as server:
-        times = measure(server, rounds)
-    ours, floor, *_ = times.values()
-    print(f"{len(read_directory().files)} files on an empty database")
-    for name, taken in times.items():
-        print(f"  {name:20} {taken.median_seconds:6.3f} s")
-    print(f"  migrate / psql:      {ours.ratio_to(floor):6.2f}   (promised: at most 2.0)")
-    if dbmate := times.get("dbmate migrate"):
-        print(f"  migrate / dbmate:    {ours.ratio_to(dbmate):6.2f}")
+        costs = measure(server, rounds)
+    ours, floor, *_ = costs.values()
+    work = f"`migrate`, {len(read_directory().files)} files, empty database"
+    print_row(work, ours, "psql, one session", floor, "2.0")
+    if dbmate := costs.get("dbmate migrate"):
+        print_row(work, ours, "dbmate", dbmate)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
-"""`relink --apply` on a library and on one of ten times its size, and what keeping adds to a purge.
+"""`relink --apply` on a library and on one of ten times its size.
 
-    python -m bench.relink [ROUNDS]
+    python -m bench.relink
 
-The libraries of the first part are made by SQL, without embeddings: films, ratings, and chat
-messages that each name five films. The second part purges the library of bench.purge with and
-without keeping. The promise: seconds for 20,000 films, 5,000 ratings and 2,000 messages, about ten
-times as long for ten times as much; keeping adds at most a tenth to the purge.
+The libraries are made by SQL, without embeddings: films, ratings, and chat messages that each name
+five films. The promise: seconds for 20,000 films, 5,000 ratings and 2,000 messages, about ten times
+as long for ten times as much. What keeping adds to a purge is in bench.purge.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,17 +21,12 @@ from aperture_db.migrations.directory import read_directory
 from aperture_db.postgres.connection import connect
 from aperture_db.postgres.session import open_session
 from aperture_db.postgres.settings import resolve_target
-from aperture_db.purge import PurgeOptions, PurgeTarget
-from aperture_db.purge.execute import PurgeLimits, execute
-from aperture_db.purge.plan import make_plan, make_work
 from aperture_db.relink.apply import RelinkDone, apply
 from aperture_db.relink.keep import keep
 from aperture_db.relink.kept import read_library
 from aperture_db.relink.plan import make_plan as make_relink_plan
 from aperture_db.relink.report import RelinkOptions, RowOrigin
-from aperture_db.sample import LARGE_SIZE
-from bench.harness import Server, Times, running_server
-from bench.purge import library
+from bench.harness import Server, running_server
 
 FILL = """
 INSERT INTO users (provider, provider_user_id, username, is_enabled)
@@ -121,40 +114,11 @@ def measure_relink(server: Server, size: Library) -> float:
     return seconds
 
 
-def time_purge(conninfo: str, what: PurgeTarget, options: PurgeOptions) -> float:
-    target = resolve_target(conninfo, None)
-    with connect(target) as conn:
-        started = time.perf_counter()
-        plan = make_plan(conn, what, options, 10)
-        for _ in execute(conn, target, plan, make_work(plan), PurgeLimits(10)):
-            pass
-        return time.perf_counter() - started
-
-
-def measure_keeping(server: Server, rounds: int) -> None:
-    with library(server, LARGE_SIZE) as template:
-        for what in (PurgeTarget.MOVIES, PurgeTarget.CONTENT):
-            taken: dict[bool, list[float]] = {True: [], False: []}
-            for _ in range(rounds):
-                for keeps in (False, True):
-                    with server.new_database(template) as conninfo:
-                        taken[keeps].append(time_purge(conninfo, what, PurgeOptions(keep=keeps)))
-            with_it, without = Times(tuple(taken[True])), Times(tuple(taken[False]))
-            print(
-                f"  purge --what {what}: {without.median_seconds:.2f} s, keeping "
-                f"{with_it.median_seconds:.2f} s: {with_it.ratio_to(without):.3f}"
-            )
-
-
-def main(rounds: int = 3) -> None:
+def main() -> None:
     with running_server() as server:
-        print("relink --apply")
         small, large = (measure_relink(server, size) for size in SIZES)
-        print(f"  ten times the library: {large / small:.1f} times as long")
-        print("keeping")
-        measure_keeping(server, rounds)
-    print("\npromised: seconds for the first; keeping at most 1.100")
+    print(f"  ten times the library: {large / small:.1f} times as long")
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in sys.argv[1:]))
+    main()

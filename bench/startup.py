@@ -1,39 +1,48 @@
-"""How long small commands take as whole processes, and which share of it is imports.
+"""How long small commands take as whole processes, against the least that could do their work.
 
     python -m bench.startup [ROUNDS]
 
-The floor is a Python process that does nothing. The import share comes from `-X importtime`, which
-slows imports down a little, so it is an upper bound.
+What talks to the database stands beside a script that connects with psycopg and sends one SELECT,
+help beside that of a Typer program of one command. The promises are about processor time.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import statistics
-import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from aperture_db.postgres.session import open_session
 from aperture_db.sample import DEMO_SIZE, fill
-from bench.harness import Server, run, running_server
+from bench.harness import Cost, print_row, run, run_in_turns, running_server
 
-MODULE = ("-m", "aperture_db")
-COMMANDS = {
-    "--version": ["--version"],
-    "migrate, nothing to do": ["migrate"],
-    "stats, of the sample": ["stats"],
-}
+TOOL = (sys.executable, "-m", "aperture_db")
+CONNECT, HELLO = "psycopg connect, one SELECT", "typer hello --help"
+SELECT = "import os, psycopg; psycopg.connect(os.environ['DATABASE_URL']).execute('SELECT 1')"
+HELLO_PROGRAM = """
+import typer
+
+app = typer.Typer()
 
 
-def import_seconds(arguments: list[str], environment: dict[str, str]) -> float:
-    """The sum of the imports' own times in one run."""
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", *MODULE, *arguments],
-        env=os.environ | environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    own_times = re.findall(r"^import time:\s+(\d+) \|", done.stderr, re.MULTILINE)
-    return sum(int(microseconds) for microseconds in own_times) / 1e6
+@app.command()
+def hello(name: str, formal: bool = False) -> None:
+    \"\"\"Say hello.\"\"\"
+    print(name, formal)
+
+
+app()
+"""
+WORK = (
+    ("stats, empty database", "stats", CONNECT, ""),
+    ("migrate, nothing to do", "migrate", CONNECT, "2.0"),
+    ("health -q", "health -q", CONNECT, "2.5"),
+    ("stats of the sample", "stats", CONNECT, ""),
+    ("stats --help", "stats --help", HELLO, "1.3"),
+    ("--version", "--version", HELLO, ""),
+)
 
 
 def fill_with_sample(conninfo: str) -> None:
@@ -44,27 +53,29 @@ def fill_with_sample(conninfo: str) -> None:
         conn.execute_alone("VACUUM ANALYZE")
 
 
-def measure(server: Server, rounds: int) -> None:
-    with server.new_database() as conninfo:
-        environment = {"DATABASE_URL": conninfo}
-        run([sys.executable, *MODULE, "migrate", "-q"], environment)
-        fill_with_sample(conninfo)
-        bare = statistics.median(run([sys.executable, "-c", ""], {}) for _ in range(rounds))
-        print(f"{'python, nothing':<24} {bare * 1000:6.0f} ms")
-        for label, arguments in COMMANDS.items():
-            seconds = statistics.median(
-                run([sys.executable, *MODULE, *arguments], environment) for _ in range(rounds)
-            )
-            imports = import_seconds(arguments, environment)
-            print(
-                f"{label:<24} {seconds * 1000:6.0f} ms   imports {imports * 1000:4.0f} ms "
-                f"({imports / seconds:.0%})   {seconds / bare:.1f} x the floor"
-            )
-
-
 def main(rounds: int = 7) -> None:
-    with running_server() as server:
-        measure(server, rounds)
+    with (
+        running_server() as server,
+        server.new_database() as empty,
+        server.new_database() as filled,
+        tempfile.TemporaryDirectory() as directory,
+    ):
+        run([*TOOL, "migrate", "-q"], {"DATABASE_URL": filled})
+        fill_with_sample(filled)
+        hello = Path(directory) / "hello.py"
+        hello.write_text(HELLO_PROGRAM, encoding="utf-8")
+        candidates: dict[str, Callable[[], Cost]] = {
+            CONNECT: partial(run, [sys.executable, "-c", SELECT], {"DATABASE_URL": filled}),
+            HELLO: partial(run, [sys.executable, str(hello), "--help"], {}),
+        }
+        for work, arguments, _, _ in WORK:
+            conninfo = empty if work.endswith("empty database") else filled
+            command = [*TOOL, *arguments.split()]
+            candidates[work] = partial(run, command, {"DATABASE_URL": conninfo})
+        run_in_turns(candidates, 1)  # warms caches up
+        costs = run_in_turns(candidates, rounds)
+    for work, _, floor, promised in WORK:
+        print_row(work, costs[work], floor, costs[floor], promised)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,42 @@
-"""`vacuum --reindex-hnsw` against plain `vacuum`, on a table with an HNSW index of which a quarter
-of the rows is dead.
+"""`vacuum` against vacuumdb with as many connections, and `--reindex-hnsw` against plain `vacuum`.
 
     python -m bench.vacuum [ROWS [ROUNDS]]
 
-Every run starts from a copy of the same database. The promise is that rebuilding is faster.
+The first part has a quarter of the rows dead in three tables of 400,000 rows and nothing to do in
+the rest; the second one table of ROWS vectors with an HNSW index, of which a quarter is dead, and
+the promise that rebuilding is faster. Every run starts from a copy of the same database.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from bench.harness import Server, run, running_server, time_in_turns
+from bench.harness import Cost, Server, print_row, run, run_in_turns, running_server
 
 DIMENSIONS = 768
 # Enough for the graph, so that the build of the template does not become the benchmark.
 SETTINGS = {"maintenance_work_mem": "512MB", "shared_buffers": "512MB", "autovacuum": "off"}
-STATEMENTS = (
+PLOT, NUMBERS = "repeat('plot ', 20)", "generate_series(1, 400000) AS i"
+TABLES = ("movies", "series", "episodes")
+LIBRARY = [
+    statement
+    for table in TABLES
+    for statement in (
+        f"CREATE TABLE {table} (id int PRIMARY KEY, title text, year int, overview text)",
+        f"INSERT INTO {table} SELECT i, 'title ' || i, i % 100, {PLOT} FROM {NUMBERS}",
+        f"CREATE INDEX ON {table} (title)",
+        f"CREATE INDEX ON {table} (year)",
+        f"VACUUM ANALYZE {table}",
+        f"DELETE FROM {table} WHERE id % 4 = 0",
+    )
+]
+VECTORS = (
     "CREATE EXTENSION vector",
     f"CREATE TABLE embeddings (id int PRIMARY KEY, embedding halfvec({DIMENSIONS}) NOT NULL)",
     f"""
@@ -26,41 +44,75 @@ STATEMENTS = (
     SELECT i, ARRAY(
         SELECT (random() + 0 * i)::real FROM generate_series(1, {DIMENSIONS})
     )::halfvec({DIMENSIONS})
-    FROM generate_series(1, %(rows)s) AS i
+    FROM generate_series(1, {{rows}}) AS i
     """,
     "CREATE INDEX embeddings_hnsw ON embeddings USING hnsw (embedding halfvec_cosine_ops)",
     "VACUUM (ANALYZE) embeddings",
-    "DELETE FROM embeddings WHERE id %% 4 = 0",
+    "DELETE FROM embeddings WHERE id % 4 = 0",
 )
 
 
-def prepare(conninfo: str, rows: int) -> str:
-    """Fill the database, delete a quarter, and return its name."""
-    with psycopg.connect(conninfo, autocommit=True) as conn:
-        for statement in STATEMENTS:
-            conn.execute(statement, {"rows": rows})
-    return str(conninfo_to_dict(conninfo)["dbname"])
+@contextmanager
+def prepared(server: Server, statements: Sequence[str]) -> Iterator[str]:
+    """The name of a database that the statements have filled."""
+    with server.new_database() as conninfo:
+        with psycopg.connect(conninfo, autocommit=True) as conn:
+            for statement in statements:
+                conn.execute(statement.encode())
+            conn.execute("CHECKPOINT")
+        yield str(conninfo_to_dict(conninfo)["dbname"])
 
 
-def time_vacuum(server: Server, template: str, *options: str) -> float:
-    command = [sys.executable, "-m", "aperture_db", "vacuum", "-q", "--table", "embeddings"]
+def vacuum(server: Server, template: str, *options: str) -> Cost:
     with server.new_database(template) as conninfo:
-        return run([*command, *options], {"DATABASE_URL": conninfo})
+        command = [sys.executable, "-m", "aperture_db", "vacuum", "-q", *options]
+        return run(command, {"DATABASE_URL": conninfo})
 
 
-def main(rows: int = 6000, rounds: int = 1) -> None:
-    with running_server(SETTINGS) as server, server.new_database() as conninfo:
-        template = prepare(conninfo, rows)
-        candidates = {
-            "vacuum": lambda: time_vacuum(server, template),
-            "vacuum --reindex-hnsw": lambda: time_vacuum(server, template, "--reindex-hnsw"),
-        }
-        times = time_in_turns(candidates, rounds)
-    print(f"{rows} x halfvec({DIMENSIONS}), HNSW, a quarter deleted")
-    for name, taken in times.items():
-        print(f"  {name:22} {taken.median_seconds:6.1f} s")
-    plain, rebuilt = times.values()
-    print(f"  rebuilding is {plain.ratio_to(rebuilt):.1f} times as fast (promised: faster)")
+def vacuumdb(server: Server, template: str, jobs: int) -> Cost:
+    with server.new_database(template) as conninfo:
+        command = [str(server.programs / "vacuumdb"), "--analyze", "--quiet", "--jobs", str(jobs)]
+        return run([*command, "--dbname", conninfo], {})
+
+
+def compare_with_vacuumdb(server: Server, rounds: int) -> None:
+    with prepared(server, LIBRARY) as template:
+        candidates: dict[str, Callable[[], Cost]] = {}
+        for jobs in (1, 2):
+            candidates[f"vacuum --jobs {jobs}"] = partial(
+                vacuum, server, template, "--jobs", str(jobs)
+            )
+            candidates[f"vacuumdb --analyze --jobs {jobs}"] = partial(
+                vacuumdb, server, template, jobs
+            )
+        costs = run_in_turns(candidates, rounds)
+    names = list(candidates)
+    for ours, theirs in zip(names[::2], names[1::2], strict=True):
+        print_row(
+            f"`{ours}`, a quarter dead in three tables", costs[ours], theirs, costs[theirs], "1.3"
+        )
+
+
+def compare_rebuilding(server: Server, rows: int, rounds: int) -> None:
+    statements = [statement.replace("{rows}", str(rows)) for statement in VECTORS]
+    with prepared(server, statements) as template:
+        table = ("--table", "embeddings")
+        rebuilding, plain = "vacuum --reindex-hnsw", "vacuum"
+        costs = run_in_turns(
+            {
+                rebuilding: partial(vacuum, server, template, *table, "--reindex-hnsw"),
+                plain: partial(vacuum, server, template, *table),
+            },
+            rounds,
+        )
+    work = f"`{rebuilding}`, {rows:,} vectors, a quarter deleted"
+    print_row(work, costs[rebuilding], plain, costs[plain], "faster")
+
+
+def main(rows: int = 6000, rounds: int = 3) -> None:
+    with running_server(SETTINGS) as server:
+        compare_with_vacuumdb(server, rounds)
+        compare_rebuilding(server, rows, rounds)
 
 
 if __name__ == "__main__":

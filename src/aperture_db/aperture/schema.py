@@ -14,11 +14,14 @@ from dataclasses import dataclass, replace
 from psycopg import sql
 
 from aperture_db import sql as queries
-from aperture_db.aperture.kinds import EMBEDDING_TABLE, Media
+from aperture_db.aperture.kinds import EMBEDDING_TABLE, MEDIA_TABLES, Media
 from aperture_db.aperture.tables import CORE_TABLES, MIGRATIONS_TABLE, is_aperture
-from aperture_db.postgres.catalog import Table
+from aperture_db.postgres.catalog import Table, own_tables
 from aperture_db.postgres.session import Connection
 from aperture_db.sql import load
+
+KEPT_TABLES = ("kept_rows", "kept_titles", "kept_users")
+"""The tables of what a purge has kept for its users, in the tool's own schema."""
 
 
 @dataclass(frozen=True)
@@ -291,3 +294,27 @@ def configured_model(settings: Mapping[str, str], *, is_undivided: bool) -> Acti
     if settings.get("openai_api_key"):
         return ActiveModel("openai", settings.get("embedding_model") or DEFAULT_MODEL)
     return None
+
+
+def has_kept_tables(conn: Connection) -> bool:
+    """Whether anything was ever kept in this database."""
+    return own_tables(conn) >= set(KEPT_TABLES)
+
+
+def count_waiting(conn: Connection, tables: Mapping[str, Table]) -> int:
+    """Rows of users that wait to be put back; those that were kept in place and still are do not
+    wait. `tables` are Aperture's by name. Needs SELECT on the kept tables and on those of titles;
+    0 where nothing was ever kept."""
+    if not has_kept_tables(conn):
+        return 0
+    titles = [tables[name] for name in MEDIA_TABLES.values() if name in tables]
+    is_gone = sql.SQL(" AND ").join(
+        sql.SQL("NOT EXISTS (SELECT FROM {} AS t WHERE t.id = title.old_id)").format(
+            table.identifier
+        )
+        for table in titles
+    )
+    query = sql.SQL(load("relink/count_waiting")).format(is_gone=is_gone)
+    row = conn.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])

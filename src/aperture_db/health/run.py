@@ -1,5 +1,5 @@
-"""Selects the checks by the options of `health`, and runs each in a transaction of its own, so that
-none can abort or delay the run."""
+"""Selects the checks by the options of `health`, and runs each with its own time limit, so that none
+can abort or delay the run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.pq import TransactionStatus
 
 from aperture_db.errors import ApertureDbError, ConnectError, UsageError
 from aperture_db.format import parse_seconds
@@ -50,6 +51,9 @@ LOCK_TIMEOUT_SECONDS = 2.0
 # Beyond its timeout a check gets this long: then it is not the statement that hangs, but the
 # network or a pooler, and the connection is cut.
 GRACE_SECONDS = 5.0
+# Checks share a transaction for this long, to spare round trips; then its locks on what was read
+# are given up, since a migration may be waiting for one.
+SHARED_SECONDS = 1.0
 
 Connect = Callable[[], AbstractContextManager[Connection]]
 
@@ -149,12 +153,13 @@ def _parse_value(text: str, unit: Unit) -> float:
 
 
 class CheckSession:
-    """A connection that is opened again when a check lost it."""
+    """A connection that is opened again when a check lost it, and the transaction on it."""
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
         self._stack = ExitStack()
         self._conn: Connection | None = None
+        self._began = 0.0
 
     def open(self) -> Connection:
         """The live connection. Raises ConnectError."""
@@ -162,6 +167,27 @@ class CheckSession:
             self.close()
             self._conn = self._stack.enter_context(self._connect())
         return self._conn
+
+    def begin(self, timeout_seconds: float) -> None:
+        """Have a transaction with these limits open, the last check's where it will do."""
+        conn = self.open()
+        if conn.info.transaction_status is TransactionStatus.INTRANS:
+            if time.monotonic() - self._began < SHARED_SECONDS:
+                return
+            conn.rollback()
+        conn.begin()
+        set_local(
+            conn,
+            statement_timeout=timeout_parameter(timeout_seconds),
+            lock_timeout=timeout_parameter(min(LOCK_TIMEOUT_SECONDS, timeout_seconds / 2)),
+        )
+        self._began = time.monotonic()
+
+    def abandon(self) -> None:
+        """End the transaction that a check failed in."""
+        with suppress(psycopg.Error):
+            if self._conn is not None:
+                self._conn.rollback()
 
     def close(self) -> None:
         self._conn = None
@@ -239,34 +265,31 @@ def _run_all(
             results.append(_skipped(check, Cause.UNREACHABLE, f"the connection was lost: {why}"))
             continue
         context = Context(conn, target, selection.thresholds(check), shared)
-        result = run_check(check, context, selection)
+        result = run_check(session, check, context, selection)
         results.append(replace(result, duration_seconds=time.monotonic() - started))
     return results, lost
 
 
-def run_check(check: Check, context: Context, selection: CheckSelection) -> Result:
-    """One check in its own transaction, which ends with it."""
+def run_check(
+    session: CheckSession, check: Check, context: Context, selection: CheckSelection
+) -> Result:
+    """One check, in the session's transaction."""
     timeout = selection.timeout_seconds
     try:
-        with (
-            cut_off_after(context.conn, timeout + GRACE_SECONDS) as is_cut_off,
-            context.conn.transaction(),
-        ):
-            set_local(
-                context.conn,
-                statement_timeout=timeout_parameter(timeout),
-                lock_timeout=timeout_parameter(min(LOCK_TIMEOUT_SECONDS, timeout / 2)),
-            )
+        with cut_off_after(context.conn, timeout + GRACE_SECONDS) as is_cut_off:
+            session.begin(timeout)
             outcome = check.look(context)
     except SkippedError as skipped:
         return _skipped(check, skipped.cause, skipped.reason, skipped.advice)
     except NothingToCheckError as nothing:
         return _judged(check, context, CheckOutcome(str(nothing)), selection)
     except psycopg.Error as error:
+        session.abandon()
         return _failed_statement(check, context, error, timeout, is_cut_off=is_cut_off.is_set())
     except ApertureDbError as error:
         return _skipped(check, Cause.FAILED, f"{error.what}: {error.why}", (error.next_step,))
     except Exception as error:
+        session.abandon()
         reason = context.target.redact(f"{type(error).__name__}: {error}")
         advice = (f"aperture-db health --only {check.id} -vv",)
         return _skipped(check, Cause.FAILED, f"the check itself failed: {reason}", advice)

@@ -15,6 +15,7 @@ from psycopg.rows import class_row
 
 from aperture_db import sql as queries
 from aperture_db.aperture.kinds import Media
+from aperture_db.aperture.schema import KEPT_TABLES
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.postgres.activity import LockMode, find_lock_holders
 from aperture_db.postgres.catalog import Table, missing_grant
@@ -24,7 +25,7 @@ from aperture_db.purge import PurgeOptions, PurgeTarget
 from aperture_db.purge.report import MissingPrivilege, TableLock
 from aperture_db.purge.selection import PurgeSelection
 from aperture_db.relink.keep import count_what_would_be_kept, drop_kept_tables, drop_purged, keep
-from aperture_db.relink.kept import KEPT_TABLES, RATINGS, WATCH_HISTORY, read_library
+from aperture_db.relink.kept import RATINGS, WATCH_HISTORY, read_library
 from aperture_db.relink.report import KeptCounts, RowOrigin
 
 # A deadlock ends the wait, too: the other session took the same locks in another order.

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import psycopg
 
 from aperture_db.aperture import group_of, read_active_model, read_embedding_tables
+from aperture_db.aperture.schema import count_waiting
 from aperture_db.errors import ApertureDbError
 from aperture_db.format import plural
 from aperture_db.migrations.directory import MigrationDirectory, read_directory
@@ -37,7 +38,6 @@ from aperture_db.purge.report import Preparation, PurgePlan, Unrecoverable
 from aperture_db.purge.scopes import scope_of
 from aperture_db.purge.selection import PurgeSelection, select
 from aperture_db.relink.keep import require_may_keep
-from aperture_db.relink.kept import count_waiting
 
 STOP_APERTURE = (
     "Stop Aperture (docker stop aperture): a job that runs meanwhile works with deleted ids."

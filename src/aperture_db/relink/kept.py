@@ -13,11 +13,11 @@ from psycopg.rows import class_row, dict_row
 
 from aperture_db import sql as queries
 from aperture_db.aperture.kinds import MEDIA_TABLES, Maker, Media
+from aperture_db.aperture.schema import has_kept_tables
 from aperture_db.aperture.tables import table_named
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.postgres.catalog import (
     Table,
-    own_tables,
     read_foreign_keys,
     read_tables,
     visible_tables,
@@ -27,7 +27,6 @@ from aperture_db.relink.report import TitleIdentity
 
 User = TypeVar("User", bound="KeptUser")
 
-KEPT_TABLES = ("kept_rows", "kept_titles", "kept_users")
 WATCH_HISTORY, WATCHING, RATINGS = "watch_history", "user_watching_series", "user_ratings"
 PROFILES = "user_taste_profiles"
 EVERY = sql.SQL("true")
@@ -209,11 +208,6 @@ class Kept:
     """Of a person, by the old id."""
 
 
-def has_kept_tables(conn: Connection) -> bool:
-    """Whether anything was ever kept in this database."""
-    return own_tables(conn) >= set(KEPT_TABLES)
-
-
 def require_kept_tables(conn: Connection) -> None:
     """Raise ApertureDbError where nothing was ever kept."""
     if not has_kept_tables(conn):
@@ -223,25 +217,6 @@ def require_kept_tables(conn: Connection) -> None:
             next_step="aperture-db relink --keep keeps it now",
             code="nothing_kept",
         )
-
-
-def count_waiting(conn: Connection, tables: Mapping[str, Table]) -> int:
-    """Rows of users that wait to be put back; those that were kept in place and still are do not
-    wait. `tables` are Aperture's by name. Needs SELECT on the kept tables and on those of titles;
-    0 where nothing was ever kept."""
-    if not has_kept_tables(conn):
-        return 0
-    titles = [tables[name] for name in MEDIA_TABLES.values() if name in tables]
-    is_gone = sql.SQL(" AND ").join(
-        sql.SQL("NOT EXISTS (SELECT FROM {} AS t WHERE t.id = title.old_id)").format(
-            table.identifier
-        )
-        for table in titles
-    )
-    query = sql.SQL(queries.load("relink/count_waiting")).format(is_gone=is_gone)
-    row = conn.execute(query).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def read_kept(conn: Connection) -> Kept:

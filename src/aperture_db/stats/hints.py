@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from aperture_db import aperture
 from aperture_db.aperture import kinds
+from aperture_db.aperture.schema import count_waiting
 from aperture_db.format import list_some, plural, quote_identifier
 from aperture_db.postgres.activity import ExclusiveLock
 from aperture_db.postgres.catalog import OWN_SCHEMA, Table, grants_to_read
 from aperture_db.postgres.session import Connection
-from aperture_db.relink.kept import count_waiting
 from aperture_db.stats.counting import Inventory
 from aperture_db.stats.coverage import EMBEDDING_JOBS, EMBEDDING_SUBJECTS, JobResult
 from aperture_db.stats.report import (

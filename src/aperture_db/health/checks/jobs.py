@@ -9,6 +9,7 @@ from pathlib import Path
 from psycopg import sql
 
 from aperture_db import aperture
+from aperture_db.aperture.schema import KEPT_TABLES, count_waiting
 from aperture_db.clean import Kind
 from aperture_db.format import format_seconds, format_time, plural, quote_literal
 from aperture_db.health.advice import measure_cleanable
@@ -22,7 +23,6 @@ from aperture_db.health.check import (
 )
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.postgres.catalog import OWN_SCHEMA, Table, visible_tables
-from aperture_db.relink.kept import KEPT_TABLES, count_waiting
 
 DAY_SECONDS = 86_400
 CUT_OFF_DAYS = 1
