@@ -1,5 +1,5 @@
-"""Selects the checks by the options of `health`, and runs each with its own time limit, so that none
-can abort or delay the run."""
+"""Selects the checks by the options of `health`, and runs each with its own time limit, so that
+none can abort or delay the run."""
 
 from __future__ import annotations
 
