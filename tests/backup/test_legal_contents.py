@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tests.dump_files import PHRASE, execute, read_rows, run_pg_dump
 from tests.program import run_inside
-from tests.waiting import wait_until
 
 NewDatabase = Callable[[], str]
 
@@ -96,33 +94,6 @@ def test_large_objects_are_named_as_left_out(
     assert {name for name, row in restored.items() if row != before[name]} <= {
         "public.backup_config"
     }
-
-
-def test_rows_are_counted_in_the_table_not_in_an_index(
-    aperture_database: NewDatabase, tmp_path: Path
-) -> None:
-    """An index that lacks entries is damaged; the dump, which COPY reads from the table, is not."""
-    conninfo = aperture_database()
-    execute(
-        conninfo,
-        "CREATE TABLE notes (id integer PRIMARY KEY, filler text)",
-        "INSERT INTO notes SELECT n, repeat('x', 500) FROM generate_series(1, 5000) AS n",
-        "UPDATE pg_index SET indisready = false WHERE indrelid = 'notes'::regclass",
-        "INSERT INTO notes VALUES (5001, 'not in the index')",
-        "UPDATE pg_index SET indisready = true WHERE indrelid = 'notes'::regclass",
-    )
-    with psycopg.connect(conninfo, autocommit=True) as conn:
-
-        def is_counted_in_the_index() -> bool:
-            # Old snapshots may keep VACUUM from marking the pages as visible for all.
-            conn.execute("VACUUM (ANALYZE, INDEX_CLEANUP off, DISABLE_PAGE_SKIPPING) notes")
-            return conn.execute("SELECT count(*) FROM notes").fetchone() == (5000,)
-
-        wait_until(is_counted_in_the_index, "the table is counted by an index-only scan")
-
-    outcome = run_inside("backup", "--dir", str(tmp_path), database=conninfo)
-
-    assert outcome.code == 0, outcome.err
 
 
 def test_a_backup_with_something_unknown_is_kept_with_a_warning(

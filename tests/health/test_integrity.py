@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from tests.damaged import OVERWRITTEN, copy_with_damage, lose_an_entry
 from tests.health.conftest import follow_advice, read_check, read_health
 from tests.health.test_queries import execute
 from tests.servers.clusters import create_cluster, start_on_free_port, superuser_conninfo
@@ -180,3 +181,87 @@ def test_tables_that_can_t_be_read_are_no_proof(
     assert "embeddings_256" in many["reason"]
     assert " and 18 more; the tables' owner can let it" in many["reason"]
     assert many["advice"][0].startswith('GRANT SELECT ON ALL TABLES IN SCHEMA "public" TO ')
+
+
+INTEGRITY = "index-integrity"
+
+
+def test_indexes_are_compared_with_their_tables_on_request(library: str) -> None:
+    assert INTEGRITY not in read_health(library).checks
+    execute(library, "CREATE EXTENSION amcheck SCHEMA public")
+    check = read_check(library, INTEGRITY)
+    assert check["status"] == "ok"
+    assert int(check["summary"].partition(" ")[0].replace(",", "")) > 200
+
+
+def test_an_index_that_lacks_an_entry_is_critical(library: str) -> None:
+    execute(library, "CREATE EXTENSION amcheck SCHEMA public")
+    lose_an_entry(library)
+    check = read_check(library, INTEGRITY)
+    assert (check["status"], check["value"]) == ("critical", 1)
+    assert check["reason"].startswith("index notes_pkey is damaged: heap tuple ")
+    follow_advice(library, check)
+    assert read_check(library, INTEGRITY)["status"] == "ok"
+
+
+def test_an_index_over_a_function_that_gives_other_results_is_critical(library: str) -> None:
+    execute(
+        library,
+        "CREATE EXTENSION amcheck SCHEMA public",
+        "CREATE FUNCTION folded(text) RETURNS text IMMUTABLE LANGUAGE sql RETURN lower($1)",
+        "CREATE INDEX movies_folded ON movies (folded(title))",
+        "CREATE OR REPLACE FUNCTION folded(text) RETURNS text IMMUTABLE LANGUAGE sql "
+        "RETURN upper($1)",
+    )
+    check = read_check(library, INTEGRITY)
+    assert [finding["object"] for finding in check["findings"]] == ["movies_folded"]
+    follow_advice(library, check)
+    assert read_check(library, INTEGRITY)["status"] == "ok"
+
+
+@pytest.mark.parametrize("kind", OVERWRITTEN)
+def test_an_index_with_damaged_pages_is_critical(
+    library: str, clone_healthy: Callable[[str], str], kind: str
+) -> None:
+    execute(library, "CREATE EXTENSION amcheck SCHEMA public")
+    damaged = copy_with_damage(library, clone_healthy, kind)
+    check = read_check(damaged, INTEGRITY)
+    assert check["status"] == "critical", check
+    assert check["findings"][0]["object"] == "notes_pkey"
+    follow_advice(damaged, check)
+    assert read_check(damaged, INTEGRITY)["status"] == "ok"
+
+
+def test_indexes_cannot_be_compared_without_amcheck(library: str) -> None:
+    reading = read_health(library, "--only", INTEGRITY)
+    check = reading[INTEGRITY]
+    assert (check["status"], check["skipped_because"]) == ("skipped", "failed")
+    assert reading.code == 3
+    assert check["advice"] == ["CREATE EXTENSION amcheck;"]
+    follow_advice(library, check)
+    assert read_check(library, INTEGRITY)["status"] == "ok"
+
+
+def test_amcheck_needs_a_privilege(library: str, role_of: Callable[[str, Rights], str]) -> None:
+    execute(library, "CREATE SCHEMA tools", "CREATE EXTENSION amcheck SCHEMA tools")
+    reader = role_of(library, "read")
+    check = read_check(reader, INTEGRITY)
+    assert (check["status"], check["skipped_because"]) == ("skipped", "privilege")
+    assert len(check["advice"]) == 2
+    follow_advice(library, check)
+    assert read_check(reader, INTEGRITY)["status"] == "ok"
+
+
+def test_comparing_indexes_ends_in_its_time(library: str) -> None:
+    execute(
+        library,
+        "CREATE EXTENSION amcheck SCHEMA public",
+        "CREATE FUNCTION slow(text) RETURNS text IMMUTABLE LANGUAGE sql RETURN $1",
+        "CREATE INDEX movies_slow ON movies (slow(title))",
+        "CREATE OR REPLACE FUNCTION slow(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS "
+        "'BEGIN PERFORM pg_sleep(60); RETURN $1; END'",
+    )
+    check = read_check(library, INTEGRITY, "--timeout", "3s")
+    assert (check["status"], check["skipped_because"]) == ("skipped", "timeout")
+    assert check["reason"].endswith("indexes checked within 3 s, none damaged")
+    assert check["advice"] == ["aperture-db health --only index-integrity --timeout 36"]

@@ -18,6 +18,7 @@ from aperture_db.dumps.files import Purpose, make_name
 from aperture_db.render.restore import render_drill
 from aperture_db.restore.plan import DrillReport
 from tests.cli import finish
+from tests.conftest import apply_migrations
 from tests.described import undescribed
 from tests.dump_files import execute, fetch_one, make_dump, read_state, start_program
 from tests.program import run_inside
@@ -147,6 +148,37 @@ def test_a_backup_that_cannot_be_restored(aperture_database: NewDatabase, tmp_pa
     assert "could not be restored" in str(check["reason"])
 
 
+def test_what_keeps_aperture_from_starting_is_named(
+    aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    conninfo = aperture_database()
+    execute(conninfo, "DELETE FROM recommendation_config")
+    make_dump(conninfo, tmp_path)
+    done = run_inside("restore", "--drill", "--dir", str(tmp_path), "--json", database=conninfo)
+    assert done.code == 0, done.err
+    (finding,) = done.envelope["data"]["findings"]
+    assert "recommendation_config" in finding
+
+
+def test_extensions_that_the_database_s_path_reaches(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """The path belongs to the database, not to the dump: the scratch database has the same."""
+    conninfo = new_database()
+    name = conninfo_to_dict(conninfo)["dbname"]
+    execute(
+        conninfo,
+        "CREATE SCHEMA ext",
+        f'ALTER DATABASE "{name}" SET search_path = "$user", public, ext',
+        *(f"CREATE EXTENSION {each} SCHEMA ext" for each in ("vector", "pgcrypto", "pg_trgm")),
+    )
+    apply_migrations(conninfo)
+    make_dump(conninfo, tmp_path)
+    done = run_inside("restore", "--drill", "--dir", str(tmp_path), "--json", database=conninfo)
+    assert done.code == 0, done.err
+    assert done.envelope["data"]["findings"] == []
+
+
 def test_a_role_without_createdb(
     aperture_database: NewDatabase, limited_role: Callable[[str, Rights], str], tmp_path: Path
 ) -> None:
@@ -176,12 +208,17 @@ def test_the_report(snapshot: Callable[[str, str], None]) -> None:
         last_migration="0114_watch_history_playback_progress.sql",
         is_compared_with_live=True,
         differences=(),
+        findings=(),
         restore_seconds=41.0,
         duration_seconds=44.5,
         is_recorded=True,
     )
     snapshot("restore/drill", rendered(render_drill(report)))
-    differing = replace(report, differences=("index public.mine is not in the backup",))
+    differing = replace(
+        report,
+        differences=("index public.mine is not in the backup",),
+        findings=("the row of recommendation_config is missing: INSERT INTO it;",),
+    )
     snapshot("restore/drill-differs", rendered(render_drill(differing)))
     assert not undescribed("restore", DrillReport)
 

@@ -125,6 +125,8 @@ def create(
     with new_backup(directory) as partial:
         yield Phase("counting rows")
         with open_snapshot(conn, target, lock_timeout_seconds) as snapshot:
+            for finding in snapshot.damaged_indexes:
+                yield Warned(finding)
             yield Phase(f"backing up to {directory}")
             yield from _dump(target, conn, command, partial, snapshot, lock_timeout_seconds)
         yield Phase("verifying the backup")

@@ -5,8 +5,10 @@ Also the records of the last backups. The snapshot is for pg_dump; rows are coun
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +21,7 @@ from psycopg.sql import Identifier
 
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError, BusyError
+from aperture_db.format import plural, quote_identifier
 from aperture_db.postgres.activity import BlockerWatch, Session
 from aperture_db.postgres.catalog import create_schema, own_tables
 from aperture_db.postgres.connection import allow_long_transaction, set_local, timeout_parameter
@@ -27,6 +30,15 @@ from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 
 LOCK_TIMEOUT = "10s"
+# The server's stack limits what one statement can hold.
+COUNTS_IN_ONE_STATEMENT = 500
+DAMAGE = (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted)
+# With these, a count in the order of an index reads the index.
+INDEX_SCANS = {
+    "enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off",
+    "enable_incremental_sort": "off", "enable_indexscan": "on", "enable_indexonlyscan": "on",
+    "max_parallel_workers_per_gather": "0", "statement_timeout": "30s",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,21 @@ class Snapshot:
 
     id: str
     row_counts: dict[tuple[str, str], int]
-    """Exact, by schema and name."""
+    """Exact, by schema and name; without tables that only pg_dump can read, because an index of
+    theirs is damaged."""
+    damaged_indexes: list[str]
+    """What is wrong with each index that has another number of entries than its table has rows,
+    and what to do."""
+
+
+class _Index(NamedTuple):
+    schema: str
+    table_name: str
+    index_name: str
+    name: str
+    """As SQL writes it."""
+    keys: str
+    """As ORDER BY takes them."""
 
 
 class _Relation(NamedTuple):
@@ -115,38 +141,104 @@ def open_snapshot(
         row = conn.execute("SELECT pg_export_snapshot(), pg_backend_pid()").fetchone()
         assert row is not None
         with (
-            conn.transaction(force_rollback=True),
+            conn.without_index_only_scans(),
             BlockerWatch(target, lock_timeout_seconds) as watch,
         ):
             watch.start(row[1])
-            # COPY reads the tables. An index that lacks entries must not make its rows look wrong.
-            set_local(conn, enable_indexonlyscan="off")
-            counts = _count_rows(conn, target, watch)
-        yield Snapshot(row[0], counts)
+            counts, findings = _count_rows(conn, target, watch)
+            findings += _compare_indexes(conn, counts)
+        yield Snapshot(row[0], counts, findings)
 
 
 def _count_rows(
     conn: Connection, target: Target, watch: BlockerWatch
-) -> dict[tuple[str, str], int]:
+) -> tuple[dict[tuple[str, str], int], list[str]]:
+    """The rows of each table, and what is wrong with those that cannot be counted."""
     with conn.cursor(row_factory=args_row(_Relation)) as cursor:
         relations = cursor.execute(sql.load("backup/dumped_relations")).fetchall()
     if unreadable := [relation for relation in relations if not relation.may_select]:
         raise _unreadable(unreadable, target)
     tables = [relation for relation in relations if not relation.is_sequence]
-    if not tables:
-        return {}
     # Without ONLY the rows of inheritance children would be counted twice.
-    counts = identifiers.SQL(" UNION ALL ").join(
-        identifiers.SQL("SELECT {}::text, {}::text, count(*) FROM ONLY {}").format(
-            table.schema, table.name, identifiers.Identifier(table.schema, table.name)
-        )
+    sources = [
+        identifiers.SQL("ONLY {}").format(identifiers.Identifier(table.schema, table.name))
         for table in tables
-    )
+    ]
     try:
-        rows = conn.execute(counts).fetchall()
+        counts = _count(conn, sources)
     except psycopg.errors.LockNotAvailable as error:
         raise locked(error, watch.stop()) from error
-    return {(schema, name): count for schema, name, count in rows}
+    found = {table[:2]: count for table, count in zip(tables, counts, strict=True)}
+    damaged = [
+        f"no query can read {'.'.join(key)}: {reason}. Rebuild its indexes: "
+        f"REINDEX TABLE {'.'.join(map(quote_identifier, key))};"
+        for key, reason in found.items()
+        if isinstance(reason, str)
+    ]
+    return {key: count for key, count in found.items() if isinstance(count, int)}, damaged
+
+
+def _count(conn: Connection, sources: Sequence[identifiers.Composable]) -> list[int | str]:
+    """Count the rows of each source; the server's reason where a damaged page forbids it."""
+    counts: list[int | str] = []
+    for start in range(0, len(sources), COUNTS_IN_ONE_STATEMENT):
+        batch = sources[start : start + COUNTS_IN_ONE_STATEMENT]
+        statement = identifiers.SQL(" UNION ALL ").join(
+            identifiers.SQL("SELECT {}::int, count(*) FROM {}").format(number, source)
+            for number, source in enumerate(batch)
+        )
+        try:
+            with conn.transaction():
+                counts += (count for _, count in sorted(conn.execute(statement).fetchall()))
+        except DAMAGE as error:
+            if len(batch) > 1:
+                counts += (_count(conn, [each])[0] for each in batch)
+            else:
+                counts.append(str(error.diag.message_primary))
+    return counts
+
+
+def _compare_indexes(conn: Connection, row_counts: Mapping[tuple[str, str], int]) -> list[str]:
+    """Compare the tables' row counts with those by each index; health's index-integrity is the
+    thorough way. It takes a limited time, and less is compared in a large database."""
+    with conn.cursor(row_factory=args_row(_Index)) as cursor:
+        found = cursor.execute(sql.load("backup/countable_indexes")).fetchall()
+    indexes = [index for index in found if index[:2] in row_counts]
+    entries = [
+        identifiers.SQL("(SELECT FROM ONLY {} ORDER BY {}) AS entries").format(
+            identifiers.Identifier(*index[:2]), identifiers.SQL(index.keys)
+        )
+        for index in indexes
+    ]
+    names = {(index.schema, index.index_name): index.name for index in indexes}
+    damaged: dict[str, str] = {}
+    with suppress(psycopg.errors.QueryCanceled), conn.transaction(force_rollback=True):
+        set_local(conn, **INDEX_SCANS)
+        for index, source, count in zip(indexes, entries, _count(conn, entries), strict=True):
+            row_count = row_counts[index[:2]]
+            if isinstance(count, str):
+                damaged[index.name] = _damaged(index.name, count)
+            elif count != row_count:
+                name = names[index.schema, _used_index(conn, source)]
+                counted = f"it has {plural(count, 'entry', 'entries')} for {row_count:,} rows"
+                damaged[name] = _damaged(name, counted)
+    return list(damaged.values())
+
+
+def _damaged(index: str, why: str) -> str:
+    return (
+        f"the index {index} is damaged: {why}. The backup contains all rows. Rebuild the index: "
+        f"REINDEX INDEX CONCURRENTLY {index};"
+    )
+
+
+def _used_index(conn: Connection, source: identifiers.Composable) -> str:
+    """The name of the index that a count reads; the same columns may be in several."""
+    explain = identifiers.SQL("EXPLAIN (FORMAT JSON) SELECT count(*) FROM {}").format(source)
+    row = conn.execute(explain).fetchone()
+    assert row is not None
+    found = re.search(r'"Index Name": ("(?:[^"\\]|\\.)*")', json.dumps(row[0]))
+    return str(json.loads(found[1])) if found else ""
 
 
 def _unreadable(relations: list[_Relation], target: Target) -> ApertureDbError:

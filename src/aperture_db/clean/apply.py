@@ -200,10 +200,12 @@ class BatchDeletion:
             self.conn.execute(LOCK.format(table.identifier))
             rows = target.select(sql.SQL("target.ctid"))
             has_other_rows = HAS_OTHER_ROWS.format(table=table.identifier, rows=rows)
-            if self.conn.execute(has_other_rows, parameters(self.limits)).fetchone() != (False,):
-                return None
             count = sql.SQL("SELECT count(*) FROM {}").format(table.identifier)
-            row = self.conn.execute(count).fetchone()
+            with self.conn.without_index_only_scans():
+                others = self.conn.execute(has_other_rows, parameters(self.limits)).fetchone()
+                row = self.conn.execute(count).fetchone()
+            if others != (False,):
+                return None
             assert row is not None
             before = read_space(self.conn, table).total_bytes
             self.conn.execute(sql.SQL("TRUNCATE {}").format(table.identifier))

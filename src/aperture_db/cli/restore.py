@@ -17,6 +17,7 @@ from aperture_db.cli.options import ConfirmOption, parse_duration, require_confi
 from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.format import plural
+from aperture_db.postgres.target import Target
 from aperture_db.restore import OtherTables
 
 with lazy_imports():
@@ -184,7 +185,7 @@ def _drill(
     dump = read_restorable_dump(run, path)
     server = conninfo.resolve_target(into, None, {}) if into else run.target
     drill = drills.Drill(dump, run.target, server, is_newest, lock_timeout)
-    events = drills.run_drill(drill, apply.restore_into_empty)
+    events = drills.run_drill(drill, apply.restore_into_empty, partial(_final_findings, run))
     with run.reporter() as reporter, closing(events):
         for event in reporter.report(events):
             if isinstance(event, drills.DrillFinished):
@@ -255,20 +256,21 @@ def _apply(
                     run.interrupted_note = "the dump was restored; only statistics are missing"
                 case plan.Restored(result):
                     report = result
-    run.show(replace(report, findings=_final_findings(run, report)), view.render_report)
+    findings = _final_findings(run, run.target, report)
+    run.show(replace(report, findings=findings), view.render_report)
 
 
 # The checks of `health` that tell whether Aperture can work with what was restored.
 FINAL_CHECKS = frozenset({"extensions", "migrations", "default-rows", "constraints"})
 
 
-def _final_findings(run: Run, report: plan.RestoreReport) -> tuple[str, ...]:
+def _final_findings(run: Run, target: Target, report: plan.RestoreReport) -> tuple[str, ...]:
     """Findings about the restored database, with the step that fixes each, through a connection
     as Aperture will open it. The report names the migrations itself where it is behind."""
     only = FINAL_CHECKS - ({"migrations"} if report.is_behind else set())
     checked = health_run.run_checks(
-        partial(run.connect, read_only=True),
-        run.target,
+        partial(run.connect, read_only=True, target=target),
+        target,
         checks.CHECKS,
         health_check.CheckSelection(only=only),
     )

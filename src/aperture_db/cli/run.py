@@ -79,11 +79,14 @@ class Run:
         return target
 
     @contextmanager
-    def connect(self, *, read_only: bool = False) -> Iterator[connection.Connection]:
+    def connect(
+        self, *, read_only: bool = False, target: Target | None = None
+    ) -> Iterator[connection.Connection]:
         """A connection for the block, which closes it; driver errors inside become ours."""
-        with connection.translated_errors(self.target, writes=not read_only):
+        target = target or self.target
+        with connection.translated_errors(target, writes=not read_only):
             conn = connection.connect(
-                self.target,
+                target,
                 read_only=read_only,
                 connect_timeout_seconds=self.options.connect_timeout,
                 wait_seconds=self.options.wait,

@@ -70,6 +70,8 @@ class Context:
     shared: Shared = field(default_factory=Shared)
     migrations: Path | None = None
     """Directory of migration files other than the bundled one."""
+    timeout_seconds: float = TIMEOUT_SECONDS
+    """For each statement; a check of many statements keeps to it as a whole."""
 
     @property
     def limits(self) -> Thresholds:
@@ -169,6 +171,8 @@ class Check:
     """The origin of the values and thresholds, for the reference."""
     thresholds: Thresholds | None
     look: Callable[[Context], CheckOutcome] = field(repr=False)
+    on_request: bool = False
+    """Takes long, so it runs only where `--only` names it."""
 
 
 @dataclass(frozen=True)
@@ -186,10 +190,10 @@ class CheckSelection:
     timeout_seconds: float = TIMEOUT_SECONDS
     """For each statement of each check."""
 
-    def includes(self, check_id: str) -> bool:
-        if self.only and check_id not in self.only:
+    def includes(self, check: Check) -> bool:
+        if check.id not in self.only and (self.only or check.on_request):
             return False
-        return (check_id, "") not in self.ignored
+        return (check.id, "") not in self.ignored
 
     def ignores(self, check_id: str, name: str) -> bool:
         """Tell if findings about the object `name` are ignored."""
@@ -215,11 +219,12 @@ def check(
     about: str,
     source: str,
     thresholds: Thresholds | None = None,
+    on_request: bool = False,
 ) -> Callable[[Callable[[Context], CheckOutcome]], Check]:
     """Make a function a check."""
 
     def make(look: Callable[[Context], CheckOutcome]) -> Check:
-        return Check(check_id, area, about, source, thresholds, look)
+        return Check(check_id, area, about, source, thresholds, look, on_request)
 
     return make
 

@@ -208,7 +208,7 @@ def run_checks(
     try:
         session.open()
         shared = Shared(connect_seconds=time.monotonic() - started)
-        chosen = [check for check in checks if selection.includes(check.id)]
+        chosen = [check for check in checks if selection.includes(check)]
         results, lost = _run_all(session, target, chosen, selection, shared)
     except ConnectError as error:
         results, lost = [], error
@@ -264,7 +264,10 @@ def _run_all(
             why = lost.why if lost else ""
             results.append(_skipped(check, Cause.UNREACHABLE, f"the connection was lost: {why}"))
             continue
-        context = Context(conn, target, selection.thresholds(check), shared)
+        context = Context(
+            conn, target, selection.thresholds(check), shared,
+            timeout_seconds=selection.timeout_seconds,
+        )  # fmt: skip
         result = run_check(session, check, context, selection)
         results.append(replace(result, duration_seconds=time.monotonic() - started))
     return results, lost

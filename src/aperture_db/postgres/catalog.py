@@ -194,7 +194,8 @@ def count_rows(conn: Connection, tables: Iterable[Table]) -> dict[int, int]:
     ]
     if not counts:
         return {}
-    return dict(conn.execute(sql.SQL(" UNION ALL ").join(counts)).fetchall())
+    with conn.without_index_only_scans():
+        return dict(conn.execute(sql.SQL(" UNION ALL ").join(counts)).fetchall())
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,8 @@ CONTRACT: Mapping[str, str] = {
     "default_table_access_method": "heap",
     "check_function_bodies": "on",
 }
+# With these, a count of all rows reads the table.
+TABLE_SCANS: Mapping[str, str] = {"enable_seqscan": "on", "enable_indexonlyscan": "off"}
 # The business of the command, which sets its own after this.
 TIMEOUTS: Mapping[str, str] = {
     "statement_timeout": "0",
@@ -169,6 +171,14 @@ class Connection(psycopg.Connection[TupleRow]):
         self.use_original_search_path()
         yield
         self.renew_contract()
+
+    @contextmanager
+    def without_index_only_scans(self) -> Iterator[None]:
+        """Count rows in the tables themselves for the block: an index that lacks entries would
+        hide rows. Locks that the block takes are released with it."""
+        with self.transaction(force_rollback=True):
+            self.execute(set_statement(TABLE_SCANS).encode())
+            yield
 
     def renew_contract(self) -> None:
         """Set everything but timeouts again in the open transaction, after statements that were

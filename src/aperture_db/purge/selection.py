@@ -115,7 +115,8 @@ def count_effects(conn: Connection, effects: Sequence[TableEffect]) -> dict[int,
     counts = [_count(effect) for effect in effects]
     if not counts:
         return {}
-    rows = conn.execute(sql.SQL("\nUNION ALL\n").join(counts)).fetchall()
+    with conn.without_index_only_scans():
+        rows = conn.execute(sql.SQL("\nUNION ALL\n").join(counts)).fetchall()
     return {
         oid: EffectCounts(total, deleted, tuple(changed)) for oid, total, deleted, changed in rows
     }

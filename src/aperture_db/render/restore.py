@@ -90,6 +90,11 @@ def render_drill(report: DrillReport) -> RenderableType:
         lines.append(Text(f"{count} to the database's structure.", style="warning"))
     elif report.is_compared_with_live:
         lines.append(Text("The structure equals the database's."))
+    if report.findings:
+        lines.append(Text("Before Aperture could start with it:"))
+        lines += (Text(f"  {finding}") for finding in report.findings)
+    else:
+        lines.append(Text("Extensions, migrations and default rows were checked."))
     lines.append(
         Text(
             f"The scratch database had {format_bytes(report.database_bytes)} and is dropped; "

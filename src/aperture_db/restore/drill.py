@@ -31,6 +31,8 @@ Restoring: TypeAlias = Callable[
     [Target, Connection, DumpContents, float], Generator[object, None, None]
 ]
 """apply.restore_into_empty: the same restore as any other."""
+Checking: TypeAlias = Callable[[Target, RestoreReport], tuple[str, ...]]
+"""Runs the final checks of a restore in a database; returns what they found."""
 PREFIX = "aperture_db_drill_"
 
 
@@ -55,9 +57,11 @@ class DrillFinished:
     report: DrillReport
 
 
-def run_drill(drill: Drill, restore: Restoring) -> Generator[Event | DrillFinished, None, None]:
-    """Restore the backup with `restore` into a new database and drop it; the last event is
-    DrillFinished.
+def run_drill(
+    drill: Drill, restore: Restoring, check: Checking
+) -> Generator[Event | DrillFinished, None, None]:
+    """Restore the backup with `restore` into a new database, let `check` look at it, and drop it;
+    the last event is DrillFinished.
 
     Needs CREATEDB. Raises what a restore raises; a failure is recorded, too. The database is
     dropped after every failure; only kill -9 leaves it, and the next drill names it.
@@ -71,6 +75,8 @@ def run_drill(drill: Drill, restore: Restoring) -> Generator[Event | DrillFinish
         with _scratch_database(drill, name):
             yield Phase(f"restoring {drill.contents.path.name} into the scratch database {name}")
             restored = yield from _restore(drill, scratch, restore)
+            yield Phase("checking what was restored")
+            findings = check(scratch, restored)
             size_bytes = _database_size(scratch)
             differences = yield from _compare(drill, scratch, restored)
             yield Phase(f"dropping {name}")
@@ -90,6 +96,7 @@ def run_drill(drill: Drill, restore: Restoring) -> Generator[Event | DrillFinish
             last_migration=restored.last_migration,
             is_compared_with_live=differences is not None,
             differences=differences or (),
+            findings=findings,
             restore_seconds=restored.duration_seconds,
             duration_seconds=time.monotonic() - started,
             is_recorded=recorded,
@@ -127,10 +134,12 @@ def _require_createdb(drill: Drill) -> None:
 
 @contextmanager
 def _scratch_database(drill: Drill, name: str) -> Iterator[None]:
-    """An empty database with the encoding and locale of the real one, dropped after the block."""
+    """An empty database with the encoding, the locale and the search_path of the real one, dropped
+    after the block."""
     identifier = identifiers.Identifier(name)
     with _connected(drill.live) as conn:
         row = conn.execute(sql.load("restore/locale")).fetchone()
+        path = conn.original_path.setting
     assert row is not None
     encoding, collation, character_type = row
     create = identifiers.SQL(
@@ -139,6 +148,11 @@ def _scratch_database(drill: Drill, name: str) -> Iterator[None]:
     try:
         with _connected(drill.server) as conn:
             conn.execute_alone(create)
+            with conn.transaction():
+                # A dump does not contain it, and extensions may only be reachable through it.
+                set_local(conn, search_path=path)
+                alter = identifiers.SQL("ALTER DATABASE {} SET search_path FROM CURRENT")
+                conn.execute(alter.format(identifier))
         yield
     finally:
         try:

@@ -341,6 +341,8 @@ class DrillReport:
     """The structure was compared with the real database's, being of the same migration."""
     differences: tuple[str, ...]
     """Objects of only one of the two, or defined differently."""
+    findings: tuple[str, ...]
+    """Results of the final checks of a restore, made in the scratch database."""
     restore_seconds: float
     duration_seconds: float
     is_recorded: bool

@@ -38,6 +38,44 @@ VALUES (
 INSERT INTO aperture_db.backups (made_at, directory, file_name, size_bytes)
 VALUES (%(made_at)s, %(directory)s, %(file_name)s, %(size_bytes)s)
 
+-- name: countable_indexes
+-- B-tree indexes of whole tables, with the order that a scan of them gives. Those with expressions
+-- or with the rules of another sort order are left out: no plain ORDER BY asks for them.
+-- Privilege: none.
+SELECT
+    n.nspname AS schema,
+    c.relname AS table_name,
+    x.relname AS index_name,
+    x.oid::regclass::text AS name,
+    (
+        SELECT string_agg(
+            pg_get_indexdef(i.indexrelid, k, false)
+                || CASE i.indoption[k - 1] & 1 WHEN 1 THEN ' DESC' ELSE '' END
+                || CASE i.indoption[k - 1] & 2 WHEN 2 THEN ' NULLS FIRST' ELSE ' NULLS LAST' END,
+            ', ' ORDER BY k
+        )
+        FROM generate_series(1, i.indnkeyatts) AS k
+    ) AS keys
+FROM pg_index AS i
+JOIN pg_class AS x ON x.oid = i.indexrelid
+JOIN pg_am AS a ON a.oid = x.relam
+JOIN pg_class AS c ON c.oid = i.indrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE a.amname = 'btree'
+    AND c.relkind = 'r'
+    AND i.indisvalid
+    AND i.indisready
+    AND i.indpred IS NULL
+    AND i.indexprs IS NULL
+    AND NOT EXISTS (
+        SELECT
+        FROM generate_series(0, i.indnkeyatts - 1) AS k
+        JOIN pg_opclass AS o ON o.oid = i.indclass[k]
+        JOIN pg_attribute AS t ON t.attrelid = c.oid AND t.attnum = i.indkey[k]
+        WHERE NOT o.opcdefault OR t.attcollation <> i.indcollation[k]
+    )
+ORDER BY n.nspname, c.relname, x.relname
+
 -- name: dumped_relations
 -- The relations that pg_dump reads: tables and sequences that belong to no extension.
 -- Privilege: none.

@@ -365,6 +365,46 @@ ORDER BY idle_seconds DESC
 SELECT extract(epoch FROM clock_timestamp() - min(applied_at))::float8 AS counted_seconds
 FROM {schema}.aperture_migrations
 
+-- name: index_checker
+-- The extension amcheck, and what the role lacks to check indexes with it. Privilege: none.
+SELECT
+    quote_ident(n.nspname) AS schema,
+    has_schema_privilege(n.oid, 'USAGE') AS may_use_schema,
+    has_function_privilege(p.oid, 'EXECUTE') AS may_check
+FROM pg_extension AS e
+JOIN pg_namespace AS n ON n.oid = e.extnamespace
+JOIN pg_proc AS p ON p.pronamespace = n.oid
+WHERE e.extname = 'amcheck'
+    AND p.proname = 'bt_index_check'
+    AND oidvectortypes(p.proargtypes) = 'regclass, boolean'
+
+-- name: checkable_indexes
+-- Every b-tree index that holds entries in this session's sight, the smallest first: those of the
+-- system catalogs and of TOAST, too. Privilege: none.
+SELECT
+    i.indexrelid AS oid,
+    i.indexrelid::regclass::text AS name,
+    -- The server refuses CONCURRENTLY for its catalogs.
+    'REINDEX INDEX '
+        || CASE n.nspname WHEN 'pg_catalog' THEN '' ELSE 'CONCURRENTLY ' END
+        || i.indexrelid::regclass || ';' AS rebuild
+FROM pg_index AS i
+JOIN pg_class AS c ON c.oid = i.indexrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_am AS a ON a.oid = c.relam
+WHERE a.amname = 'btree'
+    AND c.relkind = 'i'
+    AND c.relpersistence <> 't'
+    AND NOT (c.relpersistence = 'u' AND pg_is_in_recovery())
+    AND i.indisvalid
+    AND i.indisready
+ORDER BY c.relpages, name
+
+-- name: check_index
+-- Compares an index with every row of its table. Privilege: EXECUTE on the function. Lock: ACCESS
+-- SHARE on the index and its table.
+SELECT {schema_of_amcheck}.bt_index_check(%(oid)s::oid::regclass, true)
+
 -- name: invalid_indexes
 -- Indexes that a failed or cancelled CONCURRENTLY left unusable; those being built now are none.
 -- Privilege: none.

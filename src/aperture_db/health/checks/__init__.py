@@ -43,6 +43,7 @@ CHECKS: tuple[Check, ...] = (
     integrity.constraints,
     integrity.collation_version,
     integrity.checksums,
+    integrity.index_integrity,
     aperture.required_extensions,
     aperture.migrations,
     aperture.schema_drift,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+
+import psycopg
+from psycopg import sql
 
 from aperture_db import aperture
 from aperture_db import sql as queries
@@ -15,12 +19,14 @@ from aperture_db.health.advice import is_managed, measure_cleanable
 from aperture_db.health.check import (
     CheckOutcome,
     Context,
+    SkippedError,
     check,
     need_aperture,
     refuse_unreadable,
 )
-from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
+from aperture_db.health.report import Area, Cause, Finding, Status, Thresholds, Unit
 from aperture_db.postgres.catalog import Table
+from aperture_db.postgres.connection import set_local, timeout_parameter
 
 DATABASE_COLLATION_SINCE = 150000
 
@@ -136,6 +142,86 @@ def checksums(context: Context) -> CheckOutcome:
     )
     total = sum(row.failures for row in failed)
     return CheckOutcome(f"{total:,} failures" if total else "no failures", total, findings)
+
+
+@dataclass(frozen=True)
+class IndexChecker:
+    """A row of health/index_checker."""
+
+    schema: str
+    may_use_schema: bool
+    may_check: bool
+
+
+@dataclass(frozen=True)
+class CheckedIndex:
+    """A row of health/checkable_indexes."""
+
+    oid: int
+    name: str
+    rebuild: str
+
+
+@check(
+    "index-integrity",
+    Area.INTEGRITY,
+    about="Every b-tree index has an entry for every row of its table, and its pages are intact. "
+    "Reads all tables, so it only runs with `--only index-integrity`; give it time with "
+    "`--timeout`.",
+    source="the extension amcheck (bt_index_check with heapallindexed)",
+    on_request=True,
+)
+def index_integrity(context: Context) -> CheckOutcome:
+    statement = _checking_statement(context)
+    indexes = context.rows("checkable_indexes", CheckedIndex)
+    findings: list[Finding] = []
+    deadline = time.monotonic() + context.timeout_seconds
+    checked = 0
+    for index in indexes:
+        left = deadline - time.monotonic()
+        try:
+            with context.conn.transaction():
+                set_local(context.conn, statement_timeout=timeout_parameter(left))
+                context.conn.execute(statement, {"oid": index.oid})
+        except (psycopg.errors.IndexCorrupted, psycopg.errors.DataCorrupted) as error:
+            reason = f"index {index.name} is damaged: {error.diag.message_primary}"
+            findings.append(Finding(Status.CRITICAL, reason, (index.rebuild,), object=index.name))
+        except psycopg.errors.QueryCanceled:
+            break
+        except psycopg.errors.LockNotAvailable:
+            findings.append(Finding(Status.INFO, f"{index.name} is locked and was not checked"))
+        except psycopg.errors.UndefinedObject:
+            continue  # It was dropped in the meantime.
+        checked += 1
+    if not findings and checked < len(indexes):
+        seconds = context.timeout_seconds
+        raise SkippedError(
+            Cause.TIMEOUT,
+            f"{checked:,} of {len(indexes):,} indexes checked within {seconds:g} s, none damaged",
+            (f"aperture-db health --only index-integrity --timeout {seconds * 12:g}",),
+        )
+    damaged = sum(finding.status is Status.CRITICAL for finding in findings)
+    summary = f"{damaged:,} damaged" if damaged else f"{checked:,} checked"
+    return CheckOutcome(summary, damaged, tuple(findings))
+
+
+def _checking_statement(context: Context) -> sql.Composed:
+    """Raises SkippedError without amcheck, or without the privilege to use it."""
+    checker = context.row("index_checker", IndexChecker)
+    role = quote_identifier(context.identity().role)
+    if checker is None:
+        raise SkippedError(
+            Cause.FAILED, "the extension amcheck is not installed", ("CREATE EXTENSION amcheck;",)
+        )
+    grants = {
+        f"GRANT USAGE ON SCHEMA {checker.schema} TO {role};": checker.may_use_schema,
+        f"GRANT EXECUTE ON FUNCTION {checker.schema}.bt_index_check(regclass, boolean) TO {role};":
+            checker.may_check,
+    }  # fmt: skip
+    if missing := tuple(grant for grant, is_held in grants.items() if not is_held):
+        reason = f"role {context.identity().role} may not run amcheck; a superuser can let it"
+        raise SkippedError(Cause.PRIVILEGE, reason, missing)
+    return queries.compose("health/check_index", schema_of_amcheck=sql.SQL(checker.schema))
 
 
 @dataclass(frozen=True)
