@@ -107,7 +107,7 @@ class Snapshot:
     and what to do."""
 
 
-class _Index(NamedTuple):
+class _CountableIndex(NamedTuple):
     schema: str
     table_name: str
     index_name: str
@@ -201,7 +201,7 @@ def _count(conn: Connection, sources: Sequence[identifiers.Composable]) -> list[
 def _compare_indexes(conn: Connection, row_counts: Mapping[tuple[str, str], int]) -> list[str]:
     """Compare the tables' row counts with those by each index; health's index-integrity is the
     thorough way. It takes a limited time, and less is compared in a large database."""
-    with conn.cursor(row_factory=args_row(_Index)) as cursor:
+    with conn.cursor(row_factory=args_row(_CountableIndex)) as cursor:
         found = cursor.execute(sql.load("backup/countable_indexes")).fetchall()
     indexes = [index for index in found if index[:2] in row_counts]
     entries = [
