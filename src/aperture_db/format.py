@@ -161,3 +161,10 @@ def quote_literal(text: str) -> str:
         return f"'{doubled}'"
     escaped = doubled.replace("\\", "\\\\")
     return "E'" + UNSHOWN.sub(lambda match: f"\\U{ord(match[0]):08x}", escaped) + "'"
+
+
+def as_administrator(statements: Iterable[str]) -> str:
+    """The sentence that asks for the statements, with who may run them."""
+    text = " ".join(statements)
+    who = "a superuser" if text.startswith("ALTER ROLE") else "the owner or a superuser"
+    return f"as {who} run: {text}"

@@ -16,7 +16,8 @@ from psycopg import sql
 from aperture_db import sql as queries
 from aperture_db.aperture.kinds import EMBEDDING_TABLE, MEDIA_TABLES, Media
 from aperture_db.aperture.tables import CORE_TABLES, MIGRATIONS_TABLE, is_aperture
-from aperture_db.postgres.catalog import Table, own_tables
+from aperture_db.format import quote_identifier
+from aperture_db.postgres.catalog import Table
 from aperture_db.postgres.session import Connection
 from aperture_db.sql import load
 
@@ -51,6 +52,47 @@ def locate(conn: Connection) -> Location:
     schema = next(iter([*on_path, *path.schemas, *path.named]), "public")
     conn.schema = schema
     return Location(schema, bool(on_path), tuple(each for each in holders if each != schema))
+
+
+OWN_SCHEMA = "aperture_db"
+"""The tool's own, apart from everything of Aperture's. It is created on first use."""
+
+
+def create_schema(conn: Connection) -> None:
+    """Create the schema unless it exists, within the open transaction.
+
+    Needs CREATE on the database the first time. Until the transaction ends, others who want to
+    create something in the schema wait.
+    """
+    conn.execute(load("postgres/lock_own_schema"))
+    exists = conn.execute(load("postgres/own_schema_exists")).fetchone()
+    if exists != (True,):
+        conn.execute(load("postgres/create_own_schema"))
+
+
+def own_tables(conn: Connection) -> frozenset[str]:
+    """The names of the tables in the schema; none where it was never created."""
+    return frozenset(name for (name,) in conn.execute(load("postgres/own_tables")))
+
+
+def missing_grant(conn: Connection, tables: Iterable[str]) -> str | None:
+    """What lets the role write to these tables of the schema, or create them; None when it may."""
+    row = conn.execute(load("postgres/own_schema_privileges"), {"tables": list(tables)}).fetchone()
+    assert row is not None
+    role, database, exists, may_create_schema, may_create_tables, has_all, may_write = row
+    user = quote_identifier(role)
+    if not exists:
+        if may_create_schema:
+            return None
+        return f"GRANT CREATE ON DATABASE {quote_identifier(database)} TO {user};"
+    if not has_all and not may_create_tables:
+        return f"GRANT USAGE, CREATE ON SCHEMA {OWN_SCHEMA} TO {user};"
+    if not may_write:
+        return (
+            f"GRANT USAGE ON SCHEMA {OWN_SCHEMA} TO {user}; "
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {OWN_SCHEMA} TO {user};"
+        )
+    return None
 
 
 @dataclass(frozen=True)

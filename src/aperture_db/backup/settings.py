@@ -20,10 +20,11 @@ from psycopg.rows import args_row, class_row
 from psycopg.sql import Identifier
 
 from aperture_db import sql
+from aperture_db.aperture.schema import create_schema, own_tables
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.format import plural, quote_identifier
 from aperture_db.postgres.activity import BlockerWatch, Session
-from aperture_db.postgres.catalog import create_schema, own_tables
+from aperture_db.postgres.catalog import read_tables, require_all_rows
 from aperture_db.postgres.connection import allow_long_transaction, set_local, timeout_parameter
 from aperture_db.postgres.driver_errors import grant_for
 from aperture_db.postgres.session import Connection
@@ -122,6 +123,7 @@ class _Relation(NamedTuple):
     name: str
     is_sequence: bool
     may_select: bool
+    hides_rows: bool
 
 
 @contextmanager
@@ -156,6 +158,9 @@ def _count_rows(
     """The rows of each table, and what is wrong with those that cannot be counted."""
     with conn.cursor(row_factory=args_row(_Relation)) as cursor:
         relations = cursor.execute(sql.load("backup/dumped_relations")).fetchall()
+    if any(relation.hides_rows for relation in relations):
+        incomplete = "a backup would lack rows that are hidden, so none was made"
+        require_all_rows(conn, read_tables(conn), incomplete)
     if unreadable := [relation for relation in relations if not relation.may_select]:
         raise _unreadable(unreadable, target)
     tables = [relation for relation in relations if not relation.is_sequence]

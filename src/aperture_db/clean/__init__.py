@@ -89,7 +89,9 @@ class KindReport:
     unknown: str | None = None
     """The reason if `rows` is None."""
     grant: str | None = None
-    """The GRANT for an administrator to run if a privilege is missing."""
+    """The SQL for an administrator to run if a privilege is missing, or rows are hidden."""
+    hides_rows: bool = field(default=False, metadata={"json": False})
+    """Row-level security keeps the role from counting."""
     note: str | None = None
     """A warning to read before deleting."""
 

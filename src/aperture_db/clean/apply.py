@@ -62,7 +62,7 @@ def apply(
     lock_timeout = timeout_parameter(lock_timeout_seconds)
     kinds = [report.kind for report in plan.kinds]
     with conn.transaction():
-        context, _readable = read_context(conn)
+        context = read_context(conn)
         refuse_outside_references(conn, kinds, context)
     if Kind.STALE_EMBEDDINGS in kinds:
         refuse_changed_model(plan, context)

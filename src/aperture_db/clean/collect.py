@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 from psycopg.rows import class_row
@@ -29,10 +29,10 @@ from aperture_db.clean.targets import (
     read_space,
 )
 from aperture_db.errors import ApertureDbError
-from aperture_db.format import list_some
+from aperture_db.format import as_administrator
 from aperture_db.postgres.catalog import (
     Table,
-    grants_to_read,
+    explain_unreadable,
     read_database,
 )
 from aperture_db.postgres.connection import set_local
@@ -67,10 +67,10 @@ def collect(
     if lock_timeout is not None:
         set_local(conn, lock_timeout=lock_timeout)
     database = read_database(conn)
-    context, readable = read_context(conn)
+    context = read_context(conn)
     reports = []
     for kind in kinds:
-        report = _explain_unknown(kind, context, readable, database.role)
+        report = _explain_unknown(kind, context, database.role)
         reports.append(report or _measured(conn, kind, context, limits))
     return CleanReport(database.name, tuple(reports), limits, context.active_model)
 
@@ -81,25 +81,17 @@ def refuse_unknown(plan: CleanReport) -> None:
         raise ApertureDbError(
             f"{kind.kind} can't be deleted",
             why=str(kind.unknown),
-            next_step=f"as the owner or a superuser run: {kind.grant}"
-            if kind.grant
-            else "leave it out",
-            code="no_privilege" if kind.grant else "unknown",
+            next_step=as_administrator([kind.grant]) if kind.grant else "leave it out",
+            code="row_security" if kind.hides_rows else "no_privilege" if kind.grant else "unknown",
         )
 
 
-def _explain_unknown(
-    kind: Kind, context: CleanContext, readable: Mapping[str, Table], role: str
-) -> KindReport | None:
+def _explain_unknown(kind: Kind, context: CleanContext, role: str) -> KindReport | None:
     """Report why a kind can't be counted; None if it can."""
     needed = needed_tables(kind, context)
-    denied = [table for table in needed if table.name not in readable]
-    if denied:
-        return _unknown(
-            kind,
-            f"role {role} may not read {list_some(table.name for table in denied)}",
-            grant=" ".join(grants_to_read(denied, role)),
-        )
+    if refusal := explain_unreadable(needed, role):
+        unknown = _unknown(kind, refusal.reason)
+        return replace(unknown, grant=" ".join(refusal.statements), hides_rows=refusal.hides_rows)
     if kind is Kind.STALE_EMBEDDINGS and context.active is None:
         return _unknown(kind, "no embedding model is known to be in use")
     mark_table, mark_column = aperture.DEAD_JOBS_MARK
@@ -108,10 +100,8 @@ def _explain_unknown(
     return None
 
 
-def _unknown(kind: Kind, why: str, *, grant: str | None = None) -> KindReport:
-    return KindReport(
-        kind, DESCRIPTIONS[kind], None, None, is_size_exact=False, unknown=why, grant=grant
-    )
+def _unknown(kind: Kind, why: str) -> KindReport:
+    return KindReport(kind, DESCRIPTIONS[kind], None, None, is_size_exact=False, unknown=why)
 
 
 def _measured(

@@ -220,16 +220,15 @@ def _old_cache(context: CleanContext) -> Iterator[CleanTarget]:
         yield from _targets_of(context, pool)
 
 
-def read_context(conn: Connection) -> tuple[CleanContext, Mapping[str, Table]]:
-    """Read Aperture's tables, and which of them are readable; none in any other database."""
+def read_context(conn: Connection) -> CleanContext:
+    """Read Aperture's tables and the model in use; none in any other database."""
     tables = read_tables(conn)
     visible = visible_tables(tables)
     if not aperture.is_aperture(visible):
-        return CleanContext({}, (), None), {}
-    readable = readable_tables(tables)
+        return CleanContext({}, (), None)
     embedding_tables = aperture.read_embedding_tables(conn)
-    active = aperture.read_active_model(conn, embedding_tables, readable)
-    return CleanContext(visible, tuple(embedding_tables), active), readable
+    active = aperture.read_active_model(conn, embedding_tables, readable_tables(tables))
+    return CleanContext(visible, tuple(embedding_tables), active)
 
 
 def parameters(limits: CleanLimits) -> dict[str, object]:

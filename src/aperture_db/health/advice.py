@@ -97,8 +97,5 @@ def measure_cleanable(context: Context, kind: Kind) -> KindReport:
     """The rows that `clean` would delete of a kind. Raises SkippedError without the privileges."""
     report = collect(context.conn, [kind], lock_timeout=None).kinds[0]
     if report.grant:
-        advice = (report.grant,)
-        raise SkippedError(
-            Cause.PRIVILEGE, f"{report.unknown}; the tables' owner can let it", advice
-        )
+        raise SkippedError(Cause.PRIVILEGE, str(report.unknown), (report.grant,))
     return report

@@ -13,9 +13,14 @@ from psycopg.rows import dict_row
 
 from aperture_db import sql as queries
 from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
-from aperture_db.format import list_some, quote_identifier
+from aperture_db.format import quote_identifier
 from aperture_db.health.report import Area, Cause, Finding, Status, Thresholds
-from aperture_db.postgres.catalog import Table, grants_to_read, read_tables, visible_tables
+from aperture_db.postgres.catalog import (
+    Table,
+    explain_unreadable,
+    read_tables,
+    visible_tables,
+)
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Platform, Target
 
@@ -294,13 +299,5 @@ def need_tables(context: Context, *names: str) -> dict[str, Table]:
 
 def refuse_unreadable(context: Context, tables: list[Table]) -> None:
     """Raise SkippedError where one of the tables may not be read."""
-    denied = [table for table in tables if not table.may_select]
-    if not denied:
-        return
-    role = context.identity().role
-    names = list_some(table.name for table in denied)
-    raise SkippedError(
-        Cause.PRIVILEGE,
-        f"role {role} may not read {names}; the tables' owner can let it",
-        grants_to_read(denied, role),
-    )
+    if refusal := explain_unreadable(tables, context.identity().role):
+        raise SkippedError(Cause.PRIVILEGE, refusal.reason, refusal.statements)

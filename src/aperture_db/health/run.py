@@ -42,7 +42,7 @@ from aperture_db.health.report import (
 )
 from aperture_db.postgres.activity import read_exclusive_locks
 from aperture_db.postgres.connection import set_local, timeout_parameter
-from aperture_db.postgres.driver_errors import grant_for
+from aperture_db.postgres.driver_errors import translate_query_error
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 
@@ -363,8 +363,8 @@ def _failed_statement(
         return _skipped(check, Cause.TIMEOUT, reason, ("check the network and the pooler",))
     match error:
         case pg.InsufficientPrivilege():
-            grant = grant_for(message, context.target.user).rpartition("run: ")[2]
-            return _skipped(check, Cause.PRIVILEGE, message, (grant,))
+            advice = translate_query_error(error, context.target).next_step
+            return _skipped(check, Cause.PRIVILEGE, message, (advice.rpartition("run: ")[2],))
         case pg.LockNotAvailable():
             return _locked(check, context)
         case pg.QueryCanceled():

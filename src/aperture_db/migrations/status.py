@@ -13,7 +13,7 @@ import psycopg
 from psycopg.rows import args_row, class_row
 
 from aperture_db import sql
-from aperture_db.aperture.tables import is_aperture
+from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.extensions import collect as extensions
 from aperture_db.format import quote_identifier
@@ -25,6 +25,7 @@ from aperture_db.migrations.directory import (
     refuse,
 )
 from aperture_db.migrations.report import Migration, MigrationStatus, State
+from aperture_db.postgres.catalog import read_tables, require_all_rows
 from aperture_db.postgres.connection import connection_check_interval, is_pooled
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
@@ -49,6 +50,8 @@ class Environment:
     """The schema public is in the search_path, and the role may not enter it."""
     may_create: bool
     is_tracked: bool
+    hides_records: bool
+    """Row-level security applies to the role on aperture_migrations."""
     records_owner: str | None
     may_record: bool
     """INSERT and, for the lock, UPDATE on aperture_migrations, as far as it is there."""
@@ -79,6 +82,9 @@ def collect(
     _require_open_schema(environment)
     records: list[_Record] = []
     if environment.is_tracked:
+        if environment.hides_records:
+            tables = [t for t in read_tables(conn) if t.is_visible and t.name == MIGRATIONS_TABLE]
+            require_all_rows(conn, tables, "cannot tell which migrations are applied")
         records = _read_records(conn)
     applied = {record.name: record.applied_at for record in records}
     names = sorted({*applied, *directory.names})

@@ -27,7 +27,7 @@ from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.status import read_environment
 from aperture_db.postgres.activity import Session
 from aperture_db.postgres.connection import ABORTED, COMMITTED, set_local, timeout_parameter
-from aperture_db.postgres.driver_errors import translate_query_error
+from aperture_db.postgres.driver_errors import is_hidden_by_policy, translate_query_error
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.sql_scanner import line_and_column
 from aperture_db.postgres.target import Target
@@ -339,6 +339,11 @@ def _next_step(error: psycopg.Error) -> str:
         )
     if error.sqlstate is None or isinstance(error, psycopg.errors.AdminShutdown):
         return "read the server's log, then run: aperture-db migrate"
+    if is_hidden_by_policy(error):
+        return (
+            "run the migration as a role that sees all rows: row-level security spares superusers, "
+            "roles with BYPASSRLS, and owners without FORCE ROW LEVEL SECURITY"
+        )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return "run the migration as the owner of Aperture's tables"
     return "correct the cause, then run: aperture-db migrate"

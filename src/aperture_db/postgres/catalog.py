@@ -1,7 +1,7 @@
-"""What is in a PostgreSQL database, who may use it, and the tool's own schema in it.
+"""What is in a PostgreSQL database, and who may use it.
 
-Knows nothing of Aperture. Of what is read, nothing but `count_rows` and `read_sizes` waits for a
-lock on a table, and nothing but `count_rows` needs a privilege on one.
+Knows nothing of Aperture. Nothing that is read needs a privilege on a table, and nothing but
+`read_sizes` waits for a lock on one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from aperture_db import sql as queries
-from aperture_db.format import quote_identifier
+from aperture_db.errors import ApertureDbError
+from aperture_db.format import as_administrator, list_some, quote_identifier
 from aperture_db.postgres.session import Connection
 
 MOST_NAMED_TABLES = 8
@@ -49,6 +50,10 @@ class Table:
     is_populated: bool
     """False for a materialized view that was never refreshed and so can't be read."""
     may_enter_schema: bool
+    hides_rows: bool
+    """Row-level security applies to the role, whatever the policies are: nothing may be read."""
+    hides_from_owner: bool
+    """FORCE ROW LEVEL SECURITY, where it is enabled."""
     may_select: bool
     may_count: bool
     """SELECT on one column is enough to count rows."""
@@ -151,6 +156,70 @@ def readable_tables(tables: Iterable[Table]) -> dict[str, Table]:
     return {name: table for name, table in visible_tables(tables).items() if table.may_select}
 
 
+@dataclass(frozen=True)
+class ReadRefusal:
+    """The reason why a role can't read the rows of some tables, and what lets it."""
+
+    reason: str
+    statements: tuple[str, ...]
+    """For an administrator."""
+    hides_rows: bool
+    """By row-level security, not only for want of a privilege."""
+    owner: str | None
+    """The role that sees all the rows."""
+
+    @property
+    def next_step(self) -> str:
+        return as_administrator(self.statements) + (
+            f" or connect as {self.owner}, the owner" if self.owner else ""
+        )
+
+    def error(self, what: str) -> ApertureDbError:
+        """The error of a command that needs the tables."""
+        code = "row_security" if self.hides_rows else "no_privilege"
+        return ApertureDbError(what, why=self.reason, next_step=self.next_step, code=code)
+
+
+def explain_unreadable(tables: Iterable[Table], role: str) -> ReadRefusal | None:
+    """Why the role can't read the rows of these tables; None where it can."""
+    unreadable = [table for table in tables if not table.may_select]
+    hidden = [table for table in unreadable if table.hides_rows]
+    denied = [table for table in unreadable if not table.hides_rows]
+    reasons: list[str] = []
+    statements: list[str] = []
+    if hidden:
+        names = list_some((table.name for table in hidden), MOST_NAMED_TABLES)
+        reasons.append(f"row-level security hides rows of {names} from role {role}")
+        statements += _steps_to_see(hidden, role)
+    if denied:
+        names = list_some((table.name for table in denied), MOST_NAMED_TABLES)
+        reasons.append(f"role {role} may not read {names}")
+        statements += grants_to_read(denied, role)
+    if not reasons:
+        return None
+    owners = {None if table.hides_from_owner else table.owner for table in unreadable}
+    owner = owners.pop() if hidden and len(owners) == 1 else None
+    return ReadRefusal("; ".join(reasons), tuple(statements), bool(hidden), owner)
+
+
+def require_all_rows(conn: Connection, tables: Iterable[Table], what: str) -> None:
+    """Raise ApertureDbError(`what`) where row-level security hides rows of these tables."""
+    if hidden := [table for table in tables if table.hides_rows]:
+        refusal = explain_unreadable(hidden, read_database(conn).role)
+        assert refusal is not None
+        raise refusal.error(what)
+
+
+def _steps_to_see(hidden: list[Table], role: str) -> Iterator[str]:
+    """An owner can stop forcing the policies upon itself; any other role has to bypass them."""
+    if len(hidden) > MOST_NAMED_TABLES or not all(table.is_owner for table in hidden):
+        yield f"ALTER ROLE {quote_identifier(role)} BYPASSRLS;"
+        return
+    for table in hidden:
+        name = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
+        yield f"ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY;"
+
+
 def grants_to_read(tables: Iterable[Table], role: str) -> tuple[str, ...]:
     """What the tables' owner runs to let a role read them; for many of them, all of the schema."""
     user = quote_identifier(role)
@@ -181,21 +250,6 @@ def read_foreign_keys(conn: Connection) -> list[ForeignKey]:
     with conn.cursor(row_factory=class_row(ForeignKey)) as cursor:
         # Given no parameters, the driver would leave the %% of the file alone.
         return cursor.execute(queries.load("postgres/foreign_keys"), {}).fetchall()
-
-
-def count_rows(conn: Connection, tables: Iterable[Table]) -> dict[int, int]:
-    """Exact rows by oid, in one statement and so from one snapshot.
-
-    Needs `may_count` on each table. Waits behind ACCESS EXCLUSIVE locks: set lock_timeout first.
-    """
-    counts = [
-        sql.SQL("SELECT {}::bigint, count(*) FROM {}").format(table.oid, table.identifier)
-        for table in tables
-    ]
-    if not counts:
-        return {}
-    with conn.without_index_only_scans():
-        return dict(conn.execute(sql.SQL(" UNION ALL ").join(counts)).fetchall())
 
 
 @dataclass(frozen=True)
@@ -265,49 +319,6 @@ def set_privileges(conn: Connection, now: Privileges, wanted: Privileges) -> Non
     for privilege in wanted.held:
         if privilege not in now.held and privilege.place in now.places:
             conn.execute(privilege.statement("grant"))
-
-
-OWN_SCHEMA = "aperture_db"
-"""The tool's own, apart from everything of Aperture's. It is created on first use."""
-
-
-def create_schema(conn: Connection) -> None:
-    """Create the schema unless it exists, within the open transaction.
-
-    Needs CREATE on the database the first time. Until the transaction ends, others who want to
-    create something in the schema wait.
-    """
-    conn.execute(queries.load("postgres/lock_own_schema"))
-    exists = conn.execute(queries.load("postgres/own_schema_exists")).fetchone()
-    if exists != (True,):
-        conn.execute(queries.load("postgres/create_own_schema"))
-
-
-def own_tables(conn: Connection) -> frozenset[str]:
-    """The names of the tables in the schema; none where it was never created."""
-    return frozenset(name for (name,) in conn.execute(queries.load("postgres/own_tables")))
-
-
-def missing_grant(conn: Connection, tables: Iterable[str]) -> str | None:
-    """What lets the role write to these tables of the schema, or create them; None when it may."""
-    row = conn.execute(
-        queries.load("postgres/own_schema_privileges"), {"tables": list(tables)}
-    ).fetchone()
-    assert row is not None
-    role, database, exists, may_create_schema, may_create_tables, has_all, may_write = row
-    user = quote_identifier(role)
-    if not exists:
-        if may_create_schema:
-            return None
-        return f"GRANT CREATE ON DATABASE {quote_identifier(database)} TO {user};"
-    if not has_all and not may_create_tables:
-        return f"GRANT USAGE, CREATE ON SCHEMA {OWN_SCHEMA} TO {user};"
-    if not may_write:
-        return (
-            f"GRANT USAGE ON SCHEMA {OWN_SCHEMA} TO {user}; "
-            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {OWN_SCHEMA} TO {user};"
-        )
-    return None
 
 
 # Attachments with a definition; everything else is a setting of a table, or is about an object.

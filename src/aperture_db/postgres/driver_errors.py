@@ -12,7 +12,7 @@ import psycopg
 from psycopg import errors as pg
 
 from aperture_db.errors import ApertureDbError, BusyError, ConnectError, UsageError
-from aperture_db.format import quote_identifier, shell_command
+from aperture_db.format import as_administrator, quote_identifier, shell_command
 from aperture_db.postgres.connect_failures import (
     COMPOSE_HINT,
     COMPOSE_HOST,
@@ -152,6 +152,12 @@ def _quoted(name: str) -> str:
     return name if re.fullmatch(r"[a-z_][a-z0-9_]*|\d+", name) else quote_identifier(name)
 
 
+def is_hidden_by_policy(error: psycopg.Error) -> bool:
+    """Tell whether row-level security refused the statement; the message's language is any, and
+    its SQLSTATE that of every missing privilege."""
+    return error.diag.source_function == "check_enable_rls"
+
+
 def translate_query_error(
     error: psycopg.Error, target: Target, *, writes: bool = False
 ) -> ApertureDbError:
@@ -159,6 +165,15 @@ def translate_query_error(
     GRANT that allows it."""
     message = target.redact(error.diag.message_primary or _first_sentence(str(error)))
     match error:
+        case pg.InsufficientPrivilege() if is_hidden_by_policy(error):
+            return ApertureDbError(
+                f"row-level security hides rows from role {target.user}",
+                why=message,
+                next_step=as_administrator(
+                    [f"ALTER ROLE {quote_identifier(target.user)} BYPASSRLS;"]
+                ),
+                code="row_security",
+            )
         case pg.InsufficientPrivilege():
             advice = grant_for(message, target.user, writes=writes)
             return ApertureDbError(

@@ -15,10 +15,10 @@ from psycopg.rows import class_row
 
 from aperture_db import sql as queries
 from aperture_db.aperture.kinds import Media
-from aperture_db.aperture.schema import KEPT_TABLES
+from aperture_db.aperture.schema import KEPT_TABLES, missing_grant
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.postgres.activity import LockMode, find_lock_holders
-from aperture_db.postgres.catalog import Table, missing_grant
+from aperture_db.postgres.catalog import Table
 from aperture_db.postgres.connection import timeout_parameter
 from aperture_db.postgres.session import Connection
 from aperture_db.purge import PurgeOptions, PurgeTarget

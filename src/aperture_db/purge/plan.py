@@ -38,6 +38,7 @@ from aperture_db.purge.report import Preparation, PurgePlan, Unrecoverable
 from aperture_db.purge.scopes import scope_of
 from aperture_db.purge.selection import PurgeSelection, select
 from aperture_db.relink.keep import require_may_keep
+from aperture_db.relink.kept import refuse_hidden_rows
 
 STOP_APERTURE = (
     "Stop Aperture (docker stop aperture): a job that runs meanwhile works with deleted ids."
@@ -64,7 +65,8 @@ def make_plan(
     try:
         with conn.transaction():
             lock_timeout = timeout_parameter(lock_timeout_seconds)
-            set_local(conn, lock_timeout=lock_timeout, row_security="off")
+            set_local(conn, lock_timeout=lock_timeout)
+            refuse_hidden_rows(conn, "purge refused, nothing was changed")
             if target is PurgeTarget.EVERYTHING:
                 return _plan_rebuild(conn, read_directory(), options)
             return _plan_deletion(conn, target, options)

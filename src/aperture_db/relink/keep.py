@@ -19,9 +19,14 @@ from psycopg import sql
 
 from aperture_db import sql as queries
 from aperture_db.aperture.kinds import MEDIA_TABLES, Media
-from aperture_db.aperture.schema import KEPT_TABLES, has_kept_tables
+from aperture_db.aperture.schema import (
+    KEPT_TABLES,
+    create_schema,
+    has_kept_tables,
+    missing_grant,
+    own_tables,
+)
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.postgres.catalog import create_schema, missing_grant, own_tables
 from aperture_db.postgres.session import Connection
 from aperture_db.relink.kept import (
     PROFILES,

@@ -13,13 +13,14 @@ from psycopg.rows import class_row, dict_row
 
 from aperture_db import sql as queries
 from aperture_db.aperture.kinds import MEDIA_TABLES, Maker, Media
-from aperture_db.aperture.schema import has_kept_tables
+from aperture_db.aperture.schema import OWN_SCHEMA, has_kept_tables
 from aperture_db.aperture.tables import table_named
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.postgres.catalog import (
     Table,
     read_foreign_keys,
     read_tables,
+    require_all_rows,
     visible_tables,
 )
 from aperture_db.postgres.session import Connection
@@ -119,7 +120,11 @@ class Library:
 
 
 def read_library(conn: Connection) -> Library:
-    """The tables that are there. Needs SELECT on system_settings, where that exists."""
+    """The tables that are there. Needs SELECT on system_settings, where that exists.
+
+    Raises ApertureDbError where row-level security hides rows: their titles would seem gone.
+    """
+    refuse_hidden_rows(conn, "users' data can't be matched, nothing was changed")
     tables = visible_tables(read_tables(conn))
     settings: dict[str, str] = {}
     if "system_settings" in tables:
@@ -133,6 +138,13 @@ def read_library(conn: Connection) -> Library:
     url = settings.get("media_server_base_url", "").rstrip("/")
     server = f"{provider} {url}" if provider and url else None
     return Library(tables, tuple(_row_sources(conn, tables)), server, provider)
+
+
+def refuse_hidden_rows(conn: Connection, what: str) -> None:
+    """Raise ApertureDbError(`what`) where row-level security hides rows of Aperture's tables, or
+    of those of what is kept."""
+    tables = read_tables(conn)
+    require_all_rows(conn, (t for t in tables if t.is_visible or t.schema == OWN_SCHEMA), what)
 
 
 def _row_sources(conn: Connection, tables: Mapping[str, Table]) -> Collection[RowSource]:

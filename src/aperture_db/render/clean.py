@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 
 from aperture_db.clean import CleanReport, CleanResult, DeleteStrategy, KindReport
-from aperture_db.format import format_bytes, format_count, format_seconds, pasteable, plural
+from aperture_db.format import (
+    as_administrator,
+    format_bytes,
+    format_count,
+    format_seconds,
+    pasteable,
+    plural,
+)
 from aperture_db.render.console import NOTHING, Text, make_table, unbroken
 
 NOTHING_TO_DELETE = "Nothing to delete."
@@ -57,7 +64,7 @@ def _remarks(report: CleanReport) -> Iterator[RenderableType]:
             yield ""
             yield Text(f"{kind.kind}: {kind.unknown}", style="skipped")
         if kind.grant:
-            yield unbroken(f"as the owner or a superuser run: {pasteable(kind.grant)}", "skipped")
+            yield unbroken(pasteable(as_administrator([kind.grant])), "skipped")
         if kind.note:
             yield ""
             yield Text(f"{kind.kind}: {kind.note}", style="warning")

@@ -30,6 +30,7 @@ from aperture_db.stats.report import (
 UNKNOWN_WORDS = {
     Unknown.ABSENT: NOTHING,
     Unknown.NO_PRIVILEGE: "no privilege",
+    Unknown.HIDDEN: "hidden",
     Unknown.LOCKED: "locked",
     Unknown.NOT_ANALYZED: "no estimate",
     Unknown.NOT_COUNTED: "not counted",
@@ -162,7 +163,7 @@ def _change(before: Count, now: Count) -> str:
 
 def _count_text(count: Count) -> Text:
     style = "muted" if count.rows is None else ""
-    if count.unknown in (Unknown.NO_PRIVILEGE, Unknown.LOCKED):
+    if count.unknown in (Unknown.HIDDEN, Unknown.NO_PRIVILEGE, Unknown.LOCKED):
         style = "warning"
     return Text(format_rows(count), style=style)
 

@@ -43,6 +43,8 @@ from aperture_db.restore.server import (
     require_schemas,
 )
 
+REFUSED = "restore refused, nothing was changed"
+
 
 @dataclass(frozen=True)
 class RestorePlan:
@@ -127,6 +129,8 @@ def plan(
     with conn.transaction():
         set_local(conn, lock_timeout=timeout_parameter(lock_timeout_seconds))
         server = read_server(conn)
+        records = (table for table in catalog.read_tables(conn) if table.name == MIGRATIONS_TABLE)
+        catalog.require_all_rows(conn, (table for table in records if table.is_visible), REFUSED)
         require_no_prepared_transactions(conn)
         migrations = _read_migrations(conn)
         replacement = settle(conn, contents, server.schemas, migrations, others)
@@ -253,7 +257,13 @@ def _read_migrations(conn: Connection) -> tuple[str, ...]:
 def _count_rows(conn: Connection, tables: Sequence[DatabaseObject]) -> int:
     oids = {each.oid for each in tables if each.kind == "TABLE"}
     countable = [table for table in catalog.read_tables(conn) if table.oid in oids]
-    return sum(catalog.count_rows(conn, countable).values())
+    catalog.require_all_rows(conn, countable, REFUSED)
+    counts = [identifiers.SQL("SELECT count(*) FROM {}").format(t.identifier) for t in countable]
+    if not counts:
+        return 0
+    with conn.without_index_only_scans():
+        rows = conn.execute(identifiers.SQL(" UNION ALL ").join(counts)).fetchall()
+    return sum(count for (count,) in rows)
 
 
 def _warnings(conn: Connection, contents: DumpContents, server: TargetServer) -> tuple[str, ...]:

@@ -87,7 +87,8 @@ SELECT
         AND CASE c.relkind
             WHEN 'S' THEN has_sequence_privilege(c.oid, 'SELECT')
             ELSE has_table_privilege(c.oid, 'SELECT')
-        END AS may_select
+        END AS may_select,
+    row_security_active(c.oid) AS hides_rows
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'S')
@@ -113,7 +114,9 @@ WHERE id = 1
 
 -- name: may_read_settings
 -- Whether the table of backup settings is there and may be read. Privilege: none.
-SELECT has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE')
+SELECT has_table_privilege(c.oid, 'SELECT')
+    AND has_schema_privilege(c.relnamespace, 'USAGE')
+    AND NOT row_security_active(c.oid)
 FROM pg_class AS c
 WHERE c.relname = 'backup_config' AND c.relnamespace = to_regnamespace(quote_ident({schema_name}))
 

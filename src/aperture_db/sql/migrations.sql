@@ -45,6 +45,7 @@ SELECT
         ) AS is_public_closed,
     coalesce(has_schema_privilege(%(schema)s::text, 'CREATE'), false) AS may_create,
     records.oid IS NOT NULL AS is_tracked,
+    coalesce(row_security_active(records.oid), false) AS hides_records,
     pg_get_userbyid(records.relowner) AS records_owner,
     coalesce(
         has_table_privilege(records.oid, 'INSERT') AND has_table_privilege(records.oid, 'UPDATE'),

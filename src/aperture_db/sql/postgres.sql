@@ -223,7 +223,8 @@ WHERE sized.table_bytes IS NOT NULL AND sized.index_bytes IS NOT NULL
 
 -- name: tables
 -- Every table and materialized view that is not PostgreSQL's own, with what the catalogs tell
--- about it. Waits for no lock on the tables. Privilege: none.
+-- about it. What row-level security keeps from the role it can't read, update or delete: the session
+-- contract makes that an error. Waits for no lock on the tables. Privilege: none.
 SELECT
     c.oid,
     n.nspname AS schema,
@@ -239,11 +240,16 @@ SELECT
     n.nspname = {schema_name} AS is_visible,
     c.relispopulated AS is_populated,
     has_schema_privilege(n.oid, 'USAGE') AS may_enter_schema,
-    has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS may_select,
+    row_security_active(c.oid) AS hides_rows,
+    c.relforcerowsecurity AS hides_from_owner,
     has_schema_privilege(n.oid, 'USAGE')
-        AND has_any_column_privilege(c.oid, 'SELECT') AS may_count,
-    has_table_privilege(c.oid, 'UPDATE') AS may_update,
-    has_table_privilege(c.oid, 'DELETE') AS may_delete,
+        AND has_table_privilege(c.oid, 'SELECT')
+        AND NOT row_security_active(c.oid) AS may_select,
+    has_schema_privilege(n.oid, 'USAGE')
+        AND has_any_column_privilege(c.oid, 'SELECT')
+        AND NOT row_security_active(c.oid) AS may_count,
+    has_table_privilege(c.oid, 'UPDATE') AND NOT row_security_active(c.oid) AS may_update,
+    has_table_privilege(c.oid, 'DELETE') AND NOT row_security_active(c.oid) AS may_delete,
     has_table_privilege(c.oid, 'TRUNCATE') AS may_truncate,
     pg_has_role(c.relowner, 'USAGE') AS is_owner,
     CASE WHEN c.reltuples >= 0 THEN round(c.reltuples)::bigint END AS analyzed_rows,

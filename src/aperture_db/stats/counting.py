@@ -68,6 +68,8 @@ class Inventory:
             return Unknown.ABSENT
         if table.kind == RelationKind.FOREIGN:
             return Unknown.ELSEWHERE
+        if table.hides_rows:
+            return Unknown.HIDDEN
         if not table.may_count:
             return Unknown.NO_PRIVILEGE
         if not table.is_populated:
@@ -155,7 +157,7 @@ def plan_counts(
     for table in tables:
         unreadable = inventory.why_unreadable(table)
         estimated = estimate_rows(table, sizes.get(table.oid)) if estimate else None
-        if unreadable in (None, Unknown.NO_PRIVILEGE, Unknown.LOCKED) and (
+        if unreadable in (None, Unknown.HIDDEN, Unknown.NO_PRIVILEGE, Unknown.LOCKED) and (
             estimated is not None and estimated.rows is not None
         ):
             # The estimate is in the catalogs, which everybody may read.

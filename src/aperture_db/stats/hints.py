@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from aperture_db import aperture
 from aperture_db.aperture import kinds
-from aperture_db.aperture.schema import count_waiting
-from aperture_db.format import list_some, plural, quote_identifier
+from aperture_db.aperture.schema import OWN_SCHEMA, count_waiting
+from aperture_db.format import plural, quote_identifier
 from aperture_db.postgres.activity import ExclusiveLock
-from aperture_db.postgres.catalog import OWN_SCHEMA, Table, grants_to_read
+from aperture_db.postgres.catalog import Table, explain_unreadable
 from aperture_db.postgres.session import Connection
 from aperture_db.stats.counting import Inventory
 from aperture_db.stats.coverage import EMBEDDING_JOBS, EMBEDDING_SUBJECTS, JobResult
@@ -31,7 +31,6 @@ from aperture_db.stats.report import (
 
 # A sync merges or skips less than this share of a library on purpose.
 NORMAL_SHORTFALL = 0.01
-NAMED_TABLES = 3
 
 
 @dataclass(frozen=True)
@@ -256,11 +255,18 @@ def hints_about_unreadable_tables(
     counts: Iterable[Count],
     facts: DatabaseFacts,
 ) -> Iterator[Hint]:
-    """Missing privileges, locks with who holds them, and tables without an estimate."""
+    """Hidden rows, missing privileges, locks and their holders, and tables without an estimate."""
     concerned = list(tables)
-    denied = [table for table in concerned if not table.may_select]
-    if denied:
-        yield _hint_about_privileges(denied, facts)
+    for hides_rows in (True, False):
+        denied = [t for t in concerned if t.hides_rows is hides_rows and not t.may_select]
+        if refusal := explain_unreadable(denied, facts.role):
+            yield Hint(
+                "row_security" if hides_rows else "no_privilege",
+                True,
+                f"{_number_of_tables(len(denied))} can't be read",
+                refusal.reason,
+                refusal.next_step,
+            )
     for table in concerned:
         if table.oid in inventory.locks and table.may_count:
             yield _hint_about_locks(table, inventory.locks[table.oid])
@@ -273,18 +279,6 @@ def hints_about_unreadable_tables(
             "they have not been analyzed yet",
             "ANALYZE;",
         )
-
-
-def _hint_about_privileges(denied: list[Table], facts: DatabaseFacts) -> Hint:
-    grants = grants_to_read(denied, facts.role)
-    shown = list_some((table.name for table in denied), NAMED_TABLES)
-    return Hint(
-        "no_privilege",
-        True,
-        f"{_number_of_tables(len(denied))} can't be read",
-        f"role {facts.role} has no SELECT on {shown}",
-        f"as the owner or a superuser run: {' '.join(grants)}",
-    )
 
 
 def _hint_about_locks(table: Table, locks: list[ExclusiveLock]) -> Hint:

@@ -14,8 +14,8 @@ from psycopg.rows import class_row
 from psycopg.types.json import Json
 
 from aperture_db import sql as queries
+from aperture_db.aperture.schema import create_schema, own_tables
 from aperture_db.errors import ApertureDbError
-from aperture_db.postgres.catalog import create_schema, own_tables
 from aperture_db.postgres.connection import set_local
 from aperture_db.postgres.session import Connection
 from aperture_db.stats.report import Count, Overview, StatsReport

@@ -16,6 +16,8 @@ class Unknown(StrEnum):
     ABSENT = "absent"
     """The table came with a later migration, or was dropped."""
     NO_PRIVILEGE = "no_privilege"
+    HIDDEN = "hidden"
+    """Row-level security hides rows from the role."""
     LOCKED = "locked"
     NOT_ANALYZED = "not_analyzed"
     """It was never analyzed, so there is no estimate."""

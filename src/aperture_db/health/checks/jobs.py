@@ -9,7 +9,7 @@ from pathlib import Path
 from psycopg import sql
 
 from aperture_db import aperture
-from aperture_db.aperture.schema import KEPT_TABLES, count_waiting
+from aperture_db.aperture.schema import KEPT_TABLES, OWN_SCHEMA, count_waiting
 from aperture_db.clean import Kind
 from aperture_db.format import format_seconds, format_time, plural, quote_literal
 from aperture_db.health.advice import measure_cleanable
@@ -22,7 +22,7 @@ from aperture_db.health.check import (
     refuse_unreadable,
 )
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
-from aperture_db.postgres.catalog import OWN_SCHEMA, Table, visible_tables
+from aperture_db.postgres.catalog import Table, visible_tables
 
 DAY_SECONDS = 86_400
 CUT_OFF_DAYS = 1
