@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from aperture_db.health.checks.connection import judge_plain, judge_version, next_major
+from aperture_db.health.advice import judge_version, next_major
+from aperture_db.health.checks.connection import judge_plain
 from aperture_db.health.report import Status
 from aperture_db.postgres.embedded import free_port
 from tests.conftest import apply_migrations

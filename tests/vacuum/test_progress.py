@@ -46,8 +46,9 @@ def planned(mode: VacuumMode = VacuumMode.VACUUM, dead_rows: int = 250) -> Plann
         table=Table(
             oid=1, schema="public", name="embeddings_768", kind="r", columns=[], owner="aperture",
             is_visible=True, is_populated=True, may_enter_schema=True, hides_rows=False,
-            hides_from_owner=False, may_select=True, may_count=True, may_update=True, may_delete=True, may_truncate=True,
-            is_owner=True, analyzed_rows=1000, analyzed_pages=300, dead_rows=dead_rows,
+            hides_from_owner=False, may_select=True, may_count=True, may_update=True,
+            may_delete=True, may_truncate=True, is_owner=True, analyzed_rows=1000,
+            analyzed_pages=300, dead_rows=dead_rows,
         ),
         indexes=(index(10), index(11), hnsw),
         toast_oid=2,

@@ -54,6 +54,22 @@ def locate(conn: Connection) -> Location:
     return Location(schema, bool(on_path), tuple(each for each in holders if each != schema))
 
 
+def describe_encoding(conn: Connection) -> str | None:
+    """What the database's encoding means for Aperture; None for UTF8, which it needs."""
+    encoding = conn.info.parameter_status("server_encoding")
+    if encoding == "UTF8":
+        return None
+    if encoding == "SQL_ASCII":
+        return (
+            "the database's encoding is SQL_ASCII: bytes that are no text at all can be stored, "
+            "and searches know no letters but those of ASCII"
+        )
+    return (
+        f"the database's encoding is {encoding}: a title with a letter that it lacks can't be "
+        "stored, and Aperture's sync fails there"
+    )
+
+
 OWN_SCHEMA = "aperture_db"
 """The tool's own, apart from everything of Aperture's. It is created on first use."""
 

@@ -1,15 +1,17 @@
-"""What several checks advise: to change a setting, to delete rows with `clean`."""
+"""Advice of several checks: to change a setting, to delete rows with `clean`, to upgrade."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 from aperture_db.clean import Kind, KindReport
 from aperture_db.clean.collect import collect
 from aperture_db.extensions import collect as extensions
+from aperture_db.extensions.report import ADVISED_MAJOR
 from aperture_db.format import quote_identifier
 from aperture_db.health.check import Context, SkippedError
-from aperture_db.health.report import Cause
+from aperture_db.health.report import Cause, Finding, Status
 from aperture_db.postgres.target import MANAGED
 
 REPORT_UPSTREAM = (
@@ -23,6 +25,16 @@ QUARTER_OF_MEMORY = (
     "set shared_buffers to a quarter of the machine's memory, where it is less, and restart the "
     "server; or give the machine more memory"
 )
+
+# From https://www.postgresql.org/support/versioning/.
+SUPPORT_ENDS = {
+    14: date(2026, 11, 12),
+    15: date(2027, 11, 11),
+    16: date(2028, 11, 9),
+    17: date(2029, 11, 8),
+    18: date(2030, 11, 14),
+}
+SUPPORT_ENDS_SOON = timedelta(days=183)
 
 
 @dataclass(frozen=True)
@@ -99,3 +111,40 @@ def measure_cleanable(context: Context, kind: Kind) -> KindReport:
     if report.grant:
         raise SkippedError(Cause.PRIVILEGE, str(report.unknown), (report.grant,))
     return report
+
+
+def judge_version(major: int, version: str, today: date) -> Finding | None:
+    """Judge a version by its support from the PostgreSQL project and by Aperture's advice."""
+    if major > max(SUPPORT_ENDS):
+        return Finding(
+            Status.INFO,
+            f"PostgreSQL {version} is newer than the versions that aperture-db was tested with",
+            ("update aperture-db",),
+        )
+    end = SUPPORT_ENDS.get(major, date.min)
+    if today > end:
+        status = Status.WARNING
+        reason = f"PostgreSQL {version} gets no more security fixes: support for {major} ended"
+        reason += f" on {end}" if major in SUPPORT_ENDS else ""
+    elif today > end - SUPPORT_ENDS_SOON:
+        status = Status.INFO
+        reason = f"support for PostgreSQL {major} ends on {end}: no more security fixes after that"
+    elif major < ADVISED_MAJOR:
+        status = Status.INFO
+        reason = f"PostgreSQL {version} works; {ADVISED_MAJOR} or newer is advised"
+    else:
+        return None
+    image = f"pgvector/pgvector:pg{next_major(today)}"
+    return Finding(
+        status, reason, ("aperture-db backup", f"restore it into a server of the image {image}")
+    )
+
+
+def next_major(today: date) -> int:
+    """The oldest advised version whose support does not end soon, or the newest known."""
+    supported = (
+        major
+        for major, end in SUPPORT_ENDS.items()
+        if major >= ADVISED_MAJOR and today <= end - SUPPORT_ENDS_SOON
+    )
+    return next(supported, max(SUPPORT_ENDS))

@@ -156,7 +156,7 @@ ORDER BY name
 
 -- name: connections
 -- Connections of clients against what ordinary roles may have: on the server, to this database,
--- and of this role. Without pg_read_all_stats other users' sessions hide what kind they are, but
+-- and of this role and the owners of Aperture's tables. Superusers have no limit. Without pg_read_all_stats other users' sessions hide what kind they are, but
 -- not that they are there. Privilege: none.
 WITH client AS (
     SELECT datname, usename
@@ -177,14 +177,24 @@ SELECT
     (SELECT count(*) FROM client WHERE client.datname = d.datname),
     d.datconnlimit
 FROM pg_database AS d
-WHERE d.datname = current_database() AND d.datconnlimit > 0
+WHERE d.datname = current_database() AND d.datconnlimit >= 0
 UNION ALL
 SELECT
     'role ' || r.rolname,
     (SELECT count(*) FROM client WHERE client.usename = r.rolname),
     r.rolconnlimit
 FROM pg_roles AS r
-WHERE r.rolname = current_user AND r.rolconnlimit > 0
+WHERE r.rolconnlimit >= 0
+    AND NOT r.rolsuper
+    AND (
+        r.rolname = current_user
+        OR r.oid IN (
+            SELECT c.relowner
+            FROM pg_class AS c
+            JOIN pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE n.nspname = {schema_name} AND c.relkind = 'r'
+        )
+    )
 
 -- name: constraints
 -- Constraints that were never checked against the rows that were there. One that is not enforced
@@ -334,6 +344,43 @@ SELECT
 FROM pg_hba_file_rules AS r
 WHERE r.error IS NOT NULL
 ORDER BY file, line
+
+-- name: encoding
+-- The database's encoding and owner, and what a new database needs where template0's locale is one
+-- of another encoding.
+-- Privilege: none.
+SELECT
+    pg_encoding_to_char(d.encoding)::text AS name,
+    pg_get_userbyid(d.datdba)::text AS owner,
+    CASE
+        WHEN t.datcollate !~* '^(C|POSIX)$|utf-?8' OR t.datctype !~* '^(C|POSIX)$|utf-?8'
+        THEN 'LOCALE ''C.UTF-8'' '
+        ELSE ''
+    END AS locale
+FROM pg_database AS d
+JOIN pg_database AS t ON t.datname = 'template0'
+WHERE d.datname = current_database()
+
+-- name: owner
+-- Who connects, and who owns Aperture's tables, or where there are none, the database.
+-- Privilege: none.
+SELECT
+    (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_used_by_superuser,
+    r.rolname::text AS name,
+    r.rolsuper AS is_superuser
+FROM pg_roles AS r
+WHERE r.oid = coalesce(
+    (
+        SELECT c.relowner
+        FROM pg_class AS c
+        JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = {schema_name} AND c.relkind = 'r'
+        GROUP BY c.relowner
+        ORDER BY count(*) DESC, c.relowner
+        LIMIT 1
+    ),
+    (SELECT datdba FROM pg_database WHERE datname = current_database())
+)
 
 -- name: identity
 -- The database and the role of the session. Privilege: none.

@@ -6,7 +6,7 @@ import ipaddress
 import statistics
 import time
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 
 from aperture_db.extensions.report import ADVISED_MAJOR
 from aperture_db.format import (
@@ -16,7 +16,7 @@ from aperture_db.format import (
     quote_identifier,
     quote_literal,
 )
-from aperture_db.health.advice import change_at_start, is_managed, reset
+from aperture_db.health.advice import change_at_start, is_managed, judge_version, reset
 from aperture_db.health.check import CheckOutcome, Context, check, need_other_sessions
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.postgres.activity import Session, find_sessions
@@ -106,17 +106,6 @@ def judge_plain(address: str, *, is_offered: bool) -> CheckOutcome:
     return CheckOutcome("not encrypted", "none", (Finding(Status.WARNING, reason, advice),))
 
 
-# From https://www.postgresql.org/support/versioning/.
-SUPPORT_ENDS = {
-    14: date(2026, 11, 12),
-    15: date(2027, 11, 11),
-    16: date(2028, 11, 9),
-    17: date(2029, 11, 8),
-    18: date(2030, 11, 14),
-}
-SUPPORT_ENDS_SOON = timedelta(days=183)
-
-
 @check(
     "server-version",
     Area.CONNECTION,
@@ -130,43 +119,6 @@ def server_version(context: Context) -> CheckOutcome:
     version = f"{number // 10000}.{number % 10000}"
     finding = judge_version(number // 10000, version, datetime.now(UTC).date())
     return CheckOutcome(f"PostgreSQL {version}", version, (finding,) if finding else ())
-
-
-def judge_version(major: int, version: str, today: date) -> Finding | None:
-    """Judge a version by its support from the PostgreSQL project and by Aperture's advice."""
-    if major > max(SUPPORT_ENDS):
-        return Finding(
-            Status.INFO,
-            f"PostgreSQL {version} is newer than the versions that aperture-db was tested with",
-            ("update aperture-db",),
-        )
-    end = SUPPORT_ENDS.get(major, date.min)
-    if today > end:
-        status = Status.WARNING
-        reason = f"PostgreSQL {version} gets no more security fixes: support for {major} ended"
-        reason += f" on {end}" if major in SUPPORT_ENDS else ""
-    elif today > end - SUPPORT_ENDS_SOON:
-        status = Status.INFO
-        reason = f"support for PostgreSQL {major} ends on {end}: no more security fixes after that"
-    elif major < ADVISED_MAJOR:
-        status = Status.INFO
-        reason = f"PostgreSQL {version} works; {ADVISED_MAJOR} or newer is advised"
-    else:
-        return None
-    image = f"pgvector/pgvector:pg{next_major(today)}"
-    return Finding(
-        status, reason, ("aperture-db backup", f"restore it into a server of the image {image}")
-    )
-
-
-def next_major(today: date) -> int:
-    """The oldest advised version whose support does not end soon, or the newest known."""
-    supported = (
-        major
-        for major, end in SUPPORT_ENDS.items()
-        if major >= ADVISED_MAJOR and today <= end - SUPPORT_ENDS_SOON
-    )
-    return next(supported, max(SUPPORT_ENDS))
 
 
 @dataclass(frozen=True)
@@ -221,6 +173,38 @@ def _allow_writing(context: Context, row: Writability) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class Owner:
+    """A row of health/owner.sql."""
+
+    is_used_by_superuser: bool
+    name: str
+    is_superuser: bool
+
+
+@check(
+    "superuser",
+    Area.CONNECTION,
+    about="The role of the connection is no superuser.",
+    source="pg_roles.rolsuper: a superuser's mistakes, and the functions and triggers that others "
+    "made, reach every database and the server's files",
+)
+def superuser(context: Context) -> CheckOutcome:
+    owner = context.row("owner", Owner)
+    assert owner is not None
+    if not owner.is_used_by_superuser:
+        return CheckOutcome("no", "no")
+    role = context.identity().role
+    reason = (
+        f"connected as a superuser, {role}: a mistake, or a function or trigger that somebody else "
+        "made, reaches every database and the server's files"
+    )
+    advice = f"connect as {owner.name}, the owner, for everyday work"
+    if owner.is_superuser:
+        advice = "let an ordinary role own the database and Aperture's tables, and connect as it"
+    return CheckOutcome("yes", "yes", (Finding(Status.INFO, reason, (advice,), object=role),))
+
+
+@dataclass(frozen=True)
 class Usage:
     """A row of health/connections.sql."""
 
@@ -237,7 +221,7 @@ class Usage:
     "connections",
     Area.CONNECTION,
     about="Connections in use, of those that ordinary roles may have: on the server, and where "
-    "the database or the role has a limit of its own.",
+    "the database, this role or the owner of Aperture's tables has a CONNECTION LIMIT.",
     source="Aperture's pool has 20 connections",
     thresholds=Thresholds(Unit.PERCENT, warning=80, critical=95),
 )
@@ -251,6 +235,8 @@ def connections(context: Context) -> CheckOutcome:
     reason = (
         f"{fullest.used} of the {fullest.available} connections of {fullest.place} "
         f"are in use ({format_percent(fullest.share)})"
+        if fullest.available
+        else f"{fullest.place} has CONNECTION LIMIT 0: only superusers can connect"
     )
     advice = (WHO_IS_CONNECTED, *_more_connections(context, fullest))
     return CheckOutcome(summary, percent, (Finding(status, reason, advice),))

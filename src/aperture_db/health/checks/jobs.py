@@ -22,7 +22,7 @@ from aperture_db.health.check import (
     refuse_unreadable,
 )
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
-from aperture_db.postgres.catalog import Table, visible_tables
+from aperture_db.postgres.catalog import Table, explain_unreadable, visible_tables
 
 DAY_SECONDS = 86_400
 CUT_OFF_DAYS = 1
@@ -355,3 +355,22 @@ def expired_sessions(context: Context) -> CheckOutcome:
         (f"aperture-db clean --apply {Kind.EXPIRED_SESSIONS}",),
     )
     return CheckOutcome(f"{rows:,}", rows, (finding,))
+
+
+@check(
+    "row-level-security",
+    Area.APERTURE,
+    about="Row-level security hides no rows of Aperture's tables from this role. The value is the "
+    "number of tables.",
+    source="row_security_active(): superusers, roles with BYPASSRLS, and owners without FORCE ROW "
+    "LEVEL SECURITY see every row",
+)
+def row_level_security(context: Context) -> CheckOutcome:
+    need_aperture(context)
+    own = (t for t in context.tables() if t.is_visible or t.schema == OWN_SCHEMA)
+    hidden = [table for table in own if table.hides_rows]
+    refusal = explain_unreadable(hidden, context.identity().role)
+    if refusal is None:
+        return CheckOutcome("hides nothing", 0)
+    finding = Finding(Status.WARNING, refusal.reason, refusal.statements)
+    return CheckOutcome(f"hides {plural(len(hidden), 'table')}", len(hidden), (finding,))

@@ -1,4 +1,4 @@
-"""Disk space: growth, dead rows, bloat, wraparound and embeddings that nothing reads."""
+"""Storage: encoding, growth, dead rows, bloat, wraparound and embeddings that nothing reads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from psycopg import errors as pg
 from psycopg import sql
 
+from aperture_db.aperture.schema import describe_encoding
 from aperture_db.clean import Kind, KindReport
 from aperture_db.format import (
     format_bytes,
@@ -333,3 +334,35 @@ def _cleanable(context: Context, report: KindReport, which: str) -> CheckOutcome
         (f"aperture-db clean --apply {report.kind}",),
     )
     return CheckOutcome(f"{rows:,}, {size}", size_bytes, (finding,))
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A row of health/encoding.sql."""
+
+    name: str
+    owner: str
+    locale: str
+    """For CREATE DATABASE: UTF8 does not fit every locale that a server can have."""
+
+
+@check(
+    "encoding",
+    Area.STORAGE,
+    about="The database's encoding is UTF8, which has every letter of every title.",
+    source="pg_database.encoding; the media server sends UTF-8",
+)
+def encoding(context: Context) -> CheckOutcome:
+    found = context.row("encoding", Encoding)
+    assert found is not None
+    problem = describe_encoding(context.conn)
+    if problem is None:
+        return CheckOutcome(found.name, found.name)
+    name = quote_identifier(f"{context.identity().database}_utf8")
+    create = (
+        f"CREATE DATABASE {name} OWNER {quote_identifier(found.owner)} "
+        f"ENCODING 'UTF8' {found.locale}TEMPLATE template0;"
+    )
+    restore = "restore the backup into it, and name it in Aperture's DATABASE_URL"
+    advice = ("aperture-db backup", create, restore)
+    return CheckOutcome(found.name, found.name, (Finding(Status.WARNING, problem, advice),))
