@@ -166,6 +166,57 @@ def test_connections_that_run_out(migrated: str, sessions: int, status: str, cod
     assert read_health(migrated).changed_since(before) == set()
 
 
+def test_the_owners_limit_counts_for_whoever_looks(
+    migrated: str, role_of: Callable[[str, Rights], str]
+) -> None:
+    """Monitoring connects as another role than Aperture, which reaches the limit."""
+    owner = role_of(migrated, "owner")
+    reader = role_of(migrated, "read")
+    name = psycopg.conninfo.conninfo_to_dict(owner)["user"]
+    with psycopg.connect(migrated, autocommit=True) as conn:
+        conn.execute(f'ALTER ROLE "{name}" CONNECTION LIMIT 5')
+    assert read_check(reader, "connections")["status"] == "ok"
+    with ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(psycopg.connect(owner))
+        check = read_check(reader, "connections")
+        assert (check["status"], check["summary"]) == ("critical", "5 of 5")
+        assert f"connections of role {name} are in use" in check["reason"]
+        assert check["advice"][1:] == [f'ALTER ROLE "{name}" CONNECTION LIMIT -1;']
+        follow_advice(migrated, check)
+        assert read_check(reader, "connections")["status"] == "ok"
+
+
+def test_a_limit_of_0_lets_only_superusers_in(migrated: str) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(migrated)["dbname"]
+    with psycopg.connect(migrated, autocommit=True) as conn:
+        conn.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 0')
+    check = read_check(migrated, "connections")
+    assert check["status"] == "critical"
+    assert check["reason"] == (
+        f"database {name} has CONNECTION LIMIT 0: only superusers can connect"
+    )
+    follow_advice(migrated, check)
+    assert read_check(migrated, "connections")["status"] == "ok"
+
+
+def test_a_superuser_is_told_whom_to_use_instead(
+    migrated: str, role_of: Callable[[str, Rights], str]
+) -> None:
+    check = read_check(migrated, "superuser")
+    assert (check["status"], check["value"]) == ("info", "yes")
+    assert "connected as a superuser, postgres" in check["reason"]
+    assert check["advice"] == [
+        "let an ordinary role own the database and Aperture's tables, and connect as it"
+    ]
+    owner = role_of(migrated, "owner")
+    name = psycopg.conninfo.conninfo_to_dict(owner)["user"]
+    assert read_check(migrated, "superuser")["advice"] == [
+        f"connect as {name}, the owner, for everyday work"
+    ]
+    assert read_check(owner, "superuser")["status"] == "ok"
+
+
 def test_a_server_without_a_connection_left_is_critical(crowded_server: CrowdedServer) -> None:
     reading = read_health(crowded_server.visitor)
     assert reading.code == 2
