@@ -44,6 +44,30 @@ ORPHANS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("which", "reason"),
+    [
+        (
+            "trigger_movies_search_vector",
+            "trigger_movies_search_vector of movies is disabled",
+        ),
+        ("ALL", "episodes_series_id_fkey is not enforced"),
+    ],
+)
+def test_triggers_that_are_disabled(migrated: str, which: str, reason: str) -> None:
+    table = "episodes" if which == "ALL" else "movies"
+    before = read_health(migrated)
+    assert before["disabled-triggers"]["summary"] == "none"
+    execute(migrated, f"ALTER TABLE {table} DISABLE TRIGGER {which}")
+    reading = read_health(migrated)
+    assert reading.changed_since(before) == {"disabled-triggers"}
+    check = reading["disabled-triggers"]
+    assert check["status"] == "warning"
+    assert any(reason in finding["reason"] for finding in check["findings"])
+    follow_advice(migrated, check)
+    assert read_health(migrated).changed_since(before) == set()
+
+
 @pytest.mark.parametrize("name", ORPHANS)
 def test_orphans_of_every_kind(library: str, name: str) -> None:
     follow_advice(library, read_check(library, "orphaned-rows"))

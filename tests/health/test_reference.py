@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,20 @@ def test_the_reference_is_that_of_the_registry(request: pytest.FixtureRequest) -
         DOCUMENT.write_text(f"{before}{BEGIN}{reference()}{END}{after}", encoding="utf-8")
         return
     assert listed == reference()
+
+
+def test_the_comparison_names_checks_that_exist() -> None:
+    """Ids have a hyphen, or stand alone in the second column."""
+    text = DOCUMENT.read_text(encoding="utf-8").partition("## Compared with other programs")[2]
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    named = {
+        name
+        for row in rows
+        for name in re.findall(r"`([^`]+)`", row[1])
+        if re.fullmatch(r"[a-z]+(-[a-z]+)*", name) and name not in {"vacuum", "report", "health"}
+    }
+    assert named - {check.id for check in CHECKS} == {"stats"}
+    assert all(row[1].strip(" |") for row in rows)
 
 
 def test_every_check_has_a_description_and_a_source() -> None:

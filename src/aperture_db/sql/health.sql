@@ -50,6 +50,21 @@ SELECT
 FROM {schema}.backup_config AS c
 WHERE c.id = 1
 
+-- name: disabled_triggers
+-- Triggers that don't fire, those of foreign keys among them. Privilege: none.
+SELECT
+    t.tgname::text AS trigger_name,
+    quote_ident(t.tgname) AS name,
+    t.tgrelid::regclass::text AS table_name,
+    CASE WHEN t.tgisinternal THEN k.conname::text END AS constraint_name
+FROM pg_trigger AS t
+JOIN pg_class AS c ON c.oid = t.tgrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_constraint AS k ON k.oid = t.tgconstraint
+WHERE t.tgenabled = 'D'
+    AND n.nspname !~ '^pg_'
+ORDER BY table_name, name
+
 -- name: drill
 -- The last restore drill. Privilege: SELECT on aperture_db.drills.
 SELECT

@@ -43,6 +43,7 @@ CHECKS: tuple[Check, ...] = (
     server.archiving,
     integrity.orphaned_rows,
     integrity.constraints,
+    integrity.disabled_triggers,
     integrity.collation_version,
     integrity.checksums,
     integrity.index_integrity,

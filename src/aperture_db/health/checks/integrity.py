@@ -60,9 +60,42 @@ def constraints(context: Context) -> CheckOutcome:
         )
         for constraint in unchecked
     )
-    return CheckOutcome(
-        f"{len(findings)} not valid" if findings else "valid", len(findings), findings
+    summary = f"{len(findings)} not valid" if findings else "valid"
+    return CheckOutcome(summary, len(findings), findings)
+
+
+@dataclass(frozen=True)
+class DisabledTrigger:
+    """A row of health/disabled_triggers."""
+
+    trigger_name: str
+    name: str
+    """As SQL writes it."""
+    table_name: str
+    constraint_name: str | None
+    """Of the foreign key that it enforces."""
+
+
+@check(
+    "disabled-triggers",
+    Area.INTEGRITY,
+    about="No trigger is disabled, as an interrupted import leaves them: searches miss rows then, "
+    "and foreign keys are not enforced.",
+    source="pg_trigger.tgenabled",
+)
+def disabled_triggers(context: Context) -> CheckOutcome:
+    findings = tuple(
+        Finding(
+            Status.WARNING,
+            f"trigger {trigger.name} of {trigger.table_name} is disabled"
+            + (f": {trigger.constraint_name} is not enforced" if trigger.constraint_name else ""),
+            (f"ALTER TABLE {trigger.table_name} ENABLE TRIGGER {trigger.name};",),
+            object=trigger.trigger_name,
+        )
+        for trigger in context.rows("disabled_triggers", DisabledTrigger)
     )
+    summary = f"{len(findings)} disabled" if findings else "none"
+    return CheckOutcome(summary, len(findings), findings)
 
 
 @dataclass(frozen=True)
@@ -268,66 +301,44 @@ DROP_DEAD_SOURCES = (
 )
 CHOOSE_LIBRARIES = "choose the libraries again in Aperture under Settings, Libraries"
 VERDICTS = OrphanKind(
-    "verdicts",
-    "cached similarity verdicts on deleted titles",
+    "verdicts", "cached similarity verdicts on deleted titles",
     (f"aperture-db clean --apply {Kind.ORPHANS}",),
-)
+)  # fmt: skip
 MODELS = OrphanKind(
-    "models",
-    "custom AI models that are not in use",
+    "models", "custom AI models that are not in use",
     ("remove them in Aperture under Settings, AI, if they are not needed",),
-)
+)  # fmt: skip
 KINDS = (
     OrphanKind(
-        "channel-examples",
-        "example films of channels that were deleted (Aperture skips them)",
-        (DROP_DEAD_EXAMPLES,),
-        "channels",
-        "example_movie_ids",
+        "channel-examples", "example films of channels that were deleted (Aperture skips them)",
+        (DROP_DEAD_EXAMPLES,), "channels", "example_movie_ids",
     ),
     OrphanKind(
-        "graph-playlists",
-        "playlists made from a deleted title",
-        (DROP_DEAD_SOURCES,),
-        "graph_playlists",
-        "source_item_id",
+        "graph-playlists", "playlists made from a deleted title",
+        (DROP_DEAD_SOURCES,), "graph_playlists", "source_item_id",
     ),
     OrphanKind(
-        "movie-libraries",
-        "films of a library that is no longer configured",
-        (CHOOSE_LIBRARIES,),
-        "movies",
-        "provider_library_id",
+        "movie-libraries", "films of a library that is no longer configured",
+        (CHOOSE_LIBRARIES,), "movies", "provider_library_id",
     ),
     OrphanKind(
-        "series-libraries",
-        "series of a library that is no longer configured",
-        (CHOOSE_LIBRARIES,),
-        "series",
-        "provider_library_id",
+        "series-libraries", "series of a library that is no longer configured",
+        (CHOOSE_LIBRARIES,), "series", "provider_library_id",
     ),
     OrphanKind(
-        "excluded-libraries",
-        "libraries that users exclude and that are no longer configured",
+        "excluded-libraries", "libraries that users exclude and that are no longer configured",
         ("nothing; the entries have no effect until their users choose again in Aperture",),
-        "user_preferences",
-        "settings",
+        "user_preferences", "settings",
     ),
     OrphanKind(
-        "collections",
-        "films whose collection is missing",
-        ("run the job enrich-metadata in Aperture under Jobs",),
-        "movies",
-        "collection_id",
+        "collections", "films whose collection is missing",
+        ("run the job enrich-metadata in Aperture under Jobs",), "movies", "collection_id",
     ),
     OrphanKind(
-        "images",
-        "uploaded pictures of a deleted library or playlist",
-        ("delete them in Aperture, which removes their files too",),
-        "media_images",
-        "entity_id",
+        "images", "uploaded pictures of a deleted library or playlist",
+        ("delete them in Aperture, which removes their files too",), "media_images", "entity_id",
     ),
-)
+)  # fmt: skip
 
 
 @check(
