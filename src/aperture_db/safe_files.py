@@ -16,6 +16,7 @@ import os
 import secrets
 import stat
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,6 +58,29 @@ class HeldFile:
     @property
     def size_bytes(self) -> int:
         return self.status.st_size
+
+    @property
+    def state(self) -> tuple[int, int, int]:
+        """Differs once anybody has written to the file, or replaced or deleted its name. The time
+        of the last change of the inode, unlike the others, cannot be set."""
+        status = self.status
+        return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+    def kept(self) -> HeldFile:
+        """The same open file, for as long as the result is in use."""
+        other = HeldFile(self.path, os.dup(self.descriptor))
+        weakref.finalize(other, os.close, other.descriptor)
+        return other
+
+    @contextmanager
+    def another(self) -> Iterator[HeldFile]:
+        """The same file with a position of its own. Raises OSError."""
+        # Only Linux opens it anew by its descriptor; elsewhere the name must still be its own.
+        path = self.inherited_path if sys.platform == "linux" else self.path
+        with hold(path) as file:
+            if not os.path.samestat(file.status, self.status):
+                raise ReplacedFileError(self.path)
+            yield HeldFile(self.path, file.descriptor)
 
     def read_at(self, offset: int, size_bytes: int) -> bytes:
         """Up to so many bytes from `offset`."""

@@ -25,7 +25,7 @@ from aperture_db.dumps.programs import how_to_get, how_to_install, installed_pro
 from aperture_db.postgres.embedded import server_programs
 from aperture_db.render.backup import render_backup, render_contents, render_list
 from aperture_db.restore import plan, server
-from aperture_db.safe_files import hold_directory
+from aperture_db.safe_files import HeldFile, hold_directory
 from tests.conftest import MIGRATION_NAMES
 from tests.described import undescribed
 from tests.dump_files import make_dump, run_pg_dump
@@ -235,6 +235,8 @@ def test_views(snapshot: Snapshot) -> None:
         migrations=("0114_watch_history_playback_progress.sql",),
         extensions=(),
         entries=(),
+        file=HeldFile(backup.path, -1),
+        file_state=(0, 0, 0),
     )
     snapshot("backup/verified", rendered(render_contents(held)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -252,3 +253,50 @@ def test_the_plan_names_the_privileges(aperture_database: NewDatabase, tmp_path:
     planned = run_inside("restore", str(file), "--dry-run", database=conninfo)
     assert "runs with the privileges of postgres, a superuser." in planned.out
     assert "Restore only files that you trust." in " ".join(planned.out.split())
+
+
+@pytest.fixture
+def swap(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Does something between the plan of a restore and its execution."""
+
+    def prepare(action: Callable[[], object]) -> None:
+        monkeypatch.setattr(
+            "aperture_db.cli.restore._require_consent", lambda *_args, **_options: action()
+        )
+
+    return prepare
+
+
+def overwrite(file: Path) -> None:
+    """With other contents of the same length, and the same times."""
+    status = file.stat()
+    text = file.read_text()
+    file.write_text(text.replace("CREATE TABLE public.movies", "CREATE TABLE public.movoes"))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def replace(file: Path) -> None:
+    other = file.with_name("other")
+    other.write_bytes(file.read_bytes())
+    overwrite(other)
+    other.replace(file)
+
+
+@pytest.mark.parametrize("action", [overwrite, replace])
+def test_a_file_that_is_changed_after_it_was_verified(
+    action: Callable[[Path], None],
+    swap: Callable[[Callable[[], object]], None],
+    aperture_database: NewDatabase,
+    tmp_path: Path,
+) -> None:
+    """Whoever may write to the file or its directory can exchange what was verified."""
+    conninfo = aperture_database()
+    file = run_pg_dump(conninfo, tmp_path / "dump")
+    before = read_rows(conninfo)
+    swap(lambda: action(file))
+    outcome = run_inside(
+        "restore", str(file), "--confirm", PHRASE, "--no-safety-backup", database=conninfo
+    )
+    assert outcome.code == 1
+    assert "was changed after it was verified" in outcome.err
+    assert read_rows(conninfo) == before

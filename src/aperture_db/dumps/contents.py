@@ -173,6 +173,10 @@ class DumpContents:
     """The names that aperture_migrations records, sorted."""
     extensions: tuple[DumpedExtension, ...]
     entries: tuple[DumpEntry, ...] = field(repr=False, metadata={"json": False})
+    file: HeldFile = field(repr=False, compare=False, metadata={"json": False})
+    """Stays open: its name may be another file's when the dump is restored."""
+    file_state: tuple[int, int, int] = field(repr=False, compare=False, metadata={"json": False})
+    """Of the file when it was read."""
 
     @property
     def row_count(self) -> int | None:
@@ -224,8 +228,8 @@ def read_open_dump(file: HeldFile) -> Iterator[Event | ContentsRead]:
     """The same for a file that is open already."""
     path = file.path
     format_ = detect_format(file)
+    survey = _Survey(file.state)
     has_checksum = yield from _check_checksum(file)
-    survey = _Survey()
     try:
         with open_script(file, format_) as read:
             reader = ScriptReader(read)
@@ -267,7 +271,8 @@ def _require_expected(part: Part) -> None:
 class _Survey:
     """Collects the contents from the parts of a script."""
 
-    def __init__(self) -> None:
+    def __init__(self, file_state: tuple[int, int, int]) -> None:
+        self._file_state = file_state
         self._row_counts: dict[tuple[str, str], int | None] = {}
         self._extensions: list[DumpedExtension] = []
         self._migrations: set[str] = set()
@@ -322,6 +327,8 @@ class _Survey:
             migrations=tuple(sorted(self._migrations)),
             extensions=tuple(self._extensions),
             entries=tuple(reader.entries),
+            file=file.kept(),
+            file_state=self._file_state,
         )
 
     def _table(self, entry: DumpEntry, reader: ScriptReader) -> DumpedTable:

@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 
 from aperture_db import sql
 from aperture_db.dumps.contents import DumpContents
-from aperture_db.dumps.files import broken, open_dump, open_script
+from aperture_db.dumps.files import broken, open_script
 from aperture_db.dumps.script import (
     CopyData,
     DumpEntry,
@@ -154,15 +154,28 @@ class DumpRunner:
     def run(self) -> Iterator[Event]:
         """Run the dump. Damage of the file may show at its end only: commit after this returns
         without an error."""
-        path = self._contents.path
+        self._require_unchanged()
         try:
-            with open_dump(path) as file, open_script(file, self._contents.format) as read:
+            with open_script(self._contents.file, self._contents.format) as read:
                 for part in ScriptReader(read).parts():
                     yield from self._report_entry(part.entry)
                     yield from self._run_part(part)
             self._reset_paths()
         except DumpScriptError as error:
-            raise broken(path, str(error)) from error
+            self._require_unchanged()
+            raise broken(self._contents.path, str(error)) from error
+        self._require_unchanged()
+
+    def _require_unchanged(self) -> None:
+        """Raise ApertureDbError when somebody has touched the file since it was verified."""
+        if self._contents.file.state != self._contents.file_state:
+            raise ApertureDbError(
+                f"{self._contents.path} was changed after it was verified",
+                why="another program wrote to the file, replaced or deleted it; everything was "
+                "rolled back, the database is unchanged",
+                next_step="restore a copy that no other program can change",
+                code="dump_changed",
+            )
 
     def _report_entry(self, entry: DumpEntry) -> Iterator[Event]:
         if entry == self._entry:
@@ -238,7 +251,7 @@ class DumpRunner:
             yield part
             return
         with (
-            open_dump(self._contents.path) as file,
+            self._contents.file.another() as file,
             open_script(file, self._contents.format) as read,
         ):
             for again in ScriptReader(read).parts():
