@@ -120,9 +120,11 @@ def test_a_rebuild_whose_server_process_ends_names_what_it_left(embedded_databas
     assert outcome.code == 1
     command = f'DROP INDEX CONCURRENTLY "public"."{INDEX}_ccnew";'
     assert command in outcome.err
-    again = run_inside(*options, database=embedded_database)
-    assert again.code == 0, again.err
-    assert command in again.err
+    # The next run names it, whatever is vacuumed, and also one that only shows its plan.
+    for again in (("vacuum", "--dry-run"), ("vacuum", "--table", "embeddings_256"), options):
+        done = run_inside(*again, database=embedded_database)
+        assert done.code == 0, done.err
+        assert command in " ".join(done.err.split())
 
 
 def test_a_small_maintenance_work_mem_is_told(aperture_database: Callable[[], str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,10 +26,12 @@ from aperture_db.vacuum.report import (
     VacuumPlan,
     VacuumStats,
     find_lock_holders,
+    left_behind,
 )
 
 PAGE_BYTES = 8192
-# Memory for the graph while an HNSW index is built, per byte of the index (tried, pgvector 0.8.5).
+# REINDEX CONCURRENTLY appends it, and a number where the name is taken.
+REBUILD_COPY = re.compile(r"_cc(?:new|old)\d*$")
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def plan(
         if jobs > 1:
             planned.sort(key=lambda table: any(index.is_hnsw for index in table.indexes))
             planned.reverse()
-        cautions = tuple(_cautions(conn, mode, planned))
+        cautions = (*_name_leftovers(existing, facts), *_cautions(conn, mode, planned))
     offers = tuple(
         table.name for table in planned if mode is VacuumMode.VACUUM and table.is_rebuild_faster
     )
@@ -163,6 +166,16 @@ def _plan_table(table: Table, facts: _Facts, mode: VacuumMode, *, is_named: bool
         heap_pages=max(table.analyzed_pages, size.pages if size else 0),
         toast_pages=max(statistics.toast_pages, (size.toast_bytes if size else 0) // PAGE_BYTES),
     )
+
+
+def _name_leftovers(tables: Sequence[Table], facts: _Facts) -> Iterator[str]:
+    """Name the unfinished copies of rebuilds whose server process died. One that a session still
+    works on holds a lock."""
+    for table in tables:
+        for index in facts.indexes.get(table.oid, ()):
+            is_copy = not index.is_valid and REBUILD_COPY.search(index.name)
+            if is_copy and not facts.lock_holders.get(table.oid):
+                yield left_behind(index).text
 
 
 def _cautions(conn: Connection, mode: VacuumMode, tables: Sequence[PlannedTable]) -> Iterator[str]:

@@ -234,11 +234,6 @@ def _work_on(context: VacuumContext, table: PlannedTable) -> Steps[None]:
 
 def _rebuild_indexes(context: VacuumContext, table: PlannedTable) -> Steps[tuple[str, ...]]:
     """Rebuild the planned HNSW indexes; an unfinished copy of a failed rebuild is dropped."""
-    if table.rebuilds:
-        # An earlier rebuild whose server process died could not drop its copy.
-        yield from (
-            left_behind(each) for each in indexes_of(context.conn, table) if not each.is_valid
-        )
     for position, index in enumerate(table.rebuilds):
         known = {found.oid for found in indexes_of(context.conn, table)}
         try:
