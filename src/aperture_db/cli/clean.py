@@ -22,6 +22,7 @@ from aperture_db.format import plural
 with lazy_imports():
     from aperture_db import clean as room
     from aperture_db.clean import apply, collect
+    from aperture_db.postgres import activity
     from aperture_db.render import clean as view
 
 KEEP_PANEL = "Rows to keep"
@@ -147,6 +148,7 @@ def _delete(run: Run, plan: room.CleanReport, lock_timeout: float) -> room.Clean
     started = time.monotonic()
     try:
         with run.connect() as conn, run.reporter() as reporter:
+            activity.settle_commits(conn, run.target)
             for event in apply.apply(conn, plan, lock_timeout_seconds=lock_timeout):
                 table = event.table
                 last[event.kind, table.table] = event

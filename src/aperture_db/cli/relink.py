@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -15,11 +15,12 @@ from aperture_db.cli.command import command
 from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.options import ConfirmOption, require_confirmation
 from aperture_db.cli.run import Run
-from aperture_db.errors import UsageError
+from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.format import plural
 
 with lazy_imports():
     from aperture_db import aperture
+    from aperture_db.postgres import activity, connection
     from aperture_db.relink import apply as room
     from aperture_db.relink import keep, kept, plan, report
     from aperture_db.render import relink as view
@@ -188,6 +189,14 @@ def _require_one_of(
         )
 
 
+@contextmanager
+def _connect(run: Run) -> Iterator[connection.Connection]:
+    """A connection for changes: every command here is one transaction, or can be run again."""
+    with run.connect() as conn:
+        activity.settle_commits(conn, run.target)
+        yield conn
+
+
 def _plan(run: Run, options: report.RelinkOptions) -> report.RelinkPlan:
     with run.connect(read_only=True) as conn, conn.transaction():
         made, _links = plan.make_plan(conn, options)
@@ -195,19 +204,23 @@ def _plan(run: Run, options: report.RelinkOptions) -> report.RelinkPlan:
 
 
 def _apply(run: Run, options: report.RelinkOptions) -> None:
-    run.interrupted_note = (
-        "what was put back up to now stays, the rest still waits; run the command again"
-    )
-    with run.connect() as conn:
-        with conn.transaction():
-            made, links = plan.make_plan(conn, options)
-        run.data = report.RelinkReport(made)
-        for remark in made.remarks if run.options.quiet else ():
-            run.warn(remark)
-        events = room.apply(conn, links, options)
-        with run.reporter() as reporter, closing(events):
-            for done in reporter.report(events):
-                run.data = report.RelinkReport(made, done.outcome)
+    stays = "what was put back up to now stays, the rest still waits; run the command again"
+    run.interrupted_note = stays
+    try:
+        with _connect(run) as conn:
+            with conn.transaction():
+                made, links = plan.make_plan(conn, options)
+            run.data = report.RelinkReport(made)
+            for remark in made.remarks if run.options.quiet else ():
+                run.warn(remark)
+            events = room.apply(conn, links, options)
+            with run.reporter() as reporter, closing(events):
+                for done in reporter.report(events):
+                    run.data = report.RelinkReport(made, done.outcome)
+    except ApertureDbError as error:
+        if run.data is not None:
+            error.details += (stays,)
+        raise
     run.show(run.data, view.render_relink)
 
 
@@ -222,7 +235,7 @@ def _show(run: Run, shown: Shown, options: report.RelinkOptions) -> None:
 
 def _match(run: Run, words: list[str]) -> None:
     pairs = [_split(word, "--match") for word in words]
-    with run.connect() as conn, conn.transaction():
+    with _connect(run) as conn, conn.transaction():
         chosen = tuple(kept.choose_match(conn, _id(old), _id(new)) for old, new in pairs)
     run.show(kept.Decisions(chosen), view.render_decisions)
 
@@ -241,13 +254,13 @@ def _users(run: Run, words: list[str], confirm: str | None, *, is_applied: bool)
     require_confirmation(
         run, confirm, f"This makes {names} those of {made.provider}, and deletes the new ones."
     )
-    with run.connect() as conn, conn.transaction():
+    with _connect(run) as conn, conn.transaction():
         done = room.adopt_users(conn, made, decided)
     run.show(done, view.render_users)
 
 
 def _keep(run: Run) -> None:
-    with run.connect() as conn, conn.transaction():
+    with _connect(run) as conn, conn.transaction():
         keep.require_may_keep(conn)
         tables = kept.read_library(conn)
         counts = keep.keep(conn, tables, list(aperture.Media), report.RowOrigin.KEEP)
@@ -262,7 +275,7 @@ def _forget(run: Run, confirm: str | None) -> None:
         run.err.print_result(view.render_forget_plan(counts))
     rows = plural(counts.waiting_rows, "row")
     require_confirmation(run, confirm, f"{rows} can't be put back after that.")
-    with run.connect() as conn, conn.transaction():
+    with _connect(run) as conn, conn.transaction():
         keep.drop_kept_tables(conn)
     run.show(counts, view.render_forgotten)
 
@@ -274,7 +287,7 @@ def _export(run: Run, path: Path) -> None:
 
 
 def _import(run: Run, path: Path) -> None:
-    with run.connect() as conn, conn.transaction():
+    with _connect(run) as conn, conn.transaction():
         keep.require_may_keep(conn)
         read = keep.import_kept(conn, path)
     run.show(read, view.render_transfer)

@@ -22,7 +22,7 @@ from aperture_db.render.console import ColorMode, make_console
 
 with lazy_imports():
     from aperture_db import safe_files
-    from aperture_db.postgres import connection, settings
+    from aperture_db.postgres import activity, connection, settings
     from aperture_db.render import progress
 
 if TYPE_CHECKING:
@@ -84,6 +84,17 @@ class Run:
     ) -> Iterator[connection.Connection]:
         """A connection for the block, which closes it; driver errors inside become ours."""
         target = target or self.target
+        try:
+            with self._translated_connection(target, read_only=read_only) as conn:
+                yield conn
+        except ApertureDbError as error:
+            activity.name_trigger(error, target)
+            raise
+
+    @contextmanager
+    def _translated_connection(
+        self, target: Target, *, read_only: bool
+    ) -> Iterator[connection.Connection]:
         with connection.translated_errors(target, writes=not read_only):
             conn = connection.connect(
                 target,

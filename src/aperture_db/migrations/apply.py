@@ -30,14 +30,14 @@ from aperture_db.migrations.transaction import (
     record,
     run_script,
 )
-from aperture_db.postgres.activity import BlockerWatch, Session, find_advisory_holders
-from aperture_db.postgres.connection import (
+from aperture_db.postgres.activity import (
+    BlockerWatch,
+    Session,
     ask_for_status,
-    connect,
-    is_pooled,
+    find_advisory_holders,
     read_timeline,
-    set_local,
 )
+from aperture_db.postgres.connection import connect, is_pooled, set_local
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Progress, Waiting

@@ -25,8 +25,8 @@ from aperture_db.aperture.tables import MIGRATIONS_TABLE
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.status import read_environment
-from aperture_db.postgres.activity import Session
-from aperture_db.postgres.connection import ABORTED, COMMITTED, set_local, timeout_parameter
+from aperture_db.postgres.activity import ABORTED, COMMITTED, Session
+from aperture_db.postgres.connection import set_local, timeout_parameter
 from aperture_db.postgres.driver_errors import is_hidden_by_policy, translate_query_error
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.sql_scanner import line_and_column

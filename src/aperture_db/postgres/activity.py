@@ -1,10 +1,13 @@
-"""Who is at work on the server, which locks they hold, and who holds what another waits for."""
+"""Who is at work on the server, which locks they hold, who holds what another waits for; which
+trigger raised an error, and what became of a transaction whose connection was lost."""
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
@@ -237,3 +240,94 @@ class BlockerWatch:
                 else:
                     return self._pid
             return None
+
+
+# What became of a transaction whose connection was lost before the answer to its COMMIT.
+COMMITTED = "committed"
+ABORTED = "aborted"
+IN_PROGRESS = "in progress"
+# How long a server may take to notice that a connection is gone, or to be back after a crash.
+ASK_SECONDS = 30.0
+ASK_AGAIN_SECONDS = 0.2
+
+
+def read_timeline(conn: Connection) -> str:
+    """The server's timeline, which a standby leaves when it is promoted; empty where the server
+    does not tell."""
+    with suppress(psycopg.Error), conn.transaction():
+        row = conn.execute(sql.load("postgres/timeline")).fetchone()
+        return str(row[0]) if row else ""
+    return ""
+
+
+def ask_for_status(target: Target, transaction_id: str, timeline: str) -> str:
+    """Ask the server, through connections of its own, until it is back and the transaction has
+    ended.
+
+    COMMITTED or ABORTED; IN_PROGRESS when it had not ended in ASK_SECONDS, and empty when it
+    could not be asked for. A standby that was promoted meanwhile may have missed the transaction
+    and given its id to another, so on another `timeline` nothing is known.
+    """
+    status = ""
+    deadline = time.monotonic() + ASK_SECONDS
+    while status in ("", IN_PROGRESS) and time.monotonic() < deadline:
+        time.sleep(ASK_AGAIN_SECONDS)
+        try:
+            with connect(target) as conn:
+                if read_timeline(conn) != timeline:
+                    return ""
+                parameters = {"xid": transaction_id}
+                row = conn.execute(sql.load("postgres/transaction_status"), parameters).fetchone()
+                status = str(row[0]) if row else ""
+        except psycopg.errors.InvalidParameterValue:
+            # In the future: the server crashed before anything of it had reached its disk.
+            return ABORTED
+        except (psycopg.Error, ApertureDbError):
+            continue
+    return status
+
+
+def settle_commits(conn: Connection, target: Target) -> None:
+    """Let every later transaction of the connection end as it really ended. Where the connection
+    is lost before the answer to a COMMIT, the server is asked: the transaction then ends well, or
+    raises ApertureDbError with the outcome. Costs a round trip per transaction."""
+    timeline = read_timeline(conn)
+
+    def settle(transaction_id: str) -> None:
+        status = ask_for_status(target, transaction_id, timeline)
+        if status == COMMITTED:
+            return
+        aborted = "the server reports that this transaction was rolled back"
+        unknown = "the server could not be asked whether this transaction was committed"
+        raise ApertureDbError(
+            "the connection was lost during a COMMIT",
+            why=aborted if status == ABORTED else unknown,
+            next_step="read the server's log, then run again",
+            code="connection_lost",
+        )
+
+    conn.settle = settle
+
+
+# In a context the server writes functions with their arguments, in every language.
+CALLED_FUNCTION = re.compile(r'(?:"((?:[^"]|"")+)"|([\w$]+))\(')
+
+
+def name_trigger(error: ApertureDbError, target: Target) -> None:
+    """Add the trigger or event trigger in whose function a statement failed, and its owner: the
+    cause lies there, and so does the way out. Asks through a connection of its own."""
+    cause = error.__cause__
+    if not isinstance(cause, psycopg.Error) or not cause.diag.context:
+        return
+    names = [quoted or bare for quoted, bare in CALLED_FUNCTION.findall(cause.diag.context)]
+    query = sql.load("postgres/triggers_of_functions")
+    try:
+        with connect(target) as conn:
+            found = conn.execute(query, {"names": names}).fetchall()
+    except (psycopg.Error, ApertureDbError):
+        return
+    for what, _disable, function, owner in found:
+        error.details += (f"it failed in {what}: the function {function} belongs to {owner}",)
+    if found:
+        _what, disable, _function, owner = found[0]
+        error.next_step = f"as {owner} or a superuser run: {disable} then run the command again"

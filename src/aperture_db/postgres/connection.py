@@ -11,14 +11,14 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg.rows import class_row
 
 from aperture_db import sql
-from aperture_db.errors import ApertureDbError, ConnectError, UsageError
+from aperture_db.errors import ConnectError, UsageError
 from aperture_db.postgres.driver_errors import (
     lacks_shared_memory,
     translate_connect_error,
@@ -46,14 +46,6 @@ HNSW_INDEX = re.compile(
     (?P<table>(?:(?:[\w$]+|"(?:[^"]|"")+")\.)?(?:[\w$]+|"(?:[^"]|"")+")) \s USING \s hnsw \s \(""",
     re.VERBOSE,
 )
-
-# What became of a transaction whose connection was lost before the answer to its COMMIT.
-COMMITTED = "committed"
-ABORTED = "aborted"
-IN_PROGRESS = "in progress"
-# How long a server may take to notice that a connection is gone, or to be back after a crash.
-ASK_SECONDS = 30.0
-ASK_AGAIN_SECONDS = 0.2
 
 TRANSACTION_TIMEOUT_SINCE = 170000
 # With these OpenSSL finds the certificate authorities that it trusts.
@@ -250,42 +242,6 @@ def connection_check_interval(conn: Connection) -> str:
     except psycopg.errors.InvalidParameterValue:
         return "0"
     return CONNECTION_CHECK_INTERVAL
-
-
-def read_timeline(conn: Connection) -> str:
-    """The server's timeline, which a standby leaves when it is promoted; empty where the server
-    does not tell."""
-    with suppress(psycopg.Error), conn.transaction():
-        row = conn.execute(sql.load("postgres/timeline")).fetchone()
-        return str(row[0]) if row else ""
-    return ""
-
-
-def ask_for_status(target: Target, transaction_id: str, timeline: str) -> str:
-    """Ask the server, through connections of its own, until it is back and the transaction has
-    ended.
-
-    COMMITTED or ABORTED; IN_PROGRESS when it had not ended in ASK_SECONDS, and empty when it
-    could not be asked for. A standby that was promoted meanwhile may have missed the transaction
-    and given its id to another, so on another `timeline` nothing is known.
-    """
-    status = ""
-    deadline = time.monotonic() + ASK_SECONDS
-    while status in ("", IN_PROGRESS) and time.monotonic() < deadline:
-        time.sleep(ASK_AGAIN_SECONDS)
-        try:
-            with connect(target) as conn:
-                if read_timeline(conn) != timeline:
-                    return ""
-                parameters = {"xid": transaction_id}
-                row = conn.execute(sql.load("postgres/transaction_status"), parameters).fetchone()
-                status = str(row[0]) if row else ""
-        except psycopg.errors.InvalidParameterValue:
-            # In the future: the server crashed before anything of it had reached its disk.
-            return ABORTED
-        except (psycopg.Error, ApertureDbError):
-            continue
-    return status
 
 
 @dataclass(frozen=True)

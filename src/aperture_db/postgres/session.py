@@ -8,7 +8,7 @@ other clients of a pooler.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -74,6 +74,9 @@ TIMEOUTS_SINCE: Mapping[int, Mapping[str, str]] = {170000: {"transaction_timeout
 ORIGINAL_PATH = (
     "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_schemas(false)::text[]"
 )
+
+# NULL for a transaction that has written nothing.
+CURRENT_TRANSACTION = "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text"
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,9 @@ class Connection(psycopg.Connection[TupleRow]):
 
     schema = "public"
     """The schema of the tables that queries name as {schema}.table; set by whoever knows it."""
+    settle: Callable[[str], None] | None = None
+    """Told the id of a transaction whose COMMIT was not answered: returns if it was committed,
+    else raises."""
     _path: OriginalPath | None = None
     _is_alone = False
 
@@ -216,7 +222,19 @@ class Connection(psycopg.Connection[TupleRow]):
                 self.rollback()
             raise
         else:
-            self.rollback() if force_rollback else self.commit()
+            self.rollback() if force_rollback else self._commit()
+
+    def _commit(self) -> None:
+        transaction_id = None
+        if self.settle and self.info.transaction_status is TransactionStatus.INTRANS:
+            row = self.execute(CURRENT_TRANSACTION).fetchone()
+            transaction_id = row[0] if row else None
+        try:
+            self.commit()
+        except psycopg.OperationalError:
+            if not (self.settle and transaction_id and self.broken):
+                raise
+            self.settle(transaction_id)
 
     def begin(self) -> None:
         """Open a transaction that somebody else ends. Elsewhere `transaction` is the way."""

@@ -20,14 +20,8 @@ from aperture_db import sql as queries
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.format import vacuum_command
 from aperture_db.postgres import catalog
-from aperture_db.postgres.connection import (
-    ABORTED,
-    COMMITTED,
-    ask_for_status,
-    connection_check_interval,
-    read_timeline,
-    set_local,
-)
+from aperture_db.postgres.activity import ABORTED, COMMITTED, ask_for_status, read_timeline
+from aperture_db.postgres.connection import connection_check_interval, set_local
 from aperture_db.postgres.driver_errors import translate_query_error
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target

@@ -16,7 +16,13 @@ from aperture_db.dumps.contents import DumpContents, DumpedTable
 from aperture_db.dumps.files import Purpose
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.format import quote_identifier, shell_command
-from aperture_db.postgres.activity import BlockerWatch
+from aperture_db.postgres.activity import (
+    ABORTED,
+    COMMITTED,
+    BlockerWatch,
+    ask_for_status,
+    read_timeline,
+)
 from aperture_db.postgres.catalog import (
     Attachment,
     attach,
@@ -25,14 +31,10 @@ from aperture_db.postgres.catalog import (
     set_privileges,
 )
 from aperture_db.postgres.connection import (
-    ABORTED,
-    COMMITTED,
     Connection,
     allow_long_transaction,
-    ask_for_status,
     connect,
     connection_check_interval,
-    read_timeline,
     require_session,
     set_local,
     timeout_parameter,

@@ -725,3 +725,29 @@ LEFT JOIN pg_attribute AS a
 LEFT JOIN pg_type AS t ON t.oid = a.atttypid AND t.typname IN ('vector', 'halfvec', 'bit')
 WHERE c.oid = %(table)s
 GROUP BY c.oid
+
+-- name: triggers_of_functions
+-- Enabled triggers and event triggers whose functions have one of these names, event triggers
+-- first: how to disable them, and the owners of the functions. Privilege: none.
+SELECT what, disable, p.oid::regprocedure::text, pg_get_userbyid(p.proowner)
+FROM (
+    SELECT
+        0 AS rank,
+        format('the event trigger %%I', evtname) AS what,
+        format('ALTER EVENT TRIGGER %%I DISABLE;', evtname) AS disable,
+        evtfoid AS function
+    FROM pg_event_trigger
+    WHERE evtenabled <> 'D'
+    UNION ALL
+    SELECT
+        1,
+        format('the trigger %%I on %%s', tgname, tgrelid::regclass),
+        format('ALTER TABLE %%s DISABLE TRIGGER %%I;', tgrelid::regclass, tgname),
+        tgfoid
+    FROM pg_trigger
+    WHERE NOT tgisinternal AND tgenabled <> 'D'
+) AS found
+JOIN pg_proc AS p ON p.oid = found.function
+WHERE p.proname = ANY (%(names)s)
+ORDER BY rank, what
+LIMIT 3

@@ -15,7 +15,12 @@ from psycopg.rows import class_row
 
 from aperture_db import sql as queries
 from aperture_db.format import quote_identifier, quote_literal, vacuum_command
-from aperture_db.postgres.activity import LockMode, Session, find_lock_holders_by_table
+from aperture_db.postgres.activity import (
+    LockMode,
+    Session,
+    find_lock_holders_by_table,
+    name_trigger,
+)
 from aperture_db.postgres.catalog import Table
 from aperture_db.postgres.driver_errors import lacks_shared_memory, translate_query_error
 from aperture_db.postgres.session import Connection
@@ -301,7 +306,11 @@ def explain_error(
         case pg.LockNotAvailable():
             return _timed_out(conn, table, since)
     told = translate_query_error(error, target, writes=True)
-    return ExplainedOutcome(VacuumOutcome.FAILED, told.why, told.next_step)
+    told.__cause__ = error
+    name_trigger(told, target)
+    return ExplainedOutcome(
+        VacuumOutcome.FAILED, "; ".join((told.why, *told.details)), told.next_step
+    )
 
 
 def _is_fatal(error: psycopg.Error) -> bool:
