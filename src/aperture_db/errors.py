@@ -6,6 +6,7 @@ prints them as three lines, `--json` as one object; the class decides the exit c
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -98,3 +99,20 @@ class ClientProgramError(ApertureDbError):
 
     exit_code = 7
     default_code = "client_program"
+
+
+# Of a process that may open no further file, or of a system that starts no further process.
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+
+
+def lack_of_resources(what: str, error: OSError) -> ApertureDbError | None:
+    """The error for an account or system at its limits; None for every other cause. `what` could
+    not be done."""
+    if error.errno not in EXHAUSTED:
+        return None
+    return ApertureDbError(
+        what,
+        why=error.strerror or str(error),
+        next_step="raise the limits of this account (ulimit -n, ulimit -u), then run again",
+        code="no_resources",
+    )

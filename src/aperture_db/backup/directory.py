@@ -15,7 +15,7 @@ from aperture_db.aperture import DEFAULT_BACKUP_PATH
 from aperture_db.backup.settings import BackupSettings
 from aperture_db.dumps.contents import ChecksumState, read_checksum
 from aperture_db.dumps.files import HEAD_BYTES, Purpose, archive_compression, make_name, read_name
-from aperture_db.errors import ApertureDbError
+from aperture_db.errors import ApertureDbError, lack_of_resources
 from aperture_db.format import shell_command
 from aperture_db.safe_files import HeldDirectory, PartialFile, hold_directory, partial_file
 
@@ -331,6 +331,8 @@ def new_backup(directory: Path) -> Iterator[PartialFile]:
 
 def unwritable(directory: Path, error: OSError) -> ApertureDbError:
     """The error for a directory in which no file can be created or written."""
+    if lacking := lack_of_resources(f"nothing could be written to {directory}", error):
+        return lacking
     quoted = shell_command(directory)
     next_step = f"choose another directory with --dir, or check this one: ls -ld {quoted}"
     why = error.strerror or str(error)

@@ -22,7 +22,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.run import CommonOptions, Run
-from aperture_db.errors import ApertureDbError
+from aperture_db.errors import ApertureDbError, lack_of_resources
 from aperture_db.render.console import ColorMode, OutputClosedError, render_envelope
 
 with lazy_imports():
@@ -241,7 +241,8 @@ def execute(run: Run, body: Callable[..., int | None], values: dict[str, Any]) -
     except OutputClosedError:
         return EXIT_CODE_OUTPUT_CLOSED
     except Exception as failure:
-        error = _unexpected(run, failure)
+        lacking = isinstance(failure, OSError) and lack_of_resources("the work broke off", failure)
+        error = lacking or _unexpected(run, failure)
         code = exit_code_for(run.command, error)
     return report(run, error, code)
 

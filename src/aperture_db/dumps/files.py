@@ -19,7 +19,7 @@ from typing import TypeAlias
 from aperture_db.dumps.children import Child, running
 from aperture_db.dumps.programs import base_environment, newest_programs, too_old_to_read
 from aperture_db.dumps.script import DumpScriptError, Read
-from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.errors import ApertureDbError, UsageError, lack_of_resources
 from aperture_db.format import shell_command
 from aperture_db.safe_files import HeldFile, hold
 
@@ -165,6 +165,8 @@ def open_dump(path: Path) -> Iterator[HeldFile]:
                 raise _missing(path)
             file = stack.enter_context(hold(path))
         except OSError as error:
+            if lacking := lack_of_resources(f"{path} could not be opened", error):
+                raise lacking from error
             raise UsageError(
                 f"cannot read {path}",
                 why=str(error.strerror),

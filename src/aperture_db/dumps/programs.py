@@ -6,7 +6,6 @@ versions of pg_dump, but not of newer ones.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import subprocess
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from aperture_db.errors import ApertureDbError, ClientProgramError, UsageError
+from aperture_db.errors import ClientProgramError, UsageError, lack_of_resources
 from aperture_db.postgres.connection import APPLICATION_NAME, KEEPALIVES, Connection, is_pooled
 from aperture_db.postgres.embedded import unpacked_programs
 from aperture_db.postgres.session import SERVER_KEEPALIVES
@@ -247,8 +246,12 @@ def _directories(path: str) -> Iterator[Path]:
     yield from (Path(entry) for entry in path.split(os.pathsep) if entry)
     # The demo server's programs serve as well, where they have been unpacked. An account without
     # a home has none.
-    with suppress(OSError, UsageError):
-        yield from unpacked_programs()
+    with suppress(UsageError):
+        try:
+            yield from unpacked_programs()
+        except OSError as error:
+            if lacking := lack_of_resources("the client programs could not be looked for", error):
+                raise lacking from error
 
 
 def _read_version(directory: Path) -> tuple[int, int] | None:
@@ -262,14 +265,9 @@ def _read_version(directory: Path) -> tuple[int, int] | None:
             check=False,
         )
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM):
-            # It may well be installed.
-            raise ApertureDbError(
-                f"{directory / 'pg_dump'} could not be started",
-                why=error.strerror or str(error),
-                next_step="raise the limits of this account (ulimit -n, ulimit -u), then run again",
-                code="no_resources",
-            ) from error
+        # It may well be installed.
+        if lacking := lack_of_resources(f"{directory / 'pg_dump'} could not be started", error):
+            raise lacking from error
         return None
     except subprocess.TimeoutExpired:
         return None

@@ -38,6 +38,7 @@ from aperture_db.postgres.activity import (
     read_timeline,
 )
 from aperture_db.postgres.connection import connect, is_pooled, set_local
+from aperture_db.postgres.driver_errors import translate_query_error
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Progress, Waiting
@@ -127,7 +128,10 @@ def _attempt(
     except psycopg.Error as error:
         if conn.closed:
             raise describe_lost_connection(file, error, runner.target, applied_count) from error
-        raise
+        told = translate_query_error(error, runner.target, writes=True)
+        undone = "was rolled back" if file.in_transaction else "is not recorded as applied"
+        told.details += (f"{file.name} {undone}; applied before it in this run: {applied_count}",)
+        raise told from error
     if is_applied is None:
         return find_advisory_holders(conn, LOCK_KEY)
     if is_applied:

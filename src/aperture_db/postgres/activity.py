@@ -309,6 +309,9 @@ def settle_commits(conn: Connection, target: Target) -> None:
     conn.settle = settle
 
 
+# Classes of SQLSTATEs that any statement can meet: conflicts, resources, limits, locks,
+# interruptions, and errors of the system.
+NO_FAULT_OF_A_FUNCTION = ("40", "53", "54", "55", "57", "58", "XX")
 # In a context the server writes functions with their arguments, in every language.
 CALLED_FUNCTION = re.compile(r'(?:"((?:[^"]|"")+)"|([\w$]+))\(')
 
@@ -318,6 +321,8 @@ def name_trigger(error: ApertureDbError, target: Target) -> None:
     cause lies there, and so does the way out. Asks through a connection of its own."""
     cause = error.__cause__
     if not isinstance(cause, psycopg.Error) or not cause.diag.context:
+        return
+    if (cause.sqlstate or "")[:2] in NO_FAULT_OF_A_FUNCTION:
         return
     names = [quoted or bare for quoted, bare in CALLED_FUNCTION.findall(cause.diag.context)]
     query = sql.load("postgres/triggers_of_functions")

@@ -39,6 +39,7 @@ from aperture_db.postgres.connection import (
     set_local,
     timeout_parameter,
 )
+from aperture_db.postgres.driver_errors import translate_query_error
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Committed, Committing, Event, Phase, Progress, Warned
 from aperture_db.restore.objects import (
@@ -173,14 +174,16 @@ def _read_transaction_id(conn: Connection) -> str:
 @contextmanager
 def transaction(target: Target, conn: Connection) -> Iterator[CommitOutcome]:
     """One transaction. When the connection is lost during its COMMIT, the server is asked for the
-    outcome through another connection."""
+    outcome through another connection; after any other error of the server nothing has changed."""
     outcome = CommitOutcome()
     try:
         with conn.transaction():
             yield outcome
-    except psycopg.OperationalError as error:
-        if not outcome.transaction_id:
-            raise
+    except psycopg.Error as error:
+        if not (outcome.transaction_id and conn.broken):
+            told = translate_query_error(error, target, writes=True)
+            told.details += ("everything was rolled back, the database is unchanged",)
+            raise told from error
         status = ask_for_status(target, outcome.transaction_id, outcome.timeline)
         outcomes = {
             COMMITTED: "the server reports that it was committed: the restore is complete",
