@@ -335,4 +335,5 @@ def name_trigger(error: ApertureDbError, target: Target) -> None:
         error.details += (f"it failed in {what}: the function {function} belongs to {owner}",)
     if found:
         _what, disable, _function, owner = found[0]
-        error.next_step = f"as {owner} or a superuser run: {disable} then run the command again"
+        step = f"as {owner} or a superuser run: {disable} then run the command again"
+        error.next_steps = (step,)
