@@ -20,8 +20,8 @@ from aperture_db.errors import UsageError
 from aperture_db.postgres.connection import build_index
 from aperture_db.postgres.session import Connection
 from aperture_db.sample.rows import TableRows, background, channels, library, recommendations, users
+from aperture_db.sample.rows.background import JOBS, ScheduledJob
 from aperture_db.sample.rows.library import SERVER_URL
-from aperture_db.sample.schedule import JOBS, ScheduledJob
 from aperture_db.sample.world import DEMO_SIZE, LARGE_SIZE, TEST_SIZE, SampleSize, World, make_world
 
 __all__ = [

@@ -11,8 +11,7 @@ from random import Random
 from typing import TypeVar
 from uuid import UUID
 
-from aperture_db.sample.schedule import Clock
-from aperture_db.sample.titles import Episode, Film, Show, Title, new_id, words
+from aperture_db.sample.titles import Clock, Episode, Film, Show, Title, new_id, words
 
 # Aperture's values for content ratings (parental_rating_values), as far as the sample has them.
 RATING_VALUES = {

@@ -20,8 +20,16 @@ from zlib import crc32
 from pgvector import HalfVector
 
 from aperture_db.sample.people import SampleUser, Viewing, make_users, make_viewing
-from aperture_db.sample.schedule import Clock
-from aperture_db.sample.titles import Episode, Film, Show, Title, make_films, make_shows, new_id
+from aperture_db.sample.titles import (
+    Clock,
+    Episode,
+    Film,
+    Show,
+    Title,
+    make_films,
+    make_shows,
+    new_id,
+)
 
 NOISE_POOL_LENGTH = 65_536
 GENRE_WEIGHT = 1.0
