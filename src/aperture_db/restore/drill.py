@@ -145,14 +145,14 @@ def _scratch_database(drill: Drill, name: str) -> Iterator[None]:
     create = identifiers.SQL(
         "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}"
     ).format(identifier, encoding, collation, character_type)
+    with _connected(drill.server) as conn:
+        conn.execute_alone(create)
     try:
-        with _connected(drill.server) as conn:
-            conn.execute_alone(create)
-            with conn.transaction():
-                # A dump does not contain it, and extensions may only be reachable through it.
-                set_local(conn, search_path=path)
-                alter = identifiers.SQL("ALTER DATABASE {} SET search_path FROM CURRENT")
-                conn.execute(alter.format(identifier))
+        with _connected(drill.server) as conn, conn.transaction():
+            # A dump does not contain it, and extensions may only be reachable through it.
+            set_local(conn, search_path=path)
+            alter = identifiers.SQL("ALTER DATABASE {} SET search_path FROM CURRENT")
+            conn.execute(alter.format(identifier))
         yield
     finally:
         try:
