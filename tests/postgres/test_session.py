@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.pq import Trace
+from psycopg.pq import Trace, TransactionStatus
+from psycopg.rows import dict_row, tuple_row
 
 from aperture_db.postgres.session import (
     CONTRACT,
@@ -160,3 +161,23 @@ def test_a_transaction_opens_in_one_round_trip(hostile: Connection) -> None:
         trace.seek(0)
         sent = [line for line in trace.read().decode().splitlines() if line.startswith("F")]
     assert sum("Query" in line for line in sent) == 3, sent
+
+
+def test_a_question_takes_one_round_trip_under_the_contract(
+    new_database: Callable[[], str],
+) -> None:
+    query = sql.SQL("SELECT current_setting('search_path') AS path, current_user::text AS role")
+    with open_session(new_database()) as conn:
+        row = conn.ask(sql.Composed([query]), dict_row).fetchone()
+        assert row is not None
+        assert row["path"] == "pg_catalog, pg_temp"
+        assert conn.original_path.schemas == ("public",)
+        assert conn.info.transaction_status is TransactionStatus.IDLE
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            conn.ask(sql.Composed([sql.SQL("SELECT FROM movies")]), dict_row)
+        assert conn.info.transaction_status is TransactionStatus.IDLE
+        with conn.transaction():
+            assert conn.ask(sql.Composed([query]), dict_row).fetchone() == row
+            conn.execute("SET LOCAL lock_timeout = 7000")
+            lock_timeout = sql.Composed([sql.SQL("SHOW lock_timeout")])
+            assert conn.ask(lock_timeout, tuple_row).fetchone() == ("7s",)

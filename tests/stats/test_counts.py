@@ -179,13 +179,15 @@ def test_outside_the_search_path(
 ) -> None:
     conninfo = aperture_database()
     with writer(conninfo) as admin:
-        admin.execute(f"ALTER DATABASE {admin.info.dbname} SET search_path = elsewhere")
-        role = admin.info.user
+        name, role = admin.info.dbname, admin.info.user
+        admin.execute(f"ALTER DATABASE {name} SET search_path = elsewhere")
     [hint] = collect(reader(conninfo)).hints
     assert hint.message == (
         "Aperture's tables are in schema public, which is not in the search_path"
     )
-    assert hint.next == f'ALTER ROLE "{role}" SET search_path = "public";'
+    assert hint.next == (
+        f'ALTER ROLE "{role}" IN DATABASE "{name}" SET search_path = public, "elsewhere";'
+    )
 
 
 def test_beside_other_tables(

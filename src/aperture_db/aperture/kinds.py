@@ -6,6 +6,7 @@ Jobs have their names in `job_config.job_name` and `job_runs.job_name`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -241,3 +242,115 @@ SYNC_MARKS = (
     SyncMark("series_watch_history_synced_at", "watch_history", "episode"),
     SyncMark("trakt_synced_at", "user_ratings", None),
 )
+
+
+@dataclass(frozen=True)
+class DefaultRows:
+    """Rows of one table that must be there."""
+
+    table: str
+    without: str
+    """The consequence when they are missing."""
+    values: Mapping[str, str]
+    """Literals by column; columns that a version lacks are left out."""
+    is_vital: bool = False
+    """Aperture cannot do its work without them."""
+    is_single: bool = True
+    """One row with id 1, or else any."""
+
+
+# Where the value of the migrations is another than the column's default.
+_TOP_PICKS = {
+    "id": "1",
+    "series_use_symlinks": "true",
+    "movies_popularity_source": "'emby_history'",
+    "series_popularity_source": "'emby_history'",
+    "series_min_unique_viewers": "2",
+}
+PARENTAL_RATINGS = (
+    ("G", 1), ("TV-Y", 1), ("TV-Y7", 2), ("TV-G", 3), ("PG", 4), ("TV-PG", 5), ("PG-13", 7),
+    ("TV-14", 8), ("R", 9), ("TV-MA", 10), ("NC-17", 11), ("NR", 100), ("Unrated", 100),
+)  # fmt: skip
+"""The rows of parental_rating_values: name and value, all of the country US."""
+
+DEFAULT_ROWS = (
+    DefaultRows(
+        "recommendation_config", "recommendations can't be made", {"id": "1"}, is_vital=True
+    ),
+    DefaultRows("top_picks_config", "Top Picks can't be made", _TOP_PICKS, is_vital=True),
+    DefaultRows("backup_config", "backups are not recorded", {"id": "1"}),
+    DefaultRows("setup_progress", "the setup wizard starts again", {"id": "1"}),
+    DefaultRows(
+        "parental_rating_values",
+        "the parental filter lets everything through",
+        {},
+        is_single=False,
+    ),
+)
+
+DEFAULT_BACKUP_PATH = "/backups"
+"""backup_config.backup_path, as seen from inside Aperture's container."""
+DEFAULT_BACKUP_RETENTION = 7
+"""backup_config.retention_count."""
+
+
+UNINDEXED_FOREIGN_KEYS = frozenset(
+    {
+        ("api_errors", "api_errors_job_id_fkey"),
+        ("discovery_requests", "discovery_requests_discovery_candidate_id_fkey"),
+        ("playlists", "playlists_channel_share_id_fkey"),
+        ("recommendation_evidence", "recommendation_evidence_similar_movie_id_fkey"),
+        ("recommendation_runs", "recommendation_runs_channel_id_fkey"),
+    }
+)
+"""Table and name of foreign keys that no index serves."""
+
+DUPLICATE_INDEXES = frozenset(
+    {
+        "idx_api_keys_key_hash",
+        "idx_collections_tmdb_id",
+        "idx_discovery_pool_media_tmdb",
+        "idx_parental_rating_values_name",
+        "idx_similarity_cache_lookup",
+        "idx_user_preferences_user_id",
+        "idx_user_settings_user_id",
+        "idx_watch_history_user_episode_composite",
+    }
+)
+"""Indexes that equal another one; a constraint's, or one with another name."""
+
+
+@dataclass(frozen=True)
+class KnownDrift:
+    """A column that an early release of a migration did not make."""
+
+    table: str
+    column: str
+    marker: str
+    """Another column that the same migration makes."""
+    definition: str
+
+
+KNOWN_DRIFT = (
+    KnownDrift(
+        "user_taste_profiles",
+        "min_franchise_size",
+        "min_franchise_items",
+        "integer NOT NULL DEFAULT 2",
+    ),
+)
+
+
+DEFAULT_MODEL = "text-embedding-3-large"
+# Those that Aperture 0.7.8 knows; every other model is in custom_ai_models.
+KNOWN_DIMENSIONS = {
+    "openai:text-embedding-3-large": 3072,
+    "openai:text-embedding-3-small": 1536,
+    "google:gemini-embedding-001": 3072,
+    "ollama:nomic-embed-text": 768,
+    "ollama:nomic-embed-text-v2-moe": 768,
+    "ollama:mxbai-embed-large": 1024,
+}
+CUSTOM_MODEL_PROVIDERS = ("ollama", "openai-compatible", "openrouter")
+FREE_PROVIDERS = ("ollama", "openai-compatible")
+"""Their models run on the administrator's own machine."""

@@ -8,21 +8,52 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from psycopg import sql
+from psycopg.rows import tuple_row
 
 from aperture_db import sql as queries
-from aperture_db.aperture.kinds import EMBEDDING_TABLE, MEDIA_TABLES, Media
+from aperture_db.aperture.kinds import (
+    CUSTOM_MODEL_PROVIDERS,
+    DEFAULT_MODEL,
+    EMBEDDING_TABLE,
+    KNOWN_DIMENSIONS,
+    MEDIA_TABLES,
+    Media,
+)
 from aperture_db.aperture.tables import CORE_TABLES, MIGRATIONS_TABLE, is_aperture
+from aperture_db.errors import UsageError
 from aperture_db.format import quote_identifier
 from aperture_db.postgres.catalog import Table
-from aperture_db.postgres.session import Connection
+from aperture_db.postgres.session import SYSTEM_SCHEMA, Connection, OriginalPath
 from aperture_db.sql import load
 
-KEPT_TABLES = ("kept_rows", "kept_titles", "kept_users")
-"""The tables of what a purge has kept for its users, in the tool's own schema."""
+REQUIRED_EXTENSIONS = ("vector", "pgcrypto", "pg_trgm")
+"""The search_path must reach them, as it must Aperture's tables."""
+NO_PATH = OriginalPath("", ())
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The session of a `Location`: its path, and what a statement that changes it names."""
+
+    path: OriginalPath = NO_PATH
+    role: str = ""
+    """The role whose privileges apply."""
+    login_role: str = ""
+    """The role whose settings apply."""
+    database: str = ""
+    is_standby: bool = False
+    is_set_by_client: bool = False
+    """The connection string sets the path, over every setting of the server."""
+    extension_schemas: tuple[str, ...] = ()
+    """Of Aperture's extensions, without PostgreSQL's own schema."""
+    schemas: frozenset[str] = frozenset()
+    """All that exist, without PostgreSQL's own."""
+    closed: frozenset[str] = frozenset()
+    """Those of them on which the role lacks USAGE."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +66,84 @@ class Location:
     """Aperture's tables are there."""
     others: tuple[str, ...]
     """Further schemas with tables of Aperture, on the search_path or not."""
+    session: Surroundings = field(default_factory=Surroundings, compare=False)
+
+    @property
+    def _holders(self) -> list[str]:
+        """All schemas with tables of Aperture."""
+        return sorted({*self.others, *([self.schema] if self.is_found else ())})
+
+    def find_trouble(self, *, creates: bool = False) -> UsageError | None:
+        """The reason why this is not the one place of Aperture, with the way out; None if it is.
+
+        With `creates`, new tables must be created there, too.
+        """
+        holders, setting = self._holders, self.session.path.setting or '""'
+        if len(holders) > 1:
+            using = f"this session would use {self.schema}"
+            if not self.is_found:
+                using = f"none of them is in search_path, which is {setting}"
+            return UsageError(
+                f"{len(holders)} schemas hold Aperture's tables: {', '.join(holders)}",
+                why=f"{using}; a migration must have been run with another search_path",
+                next_step="find out which one Aperture uses, back up the database "
+                "(aperture-db backup), then drop the other one",
+                code="two_apertures",
+            )
+        if not holders or (self.is_found and not creates):
+            return None
+        (holder,) = holders
+        if holder == self.session.path.creation_schema:
+            return None
+        what = f"Aperture's tables are in schema {holder}, which is not in the search_path"
+        if self.is_found:
+            where = self.session.path.creation_schema or "no schema"
+            what = f"Aperture's tables are in schema {holder}, new ones would be created in {where}"
+        why = f"the search_path of role {self.session.login_role} is {setting}"
+        if holder in self.session.closed:
+            why += f", and role {self.session.role} lacks USAGE on schema {holder}"
+        return UsageError(what, why=why, next_step=self.advise_path(), code="not_on_search_path")
+
+    def advise_path(self) -> str:
+        """The statements after which the path begins with Aperture's schema and reaches its
+        extensions, or a sentence where it is not the server that sets it. Empty if it does."""
+        session, first = self.session, None
+        if len(self._holders) == 1:
+            first = self._holders[0]
+        elif self.session.path.creation_schema is None:
+            first = "public"
+        needed = dict.fromkeys([*([first] if first else ()), *session.extension_schemas])
+        closed = [name for name in needed if name in session.closed]
+        entries = session.path.entries
+        # As it will be after the first statements.
+        missing = [name for name in needed if name not in session.schemas]
+        there = (name for name in (*missing, *closed) if name in entries)
+        opened = replace(session.path, schemas=(*session.path.schemas, *there))
+        path = list(entries)
+        if first and first != opened.creation_schema:
+            path = [first, *(name for name in path if name != first)]
+        path += [name for name in needed if name not in path and name not in opened.schemas]
+        steps = [f"CREATE SCHEMA {quote_identifier(name)};" for name in missing]
+        steps += [
+            f"GRANT USAGE ON SCHEMA {quote_identifier(name)} TO {quote_identifier(session.role)};"
+            for name in closed
+        ]
+        if path != list(entries):
+            steps.append(self._set_path(path))
+        who = "as the owner or a superuser run: " if len(steps) > (path != list(entries)) else ""
+        where = "on the primary server: " if session.is_standby and steps else ""
+        return where + who + " ".join(steps)
+
+    def _set_path(self, path: Sequence[str]) -> str:
+        names = [name if name == "public" else quote_identifier(name) for name in path]
+        if self.session.is_set_by_client:
+            return (
+                "set it in the options of the connection string (PGOPTIONS) to "
+                f"-c search_path={','.join(names)}"
+            )
+        role = quote_identifier(self.session.login_role)
+        database = quote_identifier(self.session.database)
+        return f"ALTER ROLE {role} IN DATABASE {database} SET search_path = {', '.join(names)};"
 
 
 def locate(conn: Connection) -> Location:
@@ -43,15 +152,32 @@ def locate(conn: Connection) -> Location:
     Without tables on the path it is the first schema of the path, as for CREATE TABLE. A schema
     that the role may not enter drops out of its path, and still is where the tables are.
     """
+    query = queries.compose(
+        "aperture/landmarks",
+        names=sql.Literal([MIGRATIONS_TABLE, *CORE_TABLES]),
+        extensions=sql.Literal(list(REQUIRED_EXTENSIONS)),
+    )
+    rows = conn.ask(query, tuple_row).fetchall()
     path = conn.original_path
-    rows = conn.execute(
-        load("aperture/landmarks"), {"names": [MIGRATIONS_TABLE, *CORE_TABLES]}
-    ).fetchall()
-    holders = [schema for schema, names in rows if is_aperture(names)]
+    holders = [row[0] for row in rows if is_aperture(row[1])]
     on_path = [schema for schema in (*path.schemas, *path.named) if schema in holders]
-    schema = next(iter([*on_path, *path.schemas, *path.named]), "public")
+    usable = [name for name in (*path.schemas, *path.named) if not SYSTEM_SCHEMA.match(name)]
+    schema = next(iter([*on_path, *usable]), "public")
     conn.schema = schema
-    return Location(schema, bool(on_path), tuple(each for each in holders if each != schema))
+    role, login_role, database, is_standby = rows[0][4:]
+    session = Surroundings(
+        path=path,
+        role=role,
+        login_role=login_role,
+        database=database,
+        is_standby=is_standby,
+        is_set_by_client="search_path" in conn.info.options,
+        extension_schemas=tuple(row[0] for row in rows if row[2]),
+        schemas=frozenset(row[0] for row in rows if row[0]),
+        closed=frozenset(row[0] for row in rows if row[0] and not row[3]),
+    )
+    others = tuple(each for each in holders if each != schema)
+    return Location(schema, bool(on_path), others, session)
 
 
 def describe_encoding(conn: Connection) -> str | None:
@@ -70,6 +196,8 @@ def describe_encoding(conn: Connection) -> str | None:
     )
 
 
+KEPT_TABLES = ("kept_rows", "kept_titles", "kept_users")
+"""The tables of what a purge has kept for its users, in the tool's own schema."""
 OWN_SCHEMA = "aperture_db"
 """The tool's own, apart from everything of Aperture's. It is created on first use."""
 
@@ -109,118 +237,6 @@ def missing_grant(conn: Connection, tables: Iterable[str]) -> str | None:
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {OWN_SCHEMA} TO {user};"
         )
     return None
-
-
-@dataclass(frozen=True)
-class DefaultRows:
-    """Rows of one table that must be there."""
-
-    table: str
-    without: str
-    """The consequence when they are missing."""
-    values: Mapping[str, str]
-    """Literals by column; columns that a version lacks are left out."""
-    is_vital: bool = False
-    """Aperture cannot do its work without them."""
-    is_single: bool = True
-    """One row with id 1, or else any."""
-
-
-# Where the value of the migrations is another than the column's default.
-_TOP_PICKS = {
-    "id": "1",
-    "series_use_symlinks": "true",
-    "movies_popularity_source": "'emby_history'",
-    "series_popularity_source": "'emby_history'",
-    "series_min_unique_viewers": "2",
-}
-PARENTAL_RATINGS = (
-    ("G", 1), ("TV-Y", 1), ("TV-Y7", 2), ("TV-G", 3), ("PG", 4), ("TV-PG", 5), ("PG-13", 7),
-    ("TV-14", 8), ("R", 9), ("TV-MA", 10), ("NC-17", 11), ("NR", 100), ("Unrated", 100),
-)  # fmt: skip
-"""The rows of parental_rating_values: name and value, all of the country US."""
-
-DEFAULT_ROWS = (
-    DefaultRows(
-        "recommendation_config", "recommendations can't be made", {"id": "1"}, is_vital=True
-    ),
-    DefaultRows("top_picks_config", "Top Picks can't be made", _TOP_PICKS, is_vital=True),
-    DefaultRows("backup_config", "backups are not recorded", {"id": "1"}),
-    DefaultRows("setup_progress", "the setup wizard starts again", {"id": "1"}),
-    DefaultRows(
-        "parental_rating_values",
-        "the parental filter lets everything through",
-        {},
-        is_single=False,
-    ),
-)
-
-DEFAULT_BACKUP_PATH = "/backups"
-"""backup_config.backup_path, as seen from inside Aperture's container."""
-DEFAULT_BACKUP_RETENTION = 7
-"""backup_config.retention_count."""
-
-
-UNINDEXED_FOREIGN_KEYS = frozenset(
-    {
-        ("api_errors", "api_errors_job_id_fkey"),
-        ("discovery_requests", "discovery_requests_discovery_candidate_id_fkey"),
-        ("playlists", "playlists_channel_share_id_fkey"),
-        ("recommendation_evidence", "recommendation_evidence_similar_movie_id_fkey"),
-        ("recommendation_runs", "recommendation_runs_channel_id_fkey"),
-    }
-)
-"""Table and name of foreign keys that no index serves."""
-
-DUPLICATE_INDEXES = frozenset(
-    {
-        "idx_api_keys_key_hash",
-        "idx_collections_tmdb_id",
-        "idx_discovery_pool_media_tmdb",
-        "idx_parental_rating_values_name",
-        "idx_similarity_cache_lookup",
-        "idx_user_preferences_user_id",
-        "idx_user_settings_user_id",
-        "idx_watch_history_user_episode_composite",
-    }
-)
-"""Indexes that equal another one; a constraint's, or one with another name."""
-
-
-@dataclass(frozen=True)
-class KnownDrift:
-    """A column that an early release of a migration did not make."""
-
-    table: str
-    column: str
-    marker: str
-    """Another column that the same migration makes."""
-    definition: str
-
-
-KNOWN_DRIFT = (
-    KnownDrift(
-        "user_taste_profiles",
-        "min_franchise_size",
-        "min_franchise_items",
-        "integer NOT NULL DEFAULT 2",
-    ),
-)
-
-
-DEFAULT_MODEL = "text-embedding-3-large"
-# Those that Aperture 0.7.8 knows; every other model is in custom_ai_models.
-KNOWN_DIMENSIONS = {
-    "openai:text-embedding-3-large": 3072,
-    "openai:text-embedding-3-small": 1536,
-    "google:gemini-embedding-001": 3072,
-    "ollama:nomic-embed-text": 768,
-    "ollama:nomic-embed-text-v2-moe": 768,
-    "ollama:mxbai-embed-large": 1024,
-}
-CUSTOM_MODEL_PROVIDERS = ("ollama", "openai-compatible", "openrouter")
-FREE_PROVIDERS = ("ollama", "openai-compatible")
-"""Their models run on the administrator's own machine."""
 
 
 @dataclass(frozen=True)

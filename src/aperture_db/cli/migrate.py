@@ -161,6 +161,12 @@ def _show_status(
     run: Run, files: directory.MigrationDirectory, *, strict: bool, check: bool
 ) -> None:
     with run.connect(read_only=True) as conn, conn.transaction():
+        try:
+            status.require_location(conn)
+        except UsageError as trouble:
+            if check:
+                raise
+            run.warn_of(trouble)
         found = status.collect(conn, files)
     run.data = found
     if strict:
@@ -189,6 +195,7 @@ def _mark_applied(
 ) -> None:
     last_name = files.resolve_name(name)
     with run.connect() as conn:
+        status.require_location(conn, creates=True)
         names = [each for each in files.names if each <= last_name]
         marked = transaction.mark_applied(conn, names, lock_wait_seconds)
     run.show(report.MarkedMigrations(marked), view.render_marked)

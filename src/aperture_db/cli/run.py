@@ -28,6 +28,7 @@ with lazy_imports():
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from aperture_db.aperture import schema
     from aperture_db.errors import ConnectError
 
 Report = TypeVar("Report")
@@ -35,6 +36,10 @@ Report = TypeVar("Report")
 
 # What other commands read decides about what they write, or whether something is to be written.
 MAY_READ_STANDBY = ("stats", "health", "check-extensions")
+# Their reports, or their refusal, say where Aperture is.
+SAY_LOCATION = ("stats", "health", "report", "migrate")
+# They would find nothing to work on, or make a second Aperture.
+NEED_LOCATION = ("migrate", "purge", "clean", "relink", "vacuum")
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,22 @@ class Run:
                 # The package reads embeddings, and with them the driver: too much for --help.
                 from aperture_db.aperture.schema import locate
 
-                locate(conn)
+                self._heed(locate(conn))
                 yield conn
+
+    def _heed(self, location: schema.Location) -> None:
+        """Warn of Aperture's tables in another schema or in two, or raise that."""
+        trouble = location.find_trouble()
+        if trouble and self.command in NEED_LOCATION and not location.is_found:
+            raise trouble
+        if trouble and self.command not in SAY_LOCATION:
+            self.warn_of(trouble)
+
+    def warn_of(self, error: ApertureDbError) -> None:
+        """Warn, once, of what is an error for other commands."""
+        warning = f"{error.what}; {error.why}. Next: {error.next_step}"
+        if warning not in self.warnings:
+            self.warn(warning)
 
     def _report_waiting(self, error: ConnectError) -> None:
         self.say(f"waiting up to {self.options.wait:g} s for the database: {error.why}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from psycopg.rows import class_row
 
 from aperture_db import sql
+from aperture_db.aperture.schema import locate
 from aperture_db.errors import FindingError
 from aperture_db.extensions.report import (
     REQUIREMENTS,
@@ -100,6 +101,7 @@ def _read_server(conn: Connection, host: str) -> ServerAccess:
         is_standby=row.is_standby,
         may_create_in_database=row.may_create_in_database,
         has_admin_role=place.admin_role in row.held_roles,
+        path_advice=locate(conn).advise_path(),
     )
 
 
@@ -208,7 +210,7 @@ def _steps(server: ServerAccess, concerned: Sequence[Extension]) -> Iterator[str
         yield primary + CREATE_COMMAND
     for extension in concerned:
         if extension.state is ExtensionState.UNREACHABLE:
-            yield primary + _make_reachable(extension, server)
+            yield server.path_advice
 
 
 def _helped_by_grant(extension: Extension, server: ServerAccess) -> bool:
@@ -223,15 +225,6 @@ def _who_may(server: ServerAccess) -> str:
     if server.place.admin_role:
         return f"a member of {server.place.admin_role}"
     return "a superuser"
-
-
-def _make_reachable(extension: Extension, server: ServerAccess) -> str:
-    database, role = quote_identifier(server.database), quote_identifier(server.role)
-    schema = quote_identifier(extension.schema or "")
-    return (
-        f"GRANT USAGE ON SCHEMA {schema} TO {role}; ALTER ROLE {role} IN DATABASE {database} "
-        f'SET search_path = "$user", public, {schema};'
-    )
 
 
 def finding(report: ExtensionsReport, among: Sequence[Extension] | None = None) -> FindingError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from aperture_db.postgres.target import Platform
@@ -130,6 +130,8 @@ class ServerAccess:
     may_create_in_database: bool
     has_admin_role: bool
     """True if the role is a member of the managed service's role for extensions."""
+    path_advice: str = field(default="", metadata={"json": False})
+    """What makes Aperture and its extensions reachable; empty if they are."""
 
     def __str__(self) -> str:
         return f"PostgreSQL {self.version.split()[0]} {self.place}"

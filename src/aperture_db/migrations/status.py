@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 import psycopg
 from psycopg.rows import args_row, class_row
+from psycopg.sql import Literal
 
 from aperture_db import sql
+from aperture_db.aperture.schema import locate
 from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.extensions import collect as extensions
-from aperture_db.format import quote_identifier
+from aperture_db.format import list_some, quote_identifier
 from aperture_db.migrations.directory import (
     MigrationDirectory,
     MigrationFile,
@@ -24,6 +26,7 @@ from aperture_db.migrations.directory import (
     probe_syntax,
     refuse,
 )
+from aperture_db.migrations.names import find_clashes
 from aperture_db.migrations.report import Migration, MigrationStatus, State
 from aperture_db.postgres.catalog import read_tables, require_all_rows
 from aperture_db.postgres.connection import connection_check_interval, is_pooled
@@ -46,8 +49,8 @@ class Environment:
     schema: str | None
     """Where tables are created; None when the role may enter no schema of the search_path."""
     search_path: str
-    is_public_closed: bool
-    """The schema public is in the search_path, and the role may not enter it."""
+    is_closed: bool
+    """The role may not enter the schema in which Aperture's tables are."""
     may_create: bool
     is_tracked: bool
     hides_records: bool
@@ -61,12 +64,13 @@ class Environment:
 
 def read_environment(conn: Connection) -> Environment:
     """Ask for what decides whether migrations can be applied."""
-    cursor = conn.cursor(row_factory=class_row(Environment))
     path = conn.original_path
-    environment = cursor.execute(
-        sql.compose("migrations/environment"),
-        {"schema": next(iter(path.schemas), None), "search_path": path.setting},
-    ).fetchone()
+    query = sql.compose(
+        "migrations/environment",
+        creation_schema=Literal(path.creation_schema),
+        search_path=path.setting,
+    )
+    environment = conn.ask(query, class_row(Environment)).fetchone()
     assert environment is not None
     return environment
 
@@ -79,7 +83,7 @@ def collect(
     `environment` saves asking for it again.
     """
     environment = environment or read_environment(conn)
-    _require_open_schema(environment)
+    _require_open_schema(conn, environment)
     records: list[_Record] = []
     if environment.is_tracked:
         if environment.hides_records:
@@ -109,24 +113,30 @@ def collect(
     )
 
 
-def _require_open_schema(environment: Environment) -> None:
-    """Raise ApertureDbError where the records may be in a schema that the role can't enter."""
-    if environment.schema is None and environment.is_public_closed:
-        role = quote_identifier(environment.role)
+def require_location(conn: Connection, *, creates: bool = False) -> None:
+    """Raise UsageError when Aperture is in two schemas, in one that the search_path does not
+    find, or, with `creates`, in another one than that in which tables are created."""
+    if trouble := locate(conn).find_trouble(creates=creates):
+        raise trouble
+
+
+def _require_open_schema(conn: Connection, environment: Environment) -> None:
+    """Raise ApertureDbError where the records are in a schema that the role can't enter."""
+    if environment.is_closed and (environment.is_tracked or environment.aperture_tables):
+        role, schema = quote_identifier(environment.role), quote_identifier(conn.schema)
         raise ApertureDbError(
             "cannot tell which migrations are applied",
-            why=f"role {environment.role} lacks USAGE on schema public",
+            why=f"role {environment.role} lacks USAGE on schema {conn.schema}",
             next_step="as the owner or a superuser run: "
-            f"GRANT USAGE ON SCHEMA public TO {role}; "
-            f"GRANT SELECT ON aperture_migrations TO {role};",
+            f"GRANT USAGE ON SCHEMA {schema} TO {role}; "
+            f"GRANT SELECT ON {schema}.aperture_migrations TO {role};",
             code="no_privilege",
         )
 
 
 def _read_records(conn: Connection) -> list[_Record]:
-    cursor = conn.cursor(row_factory=args_row(_Record))
     try:
-        return cursor.execute(sql.compose("migrations/records")).fetchall()
+        return conn.ask(sql.compose("migrations/records"), args_row(_Record)).fetchall()
     except psycopg.errors.UndefinedColumn as error:
         raise ApertureDbError(
             "the table aperture_migrations is not Aperture's",
@@ -200,6 +210,7 @@ def plan(
     Raises UsageError for files that can't be applied, FindingError for an extension that is
     missing, and ApertureDbError for missing rights or a schema of unknown version.
     """
+    require_location(conn)
     environment = read_environment(conn)
     status = collect(conn, directory, environment)
     if strict:
@@ -213,14 +224,14 @@ def plan(
     )
     if not files:
         return MigrationPlan(status, files)
-    _require_writable_schema(environment)
-    _require_free_names(environment, status)
+    _require_writable_schema(conn, environment)
     _check_files(conn, directory, files)
+    _require_free_names(conn, directory, environment, status, files)
     _require_extensions(conn, target, files)
     return MigrationPlan(status, files, connection_check_interval(conn))
 
 
-def _require_writable_schema(environment: Environment) -> None:
+def _require_writable_schema(conn: Connection, environment: Environment) -> None:
     """Raise ApertureDbError when the schema can't be changed through this connection."""
     role, schema = environment.role, environment.schema
     if environment.is_standby or environment.is_read_only:
@@ -232,13 +243,12 @@ def _require_writable_schema(environment: Environment) -> None:
             next_step="connect to the primary server",
             code="read_only",
         )
+    require_location(conn, creates=True)
     if schema is None:
         raise ApertureDbError(
             "there is no schema to create tables in",
             why=f"search_path is {environment.search_path}, and none of that exists",
-            next_step="create such a schema, or make search_path the default again: "
-            f"ALTER ROLE {quote_identifier(role)} RESET search_path; "
-            "ALTER DATABASE … RESET search_path;",
+            next_step=locate(conn).advise_path(),
             code="no_schema",
         )
     if not environment.may_create:
@@ -260,16 +270,43 @@ def _require_writable_schema(environment: Environment) -> None:
         )
 
 
-def _require_free_names(environment: Environment, status: MigrationStatus) -> None:
-    """Raise ApertureDbError for tables of somebody else that have the names of Aperture's."""
-    is_recorded = any(migration.state is not State.PENDING for migration in status.migrations)
-    if environment.aperture_tables and not is_recorded:
+def _require_free_names(
+    conn: Connection,
+    directory: MigrationDirectory,
+    environment: Environment,
+    status: MigrationStatus,
+    files: Sequence[MigrationFile],
+) -> None:
+    """Raise ApertureDbError for objects of somebody else that have the names of Aperture's."""
+    applied, pending = set(status.names(State.APPLIED)), set(status.pending)
+    is_recorded = len(pending) < len(status.migrations)
+    clashes = find_clashes(
+        conn,
+        [file for file in directory.files if file.name in applied],
+        files if is_recorded else [file for file in directory.files if file.name in pending],
+        is_recorded=is_recorded,
+        is_tracked=environment.is_tracked,
+    )
+    names = dict.fromkeys(str(clash.taken) for clash in clashes)
+    if not is_recorded and (names or environment.aperture_tables):
+        tables = sorted({*environment.aperture_tables, *names})
+        kind = "tables" if all(clash.taken.kind == "table" for clash in clashes) else "objects"
         raise ApertureDbError(
-            "this is not Aperture's database, and it has tables in the way",
-            why=f"schema {environment.schema} has {', '.join(environment.aperture_tables)}, "
-            "and no migration is recorded",
+            f"this is not Aperture's database, and it has {kind} in the way",
+            why=f"schema {conn.schema} has {list_some(tables)}, and no migration is recorded",
             next_step="give Aperture a database of its own: CREATE DATABASE aperture;",
             code="names_in_use",
+        )
+    if clashes:
+        why, *details = (f"{clash.file} creates {clash.taken}" for clash in clashes)
+        raise ApertureDbError(
+            "pending migrations create what is there already",
+            why=f"{why}, and schema {conn.schema} has that",
+            next_step="rename or drop what is not Aperture's; or, if the schema is newer than its "
+            "records, as after restoring an older dump over it, record what is there with: "
+            "aperture-db migrate --mark-applied NAME",
+            code="names_in_use",
+            details=tuple(details),
         )
 
 

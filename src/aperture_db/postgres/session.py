@@ -18,7 +18,7 @@ import psycopg
 from psycopg import sql
 from psycopg.abc import Params
 from psycopg.pq import TransactionStatus
-from psycopg.rows import TupleRow
+from psycopg.rows import Row, RowFactory, TupleRow
 
 CANCEL_TIMEOUT_SECONDS = 5
 
@@ -79,6 +79,9 @@ ORIGINAL_PATH = (
 CURRENT_TRANSACTION = "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text"
 
 
+SYSTEM_SCHEMA = re.compile(r"pg_|information_schema\Z")
+
+
 @dataclass(frozen=True)
 class OriginalPath:
     """The search_path of the role and database, as the tool found it."""
@@ -89,11 +92,29 @@ class OriginalPath:
     """Those that exist and that the role may use, in order."""
 
     @property
-    def named(self) -> tuple[str, ...]:
-        """All names of the setting but "$user", whether there are such schemas or not."""
+    def entries(self) -> tuple[str, ...]:
+        """All names of the setting, "$user" too, whether there are such schemas or not."""
         names = re.findall(r'"((?:[^"]|"")*)"|([^\s,"]+)', self.setting)
-        plain = [quoted.replace('""', '"') or bare for quoted, bare in names]
-        return tuple(name for name in plain if name != "$user")
+        plain = (quoted.replace('""', '"') or bare.lower() for quoted, bare in names)
+        return tuple(name for name in plain if name)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """`entries` without "$user"."""
+        return tuple(name for name in self.entries if name != "$user")
+
+    @property
+    def creation_schema(self) -> str | None:
+        """Where CREATE without a schema creates lasting tables; None if nowhere."""
+        found = None
+        for name in self.entries:
+            if name == "$user" and self.schemas and self.schemas[0] not in self.entries:
+                found = self.schemas[0]
+            elif name == "pg_temp" or name in self.schemas:
+                found = name
+            if found is not None:
+                break
+        return None if found is None or SYSTEM_SCHEMA.match(found) else found
 
 
 def timeouts_of(version: int) -> dict[str, str]:
@@ -238,6 +259,31 @@ class Connection(psycopg.Connection[TupleRow]):
 
     def begin(self) -> None:
         """Open a transaction that somebody else ends. Elsewhere `transaction` is the way."""
+        cursor = psycopg.Cursor(self)
+        cursor.execute(self._opening().encode())
+        self._read_path(cursor)
+
+    def ask(self, query: sql.Composed, row_factory: RowFactory[Row]) -> psycopg.Cursor[Row]:
+        """The rows of a query without parameters. Outside of a transaction it gets one of its
+        own, and everything takes one round trip."""
+        cursor: psycopg.Cursor[Any] = psycopg.Cursor(self)
+        if not self.needs_transaction:
+            cursor.row_factory = row_factory
+            return cursor.execute(query)
+        try:
+            cursor.execute(sql.SQL("{};{};COMMIT").format(sql.SQL(self._opening()), query))
+        except psycopg.Error:
+            if not self.closed:
+                self.rollback()
+            raise
+        self._read_path(cursor)
+        # The last result is that of COMMIT.
+        cursor.set_result(-2)
+        cursor.row_factory = row_factory
+        return cursor
+
+    def _opening(self) -> LiteralString:
+        """The statements that open a transaction; the second one reads the path if need be."""
         isolation = self.isolation_level or psycopg.IsolationLevel.READ_COMMITTED
         level = isolation.name.replace("_", " ")
         # A standby refuses READ WRITE, and default_transaction_read_only is a wish to be heard.
@@ -247,10 +293,11 @@ class Connection(psycopg.Connection[TupleRow]):
             *([ORIGINAL_PATH] if self._path is None else ()),
             set_statement({**CONTRACT, **timeouts_of(self.info.server_version)}),
         ]
-        cursor = psycopg.Cursor(self)
-        cursor.execute(";".join(statements).encode())
+        return ";".join(statements)
+
+    def _read_path(self, cursor: psycopg.Cursor[Any]) -> None:
         if self._path is None:
-            cursor.nextset()
+            cursor.set_result(1)
             row = cursor.fetchone()
             assert row is not None
             self._path = OriginalPath(row[0], tuple(row[1]))

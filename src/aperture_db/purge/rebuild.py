@@ -14,6 +14,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from aperture_db import sql as queries
+from aperture_db.aperture.schema import locate
 from aperture_db.aperture.tables import FUNCTIONS, MIGRATIONS_TABLE, group_of
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.format import list_some, plural, quote_identifier
@@ -24,6 +25,7 @@ from aperture_db.migrations.directory import (
     check_files,
     refuse,
 )
+from aperture_db.migrations.names import find_creations
 from aperture_db.migrations.report import State
 from aperture_db.migrations.status import collect, read_environment, require_known_version
 from aperture_db.migrations.transaction import (
@@ -98,8 +100,9 @@ def find_owned_objects(conn: Connection, files: Iterable[MigrationFile]) -> Owne
     """Find objects whose name some version of Aperture uses, or one of the `files` creates."""
     created: dict[str, set[str]] = {"TABLE": set(), "FUNCTION": set()}
     for file in files:
-        for kind, name in _created(file):
-            created[kind].add(name)
+        for statement in file.statements:
+            for made in find_creations(statement, file.text):
+                created.setdefault(made.kind, set()).add(made.name)
     tables = catalog.read_tables(conn)
     own = tuple(
         table
@@ -166,21 +169,6 @@ def _read_functions(conn: Connection, names: Iterable[str]) -> tuple[Function, .
         return tuple(cursor.execute(queries.compose("purge/functions"), {"names": sorted(names)}))
 
 
-def _created(file: MigrationFile) -> Iterable[tuple[str, str]]:
-    """The kinds and names in a file's CREATE TABLE and CREATE FUNCTION."""
-    for statement in file.statements:
-        words = [token.text for token in statement.tokens[:10]]
-        if words[1:3] == ["OR", "REPLACE"]:
-            del words[1:3]
-        if words[:1] != ["CREATE"] or words[1:2] not in (["TABLE"], ["FUNCTION"]):
-            continue
-        kind, rest = words[1], words[2:]
-        if rest[:3] == ["IF", "NOT", "EXISTS"]:
-            rest = rest[3:]
-        name = rest[2] if rest[1:2] == ["."] else rest[0]
-        yield kind, name.lower()
-
-
 MOST_NAMED = 5
 
 
@@ -231,6 +219,8 @@ def require_rebuildable(conn: Connection, directory: MigrationDirectory, role: s
     if not directory.is_bundled:
         refuse(check_files(directory, files, pooled=is_pooled(conn)))
     objects = find_owned_objects(conn, files)
+    if trouble := locate(conn).find_trouble(creates=True):
+        raise _refused(trouble.what, trouble.why, trouble.next_step, "search_path")
     _require_rights(objects, environment.schema, environment.may_create, role)
     _require_independence(conn, objects)
     _require_keepable(_read_attachments(conn, objects))
@@ -294,14 +284,6 @@ class RebuildWork:
 
 def _require_rights(objects: OwnedObjects, schema: str | None, may_create: bool, role: str) -> None:
     quoted = quote_identifier(role)
-    if elsewhere := sorted({t.schema for t in objects.tables if t.schema != schema}):
-        raise _refused(
-            f"Aperture's tables are in schema {list_some(elsewhere, MOST_NAMED)}, "
-            f"new ones would be created in {schema}",
-            "the search_path of this connection begins with another schema",
-            f"ALTER ROLE {quoted} SET search_path = {quote_identifier(elsewhere[0])};",
-            "search_path",
-        )
     tables = [table.identifier.as_string() for table in objects.tables if not table.is_owner]
     functions = [each.signature for each in objects.functions if not each.is_owner]
     for kind, names in (("table", tables), ("function", functions)):

@@ -32,12 +32,28 @@ FROM {schema}.system_settings
 WHERE key = ANY (%(keys)s)
 
 -- name: landmarks
--- The schemas that have tables of these names, and which. Privilege: none.
-SELECT n.nspname::text, array_agg(c.relname::text)
-FROM pg_class AS c
-JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relname = ANY (%(names)s::text[])
-    AND c.relkind IN ('r', 'p')
-    AND n.nspname !~ '^pg_'
-GROUP BY n.nspname
+-- Every schema that is not PostgreSQL's own: tables of these names, extensions of these names, and
+-- whether the role may enter it; in each row the session, also where there is no schema.
+-- Privilege: none.
+SELECT
+    n.nspname::text,
+    ARRAY(
+        SELECT c.relname::text
+        FROM pg_class AS c
+        WHERE c.relnamespace = n.oid
+            AND c.relname = ANY ({names}::text[])
+            AND c.relkind IN ('r', 'p')
+    ),
+    EXISTS (
+        SELECT
+        FROM pg_extension AS e
+        WHERE e.extnamespace = n.oid AND e.extname = ANY ({extensions}::text[])
+    ),
+    has_schema_privilege(n.oid, 'USAGE'),
+    current_user::text,
+    session_user::text,
+    current_database()::text,
+    pg_is_in_recovery()
+FROM (SELECT) AS session
+LEFT JOIN pg_namespace AS n ON n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 ORDER BY n.nspname

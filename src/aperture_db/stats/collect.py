@@ -37,13 +37,13 @@ from aperture_db.stats.hints import (
     hint_about_database,
     hints_about_kept_data,
     hints_about_library,
+    hints_about_location,
     hints_about_unreadable_tables,
 )
 from aperture_db.stats.report import (
     Count,
     Coverage,
     Embeddings,
-    Hint,
     Overview,
     StatsReport,
     Storage,
@@ -108,9 +108,10 @@ def _read_overview(conn: Connection, inventory: Inventory, *, estimate: bool) ->
     embeddings = _embeddings(conn, reading, estimate=estimate)
     facts = describe_database(reading.database, inventory, reading.counts)
     coverage: tuple[Coverage, ...] = ()
-    hints: list[Hint] = []
+    hints = list(hints_about_location(conn, inventory.tables))
     if not is_aperture:
-        hints.append(hint_about_database(facts, inventory.tables))
+        if not hints:
+            hints.append(hint_about_database(facts, inventory.tables))
         # A table named movies is then not Aperture's.
         overview = _overview(replace(reading, inventory=Inventory((), {})))
     else:
@@ -266,7 +267,10 @@ def _read_tables(conn: Connection, inventory: Inventory, *, estimate: bool) -> T
         database=facts,
         tables=tuple(listed),
         total=_sum_tables(listed),
-        hints=tuple(hints_about_unreadable_tables(inventory, tables, table_counts.values(), facts)),
+        hints=(
+            *hints_about_location(conn, inventory.tables),
+            *hints_about_unreadable_tables(inventory, tables, table_counts.values(), facts),
+        ),
         is_exact=not estimate,
     )
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from aperture_db import aperture
 from aperture_db.aperture import kinds
-from aperture_db.aperture.schema import OWN_SCHEMA, count_waiting
-from aperture_db.format import plural, quote_identifier
+from aperture_db.aperture.schema import OWN_SCHEMA, count_waiting, locate
+from aperture_db.format import plural
 from aperture_db.postgres.activity import ExclusiveLock
 from aperture_db.postgres.catalog import Table, explain_unreadable
 from aperture_db.postgres.session import Connection
@@ -194,21 +194,19 @@ def _hints_about_unused(embeddings: Embeddings) -> Iterator[Hint]:
         )
 
 
-def hint_about_database(facts: DatabaseFacts, tables: Collection[Table]) -> Hint:
-    """The hint for a database that is not Aperture's, or whose search_path does not find it."""
+def hints_about_location(conn: Connection, tables: Iterable[Table]) -> Iterator[Hint]:
+    """Aperture's tables in a schema that the search_path does not find, or in two schemas."""
     names_by_schema: dict[str, set[str]] = {}
     for table in tables:
         names_by_schema.setdefault(table.schema, set()).add(table.name)
-    for schema, names in names_by_schema.items():
-        if aperture.is_aperture(names):
-            return Hint(
-                "not_aperture",
-                True,
-                f"Aperture's tables are in schema {schema}, which is not in the search_path",
-                "search_path is set for this role, for the database or in the connection string",
-                f"ALTER ROLE {quote_identifier(facts.role)} SET search_path = "
-                f"{quote_identifier(schema)};",
-            )
+    holders = {schema for schema, names in names_by_schema.items() if aperture.is_aperture(names)}
+    # Nothing to ask where they are in the one schema that the connection names.
+    if holders - {conn.schema} and (trouble := locate(conn).find_trouble()):
+        yield Hint("not_aperture", True, trouble.what, trouble.why, trouble.next_step)
+
+
+def hint_about_database(facts: DatabaseFacts, tables: Collection[Table]) -> Hint:
+    """The hint for a database that is not Aperture's."""
     if tables:
         in_the_way = any(table.is_visible and aperture.group_of(table.name) for table in tables)
         return Hint(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aperture_db import aperture
+from aperture_db.aperture.schema import locate
 from aperture_db.extensions import collect as extensions
 from aperture_db.extensions.report import Extension, ExtensionsReport, ExtensionState
 from aperture_db.format import format_bytes, format_percent, plural
@@ -93,6 +94,12 @@ def migrations(context: Context) -> CheckOutcome:
     visible = visible_tables(context.tables())
     if aperture.MIGRATIONS_TABLE in visible:
         refuse_unreadable(context, [visible[aperture.MIGRATIONS_TABLE]])
+    findings = []
+    if trouble := locate(context.conn).find_trouble():
+        advice = (trouble.next_step,)
+        findings.append(Finding(Status.CRITICAL, f"{trouble.what}; {trouble.why}", advice))
+        if aperture.MIGRATIONS_TABLE not in visible:
+            return CheckOutcome("in another schema", None, tuple(findings))
     status = collect(context.conn, read_directory(context.migrations))
     pending = len(status.pending)
     if status.has_untracked_schema:
@@ -101,8 +108,7 @@ def migrations(context: Context) -> CheckOutcome:
             "Aperture's tables exist without a record of the migrations that created them",
             ("aperture-db migrate --mark-applied NAME",),
         )
-        return CheckOutcome("not recorded", pending, (finding,))
-    findings = []
+        return CheckOutcome("not recorded", pending, (*findings, finding))
     if (judged := context.judge(pending)) is not Status.OK:
         reason = f"{plural(pending, 'migration')} pending, the first is {status.pending[0]}"
         findings.append(Finding(judged, reason, (MIGRATE,)))
