@@ -162,7 +162,8 @@ def cache_hit_ratio(context: Context) -> CheckOutcome:
         return CheckOutcome("too few blocks were read")
     share = row.hit_blocks / blocks
     percent = round(share * 100, 2)
-    status = context.judge(percent)
+    # Not the rounded value: a few blocks of many would pass for none.
+    status = context.judge(share * 100)
     if status is Status.OK:
         return CheckOutcome(format_percent(share), percent)
     reason = (
