@@ -12,9 +12,19 @@ import subprocess
 import termios
 from pathlib import Path
 
+import pytest
 from rich.text import Text
 
 from tests.cli import COMMAND, TIMEOUT_SECONDS, environment
+
+
+def open_terminal() -> tuple[int, int]:
+    """The two ends of a pseudo-terminal; a test is skipped where the system has none, as in a
+    chroot without /dev/pts."""
+    try:
+        return pty.openpty()
+    except OSError as error:
+        pytest.skip(f"no pseudo-terminal (/dev/pts): {error}")
 
 
 def run_at_terminal(
@@ -29,7 +39,7 @@ def run_at_terminal(
 
     `typed` is what the user types, line ends included. Variables such as TERM may be given.
     """
-    screen, terminal = pty.openpty()
+    screen, terminal = open_terminal()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     process = subprocess.Popen(
         [*COMMAND, *arguments],

@@ -6,7 +6,6 @@ import fcntl
 import io
 import json
 import os
-import pty
 import re
 import struct
 import subprocess
@@ -19,6 +18,7 @@ from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.render.console import ColorMode, make_console, wants_color
 from aperture_db.render.progress import ProgressReporter
 from tests.foundation.running import PROBE, probe_environment, run_probe
+from tests.terminal import open_terminal
 from tests.waiting import wait_until
 
 ANSI = "\x1b["
@@ -60,7 +60,7 @@ def test_when_there_is_colour(
 
 def run_at_terminal(*arguments: str, streams: str = "both", **variables: str) -> tuple[str, str]:
     """Run the probe at a terminal of 80 columns; what appeared there, and what went elsewhere."""
-    screen, terminal = pty.openpty()
+    screen, terminal = open_terminal()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.Popen(
         [*PROBE, *arguments],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from tests.program import run_inside
 from tests.servers.roles import Rights
 from tests.stats.conftest import OpenPlain
 from tests.stats.rows import add_movies, set_setting, use_model
+from tests.terminal import open_terminal
 from tests.waiting import wait_until
 
 SECRET = "sk-sentinel-4711"
@@ -190,7 +190,7 @@ def test_watch_off_a_terminal(
 
 def test_watch_at_a_terminal(sample_database: Callable[[], str], writer: OpenPlain) -> None:
     conninfo = sample_database()
-    screen, terminal = pty.openpty()
+    screen, terminal = open_terminal()
     process = subprocess.Popen(
         [*COMMAND, "stats", "--watch", "0.1"],
         env=environment(conninfo, TERM="xterm-256color", LINES="20", COLUMNS="80"),
