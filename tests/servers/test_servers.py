@@ -144,7 +144,7 @@ def test_a_run_that_is_terminated_stops_its_servers(
     with subprocess.Popen(
         [sys.executable, "-m", "pytest", "-p", "tests.servers.fixtures", "-c", "/dev/null",
          "-n", workers, "--rootdir", str(tmp_path), str(tmp_path)],
-        env=environment(),
+        env=environment(HOME=str(Path.home())),
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -154,6 +154,7 @@ def test_a_run_that_is_terminated_stops_its_servers(
         wait_until(
             lambda: mark.exists() or run.poll() is not None, "the servers run", timeout_seconds=120
         )
+        assert mark.exists(), run.communicate()[0]
         directory = mark.read_text().encode()
         assert len(processes_with(directory)) == 2
         (os.killpg if whole_group else os.kill)(run.pid, signal.SIGTERM)
