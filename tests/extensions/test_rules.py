@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from aperture_db.extensions.check import with_changes
@@ -23,6 +25,7 @@ from aperture_db.postgres.target import (
     DOCKER_ALPINE,
     MANAGED,
     NEON,
+    PGVECTOR_RELEASE,
     RDS,
     RED_HAT,
     SOURCE,
@@ -198,3 +201,11 @@ def test_the_advice_fits_the_place(place: Platform, told: str) -> None:
     advice = advise(home, [judge(vector("0.6.2", "0.6.2"), VECTOR, home)])
     assert told in advice[0]
     assert advice[-1] == "aperture-db check-extensions --create"
+
+
+def test_the_newest_release_is_advised_everywhere() -> None:
+    """It has none of the known defects, and the page about building pgvector names it too."""
+    assert VECTOR.defects_of(PGVECTOR_RELEASE) == ()
+    assert f" v{PGVECTOR_RELEASE} " in (SOURCE.get_vector or "")
+    page = Path(__file__).parents[2] / "docs" / "external-database.md"
+    assert f"git clone --branch v{PGVECTOR_RELEASE} " in page.read_text(encoding="utf-8")
