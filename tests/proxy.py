@@ -83,7 +83,15 @@ class Proxy:
             except OSError:
                 return
             self._gate.awake.wait()
-            server = socket.create_connection(self._address)
+            try:
+                server = socket.create_connection(self._address)
+            except OSError:
+                # The server is down, and so it looks from here.
+                client.close()
+                continue
+            for each in (client, server):
+                # Parts of a message would wait for the acknowledgement of others.
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sockets += [client, server]
             for run in (self._forward, self._answer):
                 self._threads.append(threading.Thread(target=run, args=(client, server)))
@@ -103,9 +111,10 @@ class Proxy:
         _shut(server)
 
     def _answer(self, client: socket.socket, server: socket.socket) -> None:
+        is_newer = self._gate.reached.is_set()
         with suppress(OSError):
             while data := server.recv(65536):
-                if not (self._gate.passes_held and self._gate.reached.is_set()):
+                if is_newer or not (self._gate.passes_held and self._gate.reached.is_set()):
                     client.sendall(data)
         _shut(client)
 

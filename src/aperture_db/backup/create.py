@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -36,6 +37,7 @@ from aperture_db.dumps.programs import (
     server_keepalives,
 )
 from aperture_db.errors import ApertureDbError, BusyError, UsageError
+from aperture_db.postgres.activity import settle_commits
 from aperture_db.postgres.connection import require_session
 from aperture_db.postgres.driver_errors import grant_for, translate_query_error
 from aperture_db.postgres.session import Connection
@@ -83,7 +85,13 @@ def make_backup(
     assert backup is not None
     is_recorded = False
     try:
+        settle_commits(conn, target)
         is_recorded = record_backup(conn, backup.path, backup.size_bytes, backup.made_at)
+    except ApertureDbError as error:
+        yield Warned(
+            "the backup may not be recorded, and then Aperture's page and health show the previous "
+            f"one: {error.why}"
+        )
     except psycopg.Error as error:
         reason = translate_query_error(error, target, writes=True).why
         yield Warned(
@@ -122,7 +130,7 @@ def create(
     compression = compression or default_compression(programs)
     command = _dump_command(programs, compression)
     made_at = now()
-    with new_backup(directory) as partial:
+    with _explained(target), new_backup(directory) as partial:
         yield Phase("counting rows")
         with open_snapshot(conn, target, lock_timeout_seconds) as snapshot:
             for finding in snapshot.damaged_indexes:
@@ -154,6 +162,17 @@ def create(
             duration_seconds=time.monotonic() - started,
         )
     )
+
+
+@contextmanager
+def _explained(target: Target) -> Iterator[None]:
+    """Add to an error of the server what it means for the backups."""
+    try:
+        yield
+    except psycopg.Error as error:
+        told = translate_query_error(error, target)
+        told.details += ("no backup was made; earlier ones were not changed",)
+        raise told from error
 
 
 def _dump_command(programs: ClientPrograms, compression: Compression) -> list[str | Path]:

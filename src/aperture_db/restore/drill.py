@@ -20,6 +20,7 @@ from aperture_db.backup.settings import record_in_own_schema
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.errors import ApertureDbError
 from aperture_db.format import quote_identifier
+from aperture_db.postgres.activity import settle_commits
 from aperture_db.postgres.connection import connect, set_local, translated_errors
 from aperture_db.postgres.driver_errors import translate_query_error
 from aperture_db.postgres.session import Connection
@@ -264,6 +265,7 @@ def _record(drill: Drill, started: float, failure: str | None) -> Generator[Even
     }
     try:
         with connect(drill.live) as conn:
+            settle_commits(conn, drill.live)
             record_in_own_schema(conn, "drills", sql.load("backup/insert_drill"), values)
     except psycopg.Error as error:
         reason = translate_query_error(error, drill.live, writes=True).why
