@@ -39,7 +39,12 @@ from aperture_db.dumps.programs import (
 from aperture_db.errors import ApertureDbError, BusyError, UsageError
 from aperture_db.postgres.activity import settle_commits
 from aperture_db.postgres.connection import require_session
-from aperture_db.postgres.driver_errors import grant_for, translate_query_error
+from aperture_db.postgres.driver_errors import (
+    LOCKS_SETTING,
+    grant_for,
+    out_of_locks,
+    translate_query_error,
+)
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Phase, Progress, Warned
@@ -255,6 +260,8 @@ def describe_dump_failure(child: Child, target: Target, directory: Path) -> Aper
     reason = target.redact(found[1] if found else child.complaint)
     if "No space left on device" in said or "Disk quota exceeded" in said:
         return disk_full(directory)
+    if LOCKS_SETTING in said:
+        return out_of_locks("the server ran out of locks, so no backup was made", reason)
     if "permission denied" in reason:
         return ApertureDbError(
             "permission denied for a part of the database, so a backup would be incomplete",

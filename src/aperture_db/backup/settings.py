@@ -85,7 +85,12 @@ def record_in_own_schema(
     """Insert a row into a table of backup/create_records, and keep its newest 100 rows.
 
     Needs CREATE on the database for the first one, later INSERT, SELECT and DELETE on the table.
+    A path that is no UTF-8 is recorded as it is shown.
     """
+    values = {
+        name: value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+        for name, value in values.items()
+    }
     with conn.transaction():
         set_local(conn, lock_timeout=LOCK_TIMEOUT)
         create_schema(conn)
@@ -193,7 +198,8 @@ def _count(conn: Connection, sources: Sequence[identifiers.Composable]) -> list[
             for number, source in enumerate(batch)
         )
         try:
-            with conn.transaction():
+            # Rolled back, which gives the locks back: pg_dump needs one for each table.
+            with conn.transaction(force_rollback=True):
                 counts += (count for _, count in sorted(conn.execute(statement).fetchall()))
         except DAMAGE as error:
             if len(batch) > 1:

@@ -67,6 +67,7 @@ WRITE_GRANTS = READ_GRANTS | {
     "schema": "GRANT USAGE, CREATE ON SCHEMA {name} TO {user};",
     "database": "GRANT CREATE ON DATABASE {name} TO {user};",
 }
+LOCKS_SETTING = "max_locks_per_transaction"
 OTHERWISE = "connect as the owner of Aperture's tables or as a superuser"
 
 
@@ -221,6 +222,16 @@ def _cancelled(message: str) -> ApertureDbError:
     )
 
 
+def out_of_locks(what: str, message: str) -> ApertureDbError:
+    """The error for a transaction with more tables than the server's lock table has room for."""
+    return ApertureDbError(
+        what,
+        why=f"{message}: its lock table has no room for this many tables and indexes at once",
+        next_step=f"ALTER SYSTEM SET {LOCKS_SETTING} = 512; then restart the server",
+        code="locks_exhausted",
+    )
+
+
 def lacks_shared_memory(error: psycopg.Error) -> bool:
     """Tell whether /dev/shm was too small: the segment's name is in the message of any language."""
     return isinstance(error, pg.DiskFull) and "/PostgreSQL." in str(error)
@@ -249,6 +260,8 @@ def _translate_resource_error(error: psycopg.Error, message: str) -> ApertureDbE
             "ALTER SYSTEM SET max_parallel_maintenance_workers = 0; SELECT pg_reload_conf();",
             code="shared_memory_full",
         )
+    if isinstance(error, pg.OutOfMemory) and LOCKS_SETTING in (error.diag.message_hint or ""):
+        return out_of_locks("the server ran out of locks", message)
     if isinstance(error, pg.DiskFull):
         return ApertureDbError(
             "the server's disk is full",

@@ -8,7 +8,7 @@ other clients of a pooler.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,6 +21,8 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import Row, RowFactory, TupleRow
 
 CANCEL_TIMEOUT_SECONDS = 5
+# More tables than Aperture has.
+COUNTS_AT_ONCE = 200
 
 SERVER_KEEPALIVES: Mapping[str, str] = {
     "tcp_keepalives_idle": "30",
@@ -206,6 +208,21 @@ class Connection(psycopg.Connection[TupleRow]):
         with self.transaction(force_rollback=True):
             self.execute(set_statement(TABLE_SCANS).encode())
             yield
+
+    def fetch_counts(self, counts: Sequence[sql.Composed]) -> list[TupleRow]:
+        """The rows of these SELECTs, in one round trip and so from one snapshot.
+
+        More than COUNTS_AT_ONCE are several statements, which give their locks back: thousands of
+        tables and their indexes would need more than max_locks_per_transaction allows by default,
+        and one statement over all of them more stack than max_stack_depth.
+        """
+        rows: list[TupleRow] = []
+        gives_locks_back = len(counts) > COUNTS_AT_ONCE
+        for start in range(0, len(counts), COUNTS_AT_ONCE):
+            statement = sql.SQL("\nUNION ALL\n").join(counts[start : start + COUNTS_AT_ONCE])
+            with self.transaction(force_rollback=True) if gives_locks_back else nullcontext():
+                rows += self.execute(statement)
+        return rows
 
     def renew_contract(self) -> None:
         """Set everything but timeouts again in the open transaction, after statements that were

@@ -111,12 +111,10 @@ def whole_selection(tables: Sequence[Table], others: Sequence[Table]) -> PurgeSe
 
 
 def count_effects(conn: Connection, effects: Sequence[TableEffect]) -> dict[int, EffectCounts]:
-    """Count in one statement and so from one snapshot; by the table's oid."""
+    """Count all of them; by the table's oid."""
     counts = [_count(effect) for effect in effects]
-    if not counts:
-        return {}
     with conn.without_index_only_scans():
-        rows = conn.execute(sql.SQL("\nUNION ALL\n").join(counts)).fetchall()
+        rows = conn.fetch_counts(counts)
     return {
         oid: EffectCounts(total, deleted, tuple(changed)) for oid, total, deleted, changed in rows
     }

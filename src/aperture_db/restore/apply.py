@@ -348,15 +348,13 @@ def require_equal(
 
 
 def _count(conn: Connection, tables: tuple[DumpedTable, ...]) -> dict[DumpedTable, int]:
-    if not tables:
-        return {}
-    counts = identifiers.SQL(" UNION ALL ").join(
+    counts = [
         identifiers.SQL("SELECT {}::int, count(*) FROM ONLY {}").format(
             number, identifiers.Identifier(table.schema, table.name)
         )
         for number, table in enumerate(tables)
-    )
-    return {tables[number]: count for number, count in conn.execute(counts)}
+    ]
+    return {tables[number]: count for number, count in conn.fetch_counts(counts)}
 
 
 def _compare_migrations(conn: Connection, table: DumpedTable, expected: tuple[str, ...]) -> None:

@@ -259,11 +259,8 @@ def _count_rows(conn: Connection, tables: Sequence[DatabaseObject]) -> int:
     countable = [table for table in catalog.read_tables(conn) if table.oid in oids]
     catalog.require_all_rows(conn, countable, REFUSED)
     counts = [identifiers.SQL("SELECT count(*) FROM {}").format(t.identifier) for t in countable]
-    if not counts:
-        return 0
     with conn.without_index_only_scans():
-        rows = conn.execute(identifiers.SQL(" UNION ALL ").join(counts)).fetchall()
-    return sum(count for (count,) in rows)
+        return sum(count for (count,) in conn.fetch_counts(counts))
 
 
 def _warnings(conn: Connection, contents: DumpContents, server: TargetServer) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The tables that can be read, and how their rows are counted.
 
-Everything that is counted exactly is counted in one statement, the rest comes from estimates. A
-count query is a SELECT of (source, detail, rows). Only queries whose tables and columns exist and
+Everything that is counted exactly is counted together, the rest comes from estimates. A count
+query is a SELECT of (source, detail, rows). Only queries whose tables and columns exist and
 may be read are run, so a missing count is an unknown one.
 """
 
@@ -118,12 +118,9 @@ QUICK_PAGES = 8192
 
 
 def run_count_queries(conn: Connection, count_queries: Iterable[sql.Composed]) -> Counts:
-    """Count everything in one round trip and from one snapshot."""
     counts: dict[str, dict[str | None, int]] = {}
-    wanted = list(count_queries)
-    if wanted:
-        for source, detail, rows in conn.execute(sql.SQL("\nUNION ALL\n").join(wanted)):
-            counts.setdefault(source, {})[detail] = rows
+    for source, detail, rows in conn.fetch_counts(list(count_queries)):
+        counts.setdefault(source, {})[detail] = rows
     return counts
 
 
