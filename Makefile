@@ -95,7 +95,7 @@ $(VENV)/pip.installed:
 		echo "error: $(PYTHON) can't make virtual environments (module ensurepip is missing)" >&2; \
 		echo "next:  on Debian and Ubuntu: apt install python$$version-venv" >&2; \
 		exit 1; }
-	@echo "Making $(VENV)"
+	@echo "Making $(VENV)" >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	@touch $@

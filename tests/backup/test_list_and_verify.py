@@ -91,7 +91,7 @@ def test_list_json(aperture_database: NewDatabase, tmp_path: Path) -> None:
 
 def test_list_of_a_missing_directory(tmp_path: Path) -> None:
     outcome = run_inside("backup", "--list", "--dir", str(tmp_path / "no"))
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "does not exist" in outcome.err
 
 

@@ -44,6 +44,19 @@ def test_listing_is_the_default(sample_database: NewDatabase) -> None:
     assert "Nothing was deleted. To delete: aperture-db clean --apply KIND …" in lines
     assert run_inside("clean", "-q", database=database).out == ""
     assert list(listed(database, "orphans")) == ["orphans"]
+    for words in (("--dry-run",), ("--apply", "--dry-run")):
+        planned = run_inside("clean", "legacy-embeddings", *words, database=database)
+        assert (planned.code, planned.err) == (0, "")
+        assert planned.out.splitlines()[-2] == (
+            "Nothing was changed. To carry out exactly this plan:"
+        )
+        assert planned.out.splitlines()[-1].startswith(
+            "  aperture-db clean --apply legacy-embeddings --database-url"
+        )
+    assert (
+        "To delete: aperture-db clean --apply KIND …"
+        in run_inside("clean", "--dry-run", database=database).out
+    )
 
 
 def test_a_fresh_installation_has_little_to_clean(aperture_database: NewDatabase) -> None:

@@ -43,6 +43,14 @@ def test_help_is_as_reviewed(words: tuple[str, ...], snapshot: Callable[[str, st
 
 
 @pytest.mark.parametrize("words", FUNCTIONS, ids=" ".join)
+def test_no_word_of_the_help_is_broken(words: tuple[str, ...]) -> None:
+    narrow, wide = (
+        set(run_cli(*words, "--help", COLUMNS=columns).out.split()) for columns in ("80", "300")
+    )
+    assert {word for word in narrow - wide if not set(word) <= set("╭╰╮╯─│")} == set()
+
+
+@pytest.mark.parametrize("words", FUNCTIONS, ids=" ".join)
 def test_the_help_of_a_command_ends_with_examples(words: tuple[str, ...]) -> None:
     text = (SNAPSHOTS / f"{'-'.join(words)}.txt").read_text(encoding="utf-8")
     _, _, end = text.rpartition("Examples:")

@@ -164,15 +164,41 @@ def test_progress_at_a_terminal_is_a_bar_that_goes_away() -> None:
 
 
 def test_prose_is_broken_between_words_and_only_at_a_terminal() -> None:
-    text = "why:   a/path/that/does/not/fit is [not] there"
+    text = "a/path/that/does/not/fit is [not] there"
     written = {}
     for stream in (io.StringIO(), FakeTerminal()):
         console = make_console(ColorMode.NEVER, stream, {})
         console.width = 20
-        console.print_prose(text, indent=7)
+        console.print_prose(text, mark="why:   ")
         written[stream.isatty()] = stream.getvalue()
-    assert written[False] == f"{text}\n"
-    assert written[True] == "why:\n       a/path/that/does/not/fit\n       is [not]\n       there\n"
+    assert written[False] == f"why:   {text}\n"
+    assert written[True] == "why:   a/path/that/does/not/fit\n       is [not]\n       there\n"
+
+
+def test_a_command_in_a_sentence_is_not_broken() -> None:
+    terminal = FakeTerminal()
+    console = make_console(ColorMode.NEVER, terminal, {})
+    console.width = 30
+    command = "aperture-db backup --list --dir '/a b; c'"
+    grant = 'GRANT SELECT ON "a; b" TO someone;'
+    for step in (
+        f"choose another of the backups: {command}",
+        f"{command}; or as the owner of the tables run: {grant}",
+        "aperture-db relink --users lists both of them with their ids",
+    ):
+        console.print_prose(step, mark="next:  ")
+    assert terminal.getvalue().splitlines() == [
+        "next:  choose another of the",
+        "       backups:",
+        f"       {command}",
+        f"next:  {command};",
+        "       or as the owner of the",
+        "       tables run:",
+        f"       {grant}",
+        "next:  aperture-db relink --users",
+        "       lists both of them with",
+        "       their ids",
+    ]
 
 
 class InterruptedStream(io.StringIO):

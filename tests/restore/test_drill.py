@@ -80,6 +80,10 @@ def test_the_newest_backup(sample_database: NewDatabase, tmp_path: Path) -> None
     assert done.code == 0, done.err
     assert f"{newest.path} can be restored" in done.out
     assert "The structure equals the database's." in done.out
+    make_dump(conninfo, tmp_path)
+    assert run_inside("stats", "--record", "-q", database=conninfo).code == 0
+    done = run_inside("restore", "--drill", "-q", "--dir", str(tmp_path), database=conninfo)
+    assert (done.code, done.out, done.err) == (0, "", "")
     execute(conninfo, "UPDATE aperture_db.drills SET drilled_at = now() - interval '91 days'")
     check = health_of_drills(conninfo)
     assert (check["status"], check["advice"]) == ("warning", ["aperture-db restore --drill"])

@@ -158,7 +158,10 @@ def test_a_dump_of_some_tables_tells_which_ones_go(
 
     assert planned.code == 0, planned.err
     assert "Will be deleted (not in the dump): api_errors, api_keys, " in planned.out
-    assert planned.out.rstrip().endswith("and 38 more")
+    assert "and 38 more\n" in planned.out
+    *_, what, command = planned.out.splitlines()
+    assert what == "Nothing was changed. To carry out exactly this plan:"
+    assert command.startswith(f"  aperture-db restore {file} --database-url")
 
 
 def test_a_dump_of_a_schema_brings_no_extensions(

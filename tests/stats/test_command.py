@@ -104,11 +104,15 @@ def test_empty_database(new_database: Callable[[], str]) -> None:
 def test_quiet_prints_findings_only(
     sample_database: Callable[[], str], aperture_database: Callable[[], str], writer: OpenPlain
 ) -> None:
-    outcome = run_inside("stats", "-q", database=sample_database())
+    sample = sample_database()
+    outcome = run_inside("stats", "-q", database=sample)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.startswith("hint: ")
     assert "Library" not in outcome.out
     assert " \n" not in outcome.out
+    # Daily from cron, where hints would be a mail every day.
+    outcome = run_inside("stats", "--record", "-q", database=sample)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
     conninfo = aperture_database()
     admin = writer(conninfo)
     add_movies(admin, 1)

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from aperture_db.render.stats import render_history, render_stats, render_tables
+from aperture_db.render.console import THEME
+from aperture_db.render.stats import render_history, render_stats, render_tables, render_watched
 from aperture_db.stats.history import History
 from aperture_db.stats.report import (
     Count,
@@ -78,6 +79,19 @@ def test_at_80_columns(name: str, view: RenderableType, snapshot: Snapshot) -> N
     text = rendered(view)
     assert max(len(line) for line in text.splitlines()) <= 80
     snapshot(f"stats/{name}", text)
+
+
+@pytest.mark.parametrize(("width", "columns"), [(119, 1), (120, 2)])
+def test_a_watched_view_begins_with_what_is_missing(width: int, columns: int) -> None:
+    console = Console(width=width, force_terminal=True, color_system=None, theme=THEME)
+    with console.capture() as captured:
+        console.print(render_watched(LATER, FULL))
+    lines = captured.get().splitlines()
+    assert lines[0].startswith("Needs attention: ")
+    assert lines[3].startswith("hint: ")
+    (heading,) = (line.split() for line in lines if line.startswith("Library"))
+    assert heading == ["Library", "Storage"][:columns]
+    assert max(map(len, lines)) <= width
 
 
 def test_sparklines_without_block_characters() -> None:

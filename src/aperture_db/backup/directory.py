@@ -15,7 +15,7 @@ from aperture_db.aperture import DEFAULT_BACKUP_PATH
 from aperture_db.backup.settings import BackupSettings
 from aperture_db.dumps.contents import ChecksumState, read_checksum
 from aperture_db.dumps.files import HEAD_BYTES, Purpose, archive_compression, make_name, read_name
-from aperture_db.errors import ApertureDbError, lack_of_resources
+from aperture_db.errors import ApertureDbError, UsageError, lack_of_resources
 from aperture_db.format import shell_command
 from aperture_db.safe_files import HeldDirectory, PartialFile, hold_directory, partial_file
 
@@ -149,7 +149,8 @@ def require_directory(directory: BackupDirectory) -> None:
     what = f"the backup directory {directory.path} does not exist"
     if directory.path.exists():
         what = f"{directory.path} is not a directory"
-    raise ApertureDbError(
+    error = UsageError if directory.is_chosen else ApertureDbError
+    raise error(
         what,
         why=f"the path comes from {directory.source}"
         + ("" if directory.is_chosen else " and is a path inside Aperture's container"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -17,7 +18,7 @@ from aperture_db.cli.options import (
 )
 from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.format import plural
+from aperture_db.format import plural, shell_command
 
 with lazy_imports():
     from aperture_db import clean as room
@@ -33,7 +34,7 @@ app = typer.Typer(add_completion=False)
 @command(
     app,
     "clean",
-    is_scheduled_work=lambda options: options["apply"],
+    is_scheduled_work=lambda options: options["apply"] and not options["dry_run"],
     examples=[
         "aperture-db clean",
         "aperture-db clean --apply expired-sessions old-cache",
@@ -51,6 +52,9 @@ def clean(
     ] = None,
     apply: Annotated[
         bool, typer.Option("--apply", help="Delete the named kinds, after a confirmation.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be deleted only, also with --apply.")
     ] = False,
     confirm: ConfirmOption = None,
     keep: Annotated[
@@ -97,7 +101,10 @@ def clean(
     limits = room.CleanLimits(keep, _checked_cache_age(cache_age), error_age)
     with run.connect(read_only=True) as conn, conn.transaction():
         plan = collect.collect(conn, chosen or list(room.Kind), limits)
-    if apply:
+    if dry_run and chosen:
+        command = shell_command("aperture-db", "clean", "--apply", *chosen, *run.target.options)
+        run.show(plan, partial(view.render_clean, command=command))
+    elif apply and not dry_run:
         _apply(run, plan, confirm, lock_timeout)
     else:
         run.show(plan, view.render_clean)

@@ -120,7 +120,11 @@ def health(
     ] = "5s",  # type: ignore[assignment]
     watch_seconds: WatchOption = None,
     form: Annotated[
-        HealthFormat, typer.Option("--format", help="Output format.")
+        HealthFormat,
+        typer.Option(
+            "--format", metavar="FORMAT",
+            help="Output format: table, json, nagios or prometheus.",
+        ),
     ] = HealthFormat.TABLE,
     output: Annotated[
         Path | None,

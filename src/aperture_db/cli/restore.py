@@ -16,7 +16,7 @@ from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.options import ConfirmOption, parse_duration, require_confirmation
 from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.format import plural
+from aperture_db.format import plural, shell_command
 from aperture_db.postgres.target import Target
 from aperture_db.restore import OtherTables
 
@@ -136,7 +136,13 @@ def restore(
         for warning in planned.warnings:
             run.warn(warning)
         if dry_run:
-            run.show(planned, view.render_plan)
+            words: list[object] = [path]
+            words += ["--others", others] if others else []
+            words += ["--dir", directory] if directory else []
+            words += ["--terminate-sessions"] if terminate else []
+            words += ["--no-safety-backup"] if unsaved else []
+            command = shell_command("aperture-db", "restore", *words, *run.target.options)
+            run.show(planned, partial(view.render_dry_run, command=command))
             return
         if not run.options.quiet:
             run.err.print_result(view.render_plan(planned))

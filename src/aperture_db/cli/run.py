@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aperture_db.cli.lazy import lazy_imports
 from aperture_db.errors import ApertureDbError
-from aperture_db.format import shell_command, visible
+from aperture_db.format import pasteable, shell_command, visible
 from aperture_db.postgres.target import Target
 from aperture_db.render.console import ColorMode, make_console
 
@@ -164,7 +164,7 @@ class Run:
     def warn(self, text: str) -> None:
         """Warn on stderr, also with -q, and in the JSON object."""
         self.warnings.append(text)
-        self.err.print_prose(f"warning: {text}", "warning", indent=len("warning: "))
+        self.err.print_prose(text, "warning", "warning: ")
 
     def reporter(self) -> progress.ProgressReporter:
         """Progress on stderr: animated at a real terminal, lines elsewhere, nothing with -q."""
@@ -214,14 +214,13 @@ class Run:
 
     def print_error(self, error: ApertureDbError) -> None:
         """The three lines, with details between; a traceback with -vv, without secrets."""
-        indent = len("error: ")
-        self.err.print_prose(f"error: {self._with_target(error.what)}", "error", indent)
-        self.err.print_prose(f"why:   {error.why}", indent=indent)
+        self.err.print_prose(self._with_target(error.what), "error", "error: ")
+        self.err.print_prose(error.why, mark="why:   ")
         for line in error.details:
             self.err.print(f"       {line}", soft_wrap=True)
         mark = "next:  "
         for step in error.next_steps:
-            self.err.print_step(step, mark)
+            self.err.print_prose(pasteable(step), mark=mark)
             mark = " " * len(mark)
         if self.options.verbose > 1:
             self._print_traceback(error)

@@ -82,7 +82,7 @@ def _show_overview(run: Run, watch_seconds: float | None, *, estimate: bool) -> 
     with run.connect(read_only=True) as conn:
         read = partial(collect.collect, conn, estimate=estimate)
         if watch_seconds is not None:
-            return watch(run, watch_seconds, read, view.render_stats)
+            return watch(run, watch_seconds, read, view.render_watched)
         report = read()
     run.show(report, view.render_stats, _findings_view(report.hints))
     return 0
@@ -107,7 +107,8 @@ def _record(run: Run, *, estimate: bool) -> None:
     with run.connect() as conn:
         recorded_at = samples.record_sample(conn, measurement)
     recorded = replace(report, recorded_at=recorded_at)
-    run.show(recorded, view.render_stats, _findings_view(report.hints))
+    # From cron, where the same hints every day would be a mail every day.
+    run.show(recorded, view.render_stats)
     run.say("recorded in aperture_db.samples; see the growth with: aperture-db stats --history")
 
 

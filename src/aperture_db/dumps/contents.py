@@ -46,6 +46,7 @@ from aperture_db.progress import Event, Progress
 from aperture_db.safe_files import HeldFile
 
 CHECKSUM_START = b"\n-- aperture-db seal "
+COPY_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 CHECKSUM_TEMPLATE = CHECKSUM_START + b"sha256 %s size %020d --\n"
 CHECKSUM_PATTERN = re.compile(
     re.escape(CHECKSUM_START) + rb"sha256 ([0-9a-f]{64}) size (\d{20}) --\n"
@@ -343,13 +344,14 @@ class _Survey:
 
 
 def _column(copy_statement: bytes, rows: bytes, name: str) -> Iterator[str]:
-    """The values of one column of a COPY, whose names and values hold nothing to unescape."""
+    """The values of one column of a COPY whose names hold nothing to unescape."""
     listed = re.search(rb"\(([^)]*)\)", copy_statement)
     names = [each.strip(' "') for each in listed[1].decode().split(",")] if listed else []
-    if name in names:
+    if name in names and rows:
         index = names.index(name)
-        for row in rows.decode(errors="replace").splitlines():
-            yield row.split("\t")[index]
+        for row in rows.decode(errors="replace").removesuffix("\n").split("\n"):
+            value = row.split("\t")[index]
+            yield re.sub(r"\\(.)", lambda match: COPY_ESCAPES.get(match[1], match[1]), value)
 
 
 def require_restorable(contents: DumpContents) -> None:

@@ -122,6 +122,13 @@ def _find(known: Mapping[str, Check], check_id: str) -> Check:
 
 def _threshold(known: Mapping[str, Check], word: str, option: str) -> tuple[str, float]:
     check_id, _, text = word.partition("=")
+    if not check_id:
+        raise UsageError(
+            f"{option} {word} lacks the check",
+            why=f"{option} takes ID=VALUE",
+            next_step=f"{option} latency=300ms",
+            code="bad_threshold",
+        )
     check = _find(known, check_id)
     if check.thresholds is None:
         raise UsageError(
@@ -135,7 +142,9 @@ def _threshold(known: Mapping[str, Check], word: str, option: str) -> tuple[str,
         return check_id, _parse_value(text, unit)
     except ValueError as error:
         raise UsageError(
-            f"{text or 'nothing'} is not a threshold of {check_id}",
+            f"{text} is not a threshold of {check_id}"
+            if text
+            else f"{option} {check_id} lacks the value",
             why=f"its value is in {unit}, such as {EXAMPLES[unit]}",
             next_step=f"{option} {check_id}={EXAMPLES[unit].partition(' ')[0].rstrip(',')}",
             code="bad_threshold",

@@ -18,7 +18,7 @@ from aperture_db.aperture.schema import locate
 from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.extensions import collect as extensions
-from aperture_db.format import list_some, quote_identifier
+from aperture_db.format import list_some, plural, quote_identifier
 from aperture_db.migrations.directory import (
     MigrationDirectory,
     MigrationFile,
@@ -32,6 +32,8 @@ from aperture_db.postgres.catalog import read_tables, require_all_rows
 from aperture_db.postgres.connection import connection_check_interval, is_pooled
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
+
+MOST_NAMED = 3
 
 
 class _Record(NamedTuple):
@@ -151,12 +153,20 @@ def describe_deviations(status: MigrationStatus) -> tuple[str, ...]:
     sentences = []
     if unknown := status.names(State.UNKNOWN):
         sentences.append(
-            f"recorded, but not in the {status.directory} directory: {', '.join(unknown)} "
-            "(a newer Aperture, or a development branch, applied them)"
+            f"{plural(len(unknown), 'record')} without a file here ({_range(unknown)}): "
+            "a newer Aperture, or a development branch, applied them"
         )
     if late := status.late:
-        sentences.append(f"pending, but older than an applied one: {', '.join(late)}")
+        sentences.append(f"pending, but older than an applied one: {_range(late)}")
     return tuple(sentences)
+
+
+def _range(names: Sequence[str]) -> str:
+    """The names of a few, the numbers of the first and last of many."""
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    first, last = (name.partition("_")[0] for name in (names[0], names[-1]))
+    return f"{first} … {last}"
 
 
 def refuse_deviations(status: MigrationStatus) -> None:

@@ -354,7 +354,8 @@ class Attachment:
     def __str__(self) -> str:
         table = self.table_name if self.schema == "public" else f"{self.schema}.{self.table_name}"
         if self.kind in ("comment", "security label"):
-            return f"{self.kind} on {self.name[:1].lower()}{self.name[1:]}"
+            what, _, rest = self.name.partition(" ")
+            return f"{self.kind} on {what.lower()} {rest}".rstrip()
         return f"{self.kind} {self.name} of {table}" if self.name else f"{self.kind} of {table}"
 
 

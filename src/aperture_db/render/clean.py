@@ -12,17 +12,19 @@ from aperture_db.format import (
     format_bytes,
     format_count,
     format_seconds,
-    pasteable,
     plural,
 )
-from aperture_db.render.console import NOTHING, Text, make_table, unbroken
+from aperture_db.render.console import NOTHING, Advice, Text, dry_run_ending, make_table, unbroken
 
 NOTHING_TO_DELETE = "Nothing to delete."
 NOTHING_SEEN = "Nothing to delete, as far as it can be seen."
 
 
-def render_clean(report: CleanReport) -> RenderableType:
-    """Every kind with its rows and size, warnings, and how to delete."""
+def render_clean(report: CleanReport, command: str = "") -> RenderableType:
+    """Every kind with its rows and size, warnings, and how to delete: by `command` where the
+    kinds are chosen."""
+    if report.rows and command:
+        return Group(*render_listing(report), *dry_run_ending(command))
     if report.rows:
         last = "Nothing was deleted. To delete: aperture-db clean --apply KIND …"
     else:
@@ -64,7 +66,7 @@ def _remarks(report: CleanReport) -> Iterator[RenderableType]:
             yield ""
             yield Text(f"{kind.kind}: {kind.unknown}", style="skipped")
         if kind.grant:
-            yield unbroken(pasteable(as_administrator([kind.grant])), "skipped")
+            yield Advice("", as_administrator([kind.grant]), "skipped")
         if kind.note:
             yield ""
             yield Text(f"{kind.kind}: {kind.note}", style="warning")

@@ -11,7 +11,7 @@ import io
 import json
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -24,6 +24,7 @@ from uuid import UUID
 
 from rich import text as rich_text
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.style import Style
 from rich.table import Table
 from rich.theme import Theme
@@ -34,6 +35,7 @@ from aperture_db.format import UNSHOWN, pasteable, visible
 # Wide enough that no line is ever wrapped or cut for a pipe or a log.
 UNLIMITED_WIDTH = 16_384
 MIN_PROSE_WIDTH = 20
+TWO_COLUMNS_WIDTH = 120
 # A command inside a sentence: SQL to its semicolon, a command line to the end of the clause.
 COMMAND = re.compile(
     r"""
@@ -65,6 +67,19 @@ THEME = Theme(
 
 class OutputClosedError(Exception):
     """Whoever read our output has gone, as `| head` does."""
+
+
+def wrap_prose(text: str, width: int, mark: str) -> list[str]:
+    """The lines of a sentence after a mark, broken between words and not inside a command."""
+    lines = textwrap.wrap(
+        COMMAND.sub(lambda match: match[0].replace(" ", "\0"), visible(text)),
+        max(width, MIN_PROSE_WIDTH),
+        initial_indent=mark,
+        subsequent_indent=" " * len(mark),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\0", " ") for line in lines]
 
 
 class Text(rich_text.Text):
@@ -103,24 +118,12 @@ class QuittingConsole(Console):
         self.file.write("".join(f"{line.rstrip(' ')}\n" for line in captured.get().splitlines()))
         self.file.flush()
 
-    def print_prose(self, text: str, style: str | None = None, indent: int = 0) -> None:
-        """Print a sentence: at a terminal broken between words, with what follows the first line
-        indented; elsewhere never broken. A word or a command in it stays whole."""
-        lines = [text]
-        if self.is_terminal:
-            lines = textwrap.wrap(
-                COMMAND.sub(lambda match: match[0].replace(" ", "\0"), visible(text)),
-                max(self.width, MIN_PROSE_WIDTH),
-                subsequent_indent=" " * indent,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+    def print_prose(self, text: str, style: str | None = None, mark: str = "") -> None:
+        """Print a sentence after a mark such as `error: `: at a terminal broken between words, all
+        lines indented like the first; elsewhere never broken. A word or a command stays whole."""
+        lines = wrap_prose(text, self.width, mark) if self.is_terminal else [mark + text]
         for line in lines:
-            self.print(line.replace("\0", " "), style=style, soft_wrap=True)
-
-    def print_step(self, step: str, mark: str) -> None:
-        """Print advice after a mark such as `next:`."""
-        self.print_prose(f"{mark}{pasteable(step)}", indent=len(mark))
+            self.print(line, style=style, soft_wrap=True)
 
     def __exit__(
         self,
@@ -224,9 +227,76 @@ class Item:
             mark = " " * len(self.mark)
 
 
+@dataclass(frozen=True)
+class Advice:
+    """One step to take, a sentence or a command."""
+
+    mark: str
+    """With the space behind it, such as `next: `."""
+    step: str
+    style: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in wrap_prose(pasteable(self.step), options.max_width, self.mark):
+            yield unbroken(line, self.style)
+
+
+@dataclass(frozen=True)
+class TwoColumns:
+    """Parts side by side at a terminal that is wide enough, else below each other."""
+
+    left: RenderableType
+    right: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not console.is_terminal or options.max_width < TWO_COLUMNS_WIDTH:
+            yield Group(self.left, "", self.right)
+            return
+        grid = Table.grid(padding=(0, 3, 0, 0), expand=True)
+        grid.add_column(ratio=1)
+        grid.add_column(ratio=1)
+        grid.add_row(self.left, self.right)
+        yield grid
+
+
+def dry_run_ending(command: str) -> Iterator[RenderableType]:
+    """The last lines of a plan: nothing happened, and what makes it happen."""
+    yield ""
+    yield Text("Nothing was changed. To carry out exactly this plan:")
+    yield unbroken(f"  {command}")
+
+
 def unbroken(text: str, style: str = "") -> Text:
     """A line that stays one when it is copied, however narrow the terminal: commands, paths."""
     return Text(text, style=style, no_wrap=True, overflow="ignore")
+
+
+CHART_WIDTH = 16
+BARS = "▁▂▃▄▅▆▇█"
+# For terminals without the block characters.
+ASCII_BARS = "_.-~=+*#"
+
+
+class Sparkline:
+    """Numbers as a row of bars, the lowest to the highest of them; one bar per number, or the
+    last number of each of CHART_WIDTH equal parts."""
+
+    def __init__(self, values: Sequence[int]) -> None:
+        parts = min(len(values), CHART_WIDTH)
+        ends = [len(values) * (part + 1) // parts - 1 for part in range(parts)]
+        self.values = [values[end] for end in ends]
+
+    def __rich_measure__(self, _console: Console, _options: ConsoleOptions) -> Measurement:
+        return Measurement(len(self.values), len(self.values))
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        bars = ASCII_BARS if options.ascii_only else BARS
+        low, high = min(self.values), max(self.values)
+        steps = [
+            (value - low) * (len(bars) - 1) // (high - low) if high > low else 0
+            for value in self.values
+        ]
+        yield Text("".join(bars[step] for step in steps), style="info", end="")
 
 
 SCHEMA_VERSION = 1

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from aperture_db.format import format_time, pasteable, plural, visible
 from aperture_db.health.report import Area, HealthReport, Result, Status, Thresholds, Unit, Verdict
-from aperture_db.render.console import Text, unbroken
+from aperture_db.render.console import Advice, Text
 
 INDENT = "  "
 UNKNOWN = "unknown"
@@ -102,12 +102,8 @@ def _indented(text: str, level: int, style: str = "") -> RenderableType:
 
 
 def _advice(steps: Iterable[str], level: int) -> Iterator[RenderableType]:
-    """Commands and SQL are never wrapped, sentences may be."""
-    for step in map(pasteable, steps):
-        if step.endswith(";") or step.startswith("aperture-db "):
-            yield unbroken(INDENT * level + step, "info")
-        else:
-            yield _indented(step, level, "info")
+    for step in steps:
+        yield Advice(INDENT * level, step, "info")
 
 
 def _skipped(checks: Iterable[Result]) -> Iterator[RenderableType]:

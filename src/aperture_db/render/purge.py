@@ -20,7 +20,7 @@ from aperture_db.purge.report import (
     PurgeReport,
     Strategy,
 )
-from aperture_db.render.console import Item, Text, make_table
+from aperture_db.render.console import Item, Text, dry_run_ending, make_table, unbroken
 
 NOTHING = "Nothing to purge: no rows to delete or update."
 NO_TABLES = "Nothing to purge: this database has none of the Aperture tables concerned."
@@ -44,9 +44,7 @@ def _dry_run_parts(report: PurgeReport) -> Iterator[RenderableType]:
         yield Text(NOTHING if plan.deletions else NO_TABLES)
         return
     yield from _plan_parts(plan)
-    yield ""
-    yield Text("Nothing was changed. To carry out exactly this plan:")
-    yield _pasteable(report.command)
+    yield from dry_run_ending(report.command)
 
 
 def _plan_parts(plan: PurgePlan) -> Iterator[RenderableType]:
@@ -155,11 +153,6 @@ def _job_text(job: JobToRun) -> Text:
     return text
 
 
-def _pasteable(command: str) -> Text:
-    """A command on a line of its own, which only the terminal may wrap."""
-    return Text(f"  {command}", no_wrap=True, overflow="ignore")
-
-
 def _bullets(title: str, lines: Iterable[str], style: str = "") -> Iterator[RenderableType]:
     items = [Item("- ", Text(line, style=style)) for line in lines]
     if items:
@@ -190,14 +183,14 @@ def _outcome_parts(report: PurgeReport, outcome: PurgeOutcome) -> Iterator[Rende
             "was not returned to the system. As the owner run:",
             style="warning",
         )
-        yield _pasteable(outcome.shrink_command)
+        yield unbroken(f"  {outcome.shrink_command}")
     yield from _jobs(report.plan)
     yield ""
     if report.undo_command:
         if any(table.rows > table.planned_rows for table in outcome.deleted):
             yield Text("Rows that were added after the backup are not in it.", style="warning")
         yield Text("To undo this:")
-        yield _pasteable(report.undo_command)
+        yield unbroken(f"  {report.undo_command}")
     else:
         yield Text("This cannot be undone: no backup was made.")
 

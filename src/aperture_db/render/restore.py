@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.format import format_bytes, format_seconds, format_time, list_some, plural
 from aperture_db.render.backup import format_migration
-from aperture_db.render.console import Text, make_table, unbroken
+from aperture_db.render.console import Text, dry_run_ending, make_table, unbroken
 from aperture_db.restore.plan import DrillReport, RestorePlan, RestoreReport
 
 # More tables than one version of Aperture ever added.
@@ -36,6 +36,11 @@ def render_plan(plan: RestorePlan) -> RenderableType:
         table,
         *map(Text, _remarks(plan)),
     )
+
+
+def render_dry_run(plan: RestorePlan, command: str) -> RenderableType:
+    """The plan, and the command that carries it out."""
+    return Group(render_plan(plan), *dry_run_ending(command))
 
 
 def _about(contents: DumpContents) -> str:

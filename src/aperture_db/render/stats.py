@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from aperture_db.format import format_bytes, format_count, format_percent, format_time, plural
-from aperture_db.render.console import NOTHING, Text, make_table
+from aperture_db.render.console import NOTHING, Advice, Sparkline, Text, TwoColumns, make_table
 from aperture_db.stats.history import Growth, GrowthUnit, History
 from aperture_db.stats.report import (
     Count,
@@ -56,17 +55,42 @@ def render_stats(report: StatsReport, earlier: StatsReport | None = None) -> Ren
 
     Counts that differ from those of an `earlier` report say by how much.
     """
-    sections: list[RenderableType] = [render_facts(report.database)]
-    if report.database.is_aperture:
-        sections.append(_section("Library", _overview(report, earlier)))
-    sections.append(_section("Storage", _storage(report.storage)))
-    if report.embeddings.sets or report.embeddings.active_model:
-        sections.append(_section("Embeddings", *_embeddings(report.embeddings)))
-    if any(item.expected or item.present for item in report.coverage):
-        sections.append(_section("Completeness", _coverage(report.coverage)))
-    if report.hints:
-        sections.append(render_hints(report.hints))
-    return Group(*_with_blank_lines(sections))
+    library, storage, embeddings, completeness = _sections(report, earlier)
+    hints = [render_hints(report.hints)] if report.hints else []
+    facts = render_facts(report.database)
+    return Group(
+        *_with_blank_lines([facts, *library, *storage, *embeddings, *completeness, *hints])
+    )
+
+
+def render_watched(report: StatsReport, earlier: StatsReport) -> RenderableType:
+    """The same with a verdict and the hints first, which stay visible on a low screen."""
+    library, storage, embeddings, completeness = _sections(report, earlier)
+    findings = sum(hint.is_finding for hint in report.hints)
+    verdict = Text("Nothing is known to be missing", style="ok")
+    if findings:
+        verdict = Text(f"Needs attention: {plural(findings, 'hint')}", style="warning")
+    first: list[RenderableType] = [Group(verdict, render_facts(report.database))]
+    first += [render_hints(report.hints)] if report.hints else []
+    columns = TwoColumns(
+        Group(*_with_blank_lines([*library, *completeness])),
+        Group(*_with_blank_lines([*storage, *embeddings])),
+    )
+    return Group(*_with_blank_lines([*first, columns]))
+
+
+def _sections(report: StatsReport, earlier: StatsReport | None) -> tuple[list[RenderableType], ...]:
+    """Library, storage, embeddings, completeness; each with one part, or none."""
+    return (
+        [_section("Library", _overview(report, earlier))] if report.database.is_aperture else [],
+        [_section("Storage", _storage(report.storage))],
+        [_section("Embeddings", *_embeddings(report.embeddings))]
+        if report.embeddings.sets or report.embeddings.active_model
+        else [],
+        [_section("Completeness", _coverage(report.coverage))]
+        if any(item.expected or item.present for item in report.coverage)
+        else [],
+    )
 
 
 def render_tables(report: TablesReport) -> RenderableType:
@@ -87,15 +111,15 @@ def render_tables(report: TablesReport) -> RenderableType:
 
 def render_hints(hints: tuple[Hint, ...]) -> RenderableType:
     """Each hint as three lines: the conclusion, its cause and the next step."""
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
+    lines: list[RenderableType] = []
     for hint in hints:
         style = "warning" if hint.is_finding else "info"
-        grid.add_row(Text("hint:", style=style), Text(hint.message, style=style))
-        grid.add_row("  why:", hint.cause)
-        grid.add_row("  next:", hint.next)
-    return grid
+        lines += [
+            Advice("hint:   ", hint.message, style),
+            Advice("  why:  ", hint.cause),
+            Advice("  next: ", hint.next),
+        ]
+    return Group(*lines)
 
 
 def render_facts(facts: DatabaseFacts) -> Text:
@@ -301,10 +325,6 @@ def _zero_muted(text: str, number: int | None) -> Text:
     return Text(text, style="" if number else "muted")
 
 
-CHART_WIDTH = 16
-BARS = "▁▂▃▄▅▆▇█"
-# For terminals without the block characters.
-ASCII_BARS = "_.-~=+*#"
 HEADERS = {GrowthUnit.BYTES: "size", GrowthUnit.ROWS: "rows"}
 WHOLES = ("database", "tables", "indexes")
 MORE_SAMPLES = "next: aperture-db stats --record, for example daily from cron"
@@ -367,25 +387,3 @@ def _signed(change: int, growth: Growth) -> Text:
     if change == 0:
         return Text("0", style="muted")
     return Text(f"{'+' if change > 0 else '-'}{_number(abs(change), growth)}")
-
-
-class Sparkline:
-    """Numbers as a row of bars, the lowest to the highest of them; one bar per number, or the
-    last number of each of CHART_WIDTH equal parts."""
-
-    def __init__(self, values: Sequence[int]) -> None:
-        parts = min(len(values), CHART_WIDTH)
-        ends = [len(values) * (part + 1) // parts - 1 for part in range(parts)]
-        self.values = [values[end] for end in ends]
-
-    def __rich_measure__(self, _console: Console, _options: ConsoleOptions) -> Measurement:
-        return Measurement(len(self.values), len(self.values))
-
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        bars = ASCII_BARS if options.ascii_only else BARS
-        low, high = min(self.values), max(self.values)
-        steps = [
-            (value - low) * (len(bars) - 1) // (high - low) if high > low else 0
-            for value in self.values
-        ]
-        yield Text("".join(bars[step] for step in steps), style="info", end="")

@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql as identifiers
 
 from aperture_db import sql
+from aperture_db.aperture.schema import OWN_SCHEMA
 from aperture_db.backup.settings import record_in_own_schema
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.errors import ApertureDbError
@@ -218,7 +219,8 @@ def _compare(
     if not drill.is_newest:
         return None
     yield Phase("comparing the structure with the database's")
-    schemas = sorted({table.schema for table in drill.contents.tables})
+    # The tool itself makes tables between a backup and its drill.
+    schemas = sorted({table.schema for table in drill.contents.tables} - {OWN_SCHEMA})
     with _connected(drill.live) as conn:
         live = _read_structure(conn, schemas)
         migration = _last_migration(conn)
