@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.health.conftest import read_health, run_health
 
 TRUE_OF_A_FRESH_ONE = {
+    "superuser": "yes",
     "slow-statements": "not measured: no pg_stat_statements",
     "duplicate-indexes": "8, Aperture's own",
     "growth": "collecting: 0 samples",
