@@ -65,7 +65,7 @@ class ConnectError(ApertureDbError):
         what: str,
         *,
         why: str,
-        next_step: str,
+        next_step: str | Iterable[str],
         code: str | None = None,
         transient: bool = False,
     ) -> None:

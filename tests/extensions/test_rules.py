@@ -16,7 +16,7 @@ from aperture_db.extensions.report import (
     ServerAccess,
     is_older,
 )
-from aperture_db.postgres.target import (
+from aperture_db.postgres import (
     AZURE,
     CLOUD_SQL,
     DEBIAN,

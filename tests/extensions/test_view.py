@@ -14,7 +14,7 @@ from aperture_db.extensions.report import (
     ProbeOutcome,
     ServerAccess,
 )
-from aperture_db.postgres.target import DEBIAN, DOCKER, Platform
+from aperture_db.postgres import DEBIAN, DOCKER, Platform
 from aperture_db.render.migrate import render_extensions
 from tests.described import undescribed
 from tests.snapshot import rendered

@@ -50,8 +50,8 @@ def test_refused() -> None:
     assert told(error) == [
         "connection refused: nothing listens on localhost port 5432",
         (
-            "start the server; inside a container localhost is the container itself: "
-            "use the database service's name there"
+            f"start the server (check with: pg_isready -h localhost -p {port}); inside a container "
+            "localhost is the container itself: use the database service's name there"
         ),
     ]
     assert_transient(error, True)
@@ -62,7 +62,11 @@ def test_refused_by_another_host_and_by_several() -> None:
     error = failure(f"host=127.0.0.2 port={port}")
     assert told(error) == [
         "connection refused: nothing listens on 127.0.0.2 port 5432",
-        "start the server, or correct host and port in --database-url",
+        (
+            "start the server, correct host and port in --database-url, or let the server listen "
+            "on that address (listen_addresses, the container's published port, a firewall); check "
+            f"with: pg_isready -h 127.0.0.2 -p {port}"
+        ),
     ]
     assert failure(f"host=127.0.0.2,127.0.0.3 port={port}").code == "connection_refused"
 
@@ -142,8 +146,14 @@ def test_wrong_password(admin_conninfo: str) -> None:
     error = failure(admin_conninfo, password="wrong")
     assert error.code == "password_rejected"
     assert told(error) == [
-        "password authentication failed for user postgres",
-        "correct the password in --database-url (POSTGRES_PASSWORD of the bundled container)",
+        (
+            "password authentication failed for user postgres: the password is wrong or has "
+            "expired, or there is no such role"
+        ),
+        (
+            "correct user and password in --database-url (percent-encoded in a URL: @ is %40, / is "
+            "%2F, # is %23); that of the bundled container is POSTGRES_PASSWORD"
+        ),
     ]
     assert_transient(error, False)
 
@@ -156,9 +166,7 @@ def test_wrong_password_of_a_password_file(
     file.chmod(0o600)
     monkeypatch.setenv("PGPASSFILE", str(file))
     error = failure(admin_conninfo, password="")
-    assert error.next_step == (
-        f"correct the password in {file} (POSTGRES_PASSWORD of the bundled container)"
-    )
+    assert error.next_step.startswith(f"correct user and password in {file} (")
 
 
 def test_no_password(admin_conninfo: str) -> None:
@@ -225,7 +233,11 @@ def test_not_allowed_from_here(tls_server: TlsServer) -> None:
     assert error.code == "not_allowed_from_here"
     assert told(error) == [
         "the server's pg_hba.conf does not allow user stranger from this machine",
-        "add a line for this client to pg_hba.conf and run: SELECT pg_reload_conf();",
+        (
+            "add this line to the server's pg_hba.conf (SHOW hba_file;), above any that rejects "
+            "this client, and run SELECT pg_reload_conf();\n"
+            'host "postgres" "stranger" 127.0.0.1/32 scram-sha-256'
+        ),
     ]
 
 
@@ -234,7 +246,7 @@ def test_tls_required(tls_server: TlsServer) -> None:
     assert error.code == "tls_required"
     assert told(error) == [
         "the server accepts this user only over TLS, and sslmode=disable is set",
-        "set sslmode=require in the connection string",
+        "set sslmode=require in --database-url",
     ]
 
 
@@ -242,8 +254,11 @@ def test_tls_not_supported(admin_conninfo: str) -> None:
     error = failure(admin_conninfo, sslmode="require")
     assert error.code == "tls_not_supported"
     assert told(error) == [
-        "the connection string requires TLS, and the server does not support it",
-        "set sslmode=prefer, or enable TLS in the server: ALTER SYSTEM SET ssl = on;",
+        "sslmode=require requires TLS, and the server does not support it",
+        (
+            "set sslmode=prefer in --database-url, or enable TLS in the server: "
+            "ALTER SYSTEM SET ssl = on;"
+        ),
     ]
     assert_transient(error, False)
 
@@ -257,8 +272,8 @@ def test_certificate_file_missing(tls_server: TlsServer) -> None:
             'root certificate file "/no/ca.crt" does not exist'
         ),
         (
-            "correct sslrootcert, sslcert or sslkey, or use the system's CA bundle: "
-            "sslrootcert=system"
+            "correct sslrootcert, sslcert or sslkey in --database-url, or use the system's CA "
+            "bundle: sslrootcert=system"
         ),
     ]
     assert_transient(error, False)
@@ -294,7 +309,10 @@ def test_certificate_for_another_host(tls_server: TlsServer) -> None:
             'server certificate for "localhost" (and 1 other name) does not match host name '
             '"127.0.0.1"'
         ),
-        "use a host name from the certificate, or sslmode=verify-ca to skip the host name check",
+        (
+            "use a host name from the certificate, or set sslmode=verify-ca in --database-url to "
+            "skip the host name check"
+        ),
     ]
     assert_transient(error, False)
 
@@ -340,10 +358,14 @@ def test_too_many_connections_of_one_role(
     with psycopg.connect(database) as admin:
         admin.execute(f'ALTER ROLE "{name}" CONNECTION LIMIT 0')
     error = failure(role)
-    assert (
-        error.why
-        == f'the server has no free connection slots: too many connections for role "{name}"'
-    )
+    assert error.code == "too_many_connections"
+    assert told(error) == [
+        f"role {name} has as many connections as its CONNECTION LIMIT allows",
+        (
+            "close connections of that role, or as a superuser run: "
+            f'ALTER ROLE "{name}" CONNECTION LIMIT -1;'
+        ),
+    ]
 
 
 def test_starting_up(starting_server: StartingServer) -> None:
@@ -362,10 +384,10 @@ def test_pooler(pgbouncer_conninfo: Callable[[str], str], admin_conninfo: str) -
     assert error.code == "pooler_options"
     assert told(error) == [
         (
-            "the pooler rejects an option of the connection string or of PGOPTIONS: "
+            "the pooler rejects a parameter of --database-url: "
             "unsupported startup parameter: options"
         ),
-        "remove options= from the connection string and run: unset PGOPTIONS",
+        "remove the options from --database-url, or connect to the server's own port",
     ]
     assert failure(pooled, password="wrong").code == "password_rejected"
     assert failure(pooled, dbname="missing").code == "database_missing"
@@ -387,7 +409,8 @@ def test_pooler(pgbouncer_conninfo: Callable[[str], str], admin_conninfo: str) -
 def test_settings_that_libpq_refuses(changes: dict[str, str], why: str) -> None:
     error = failure("host=127.0.0.1 user=u dbname=d", **changes)
     assert isinstance(error, UsageError)
-    assert (error.why, error.next_step) == (why, "correct that setting in --database-url")
+    assert error.why == why
+    assert error.next_step == f"correct {next(iter(changes))} in --database-url"
 
 
 def test_a_server_that_is_too_old() -> None:

@@ -147,7 +147,16 @@ def test_any_text_is_read_or_refused(text: str) -> None:
             },
         ),
         ("postgresql://h/d?ssl=true", {"host": "h", "dbname": "d", "sslmode": "require"}),
-        ("postgresql://h/d?sslmode=no-verify", {"host": "h", "dbname": "d", "sslmode": "require"}),
+        *(
+            (f"postgresql://h/d?{option}", {"host": "h", "dbname": "d", "sslmode": "no-verify"})
+            for option in ("sslmode=no-verify", "ssl=no-verify")
+        ),
+        (
+            "postgresql://h/d?ssl=verify-full",
+            {"host": "h", "dbname": "d", "sslmode": "verify-full"},
+        ),
+        ("DATABASE_URL=postgresql://h/d", {"host": "h", "dbname": "d"}),
+        ("export DATABASE_URL='postgresql://h/d'", {"host": "h", "dbname": "d"}),
         (
             "host=db port=5433 user=u password='two words' dbname=d",
             {"host": "db", "port": "5433", "user": "u", "password": "two words", "dbname": "d"},
@@ -220,7 +229,7 @@ def test_unknown_options_are_dropped_and_named() -> None:
         (
             "postgresql://u:sec\nret@h/d",
             "it contains a line break or a NUL byte",
-            "remove the line break",
+            "keep the one line with the connection string",
         ),
         (
             "postgresql://u:secret\udcff@h/d",

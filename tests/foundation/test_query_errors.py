@@ -129,10 +129,7 @@ def test_the_servers_own_hint_is_no_advice_of_the_tool(
 def test_writing_where_only_reading_is_possible(standby_conninfo: str) -> None:
     error = failure(standby_conninfo, "CREATE TABLE movies (id int)")
     assert error.what == "the database is read-only"
-    assert error.why == (
-        "cannot execute CREATE TABLE in a read-only transaction; "
-        "the server is a standby, or default_transaction_read_only is on"
-    )
+    assert error.why == "it is a standby"
     assert error.next_step == "connect to the primary server"
     assert (error.code, error.exit_code) == ("read_only", 1)
 
@@ -291,9 +288,8 @@ def test_the_password_is_taken_out_of_what_the_server_says(
 ) -> None:
     database = new_database()
     password = conninfo_to_dict(database)["password"]
-    error = raised(database, "P0001", f"no {password}", f", DETAIL = 'and {password}'")
-    assert error.why == "no ******** (SQLSTATE P0001)"
-    assert error.details == ("and ********",)
+    error = failure(database, f'SELECT FROM "{password}"')
+    assert error.why == 'relation "********" does not exist (SQLSTATE 42P01)'
 
 
 def test_set_local_ends_with_the_transaction(new_database: Callable[[], str]) -> None:

@@ -86,8 +86,8 @@ def test_json_without_a_connection() -> None:
             "code": "connection_refused",
             "message": f"can't connect to u@localhost:{port}/d (from --database-url)",
             "cause": f"connection refused: nothing listens on localhost port {port}",
-            "next": "start the server; inside a container localhost is the container itself: "
-            "use the database service's name there",
+            "next": f"start the server (check with: pg_isready -h localhost -p {port}); inside a "
+            "container localhost is the container itself: use the database service's name there",
         },
     }
     assert done.err.splitlines() == [
@@ -95,8 +95,8 @@ def test_json_without_a_connection() -> None:
         f"error: can't connect to u@localhost:{port}/d (from --database-url)",
         f"why:   connection refused: nothing listens on localhost port {port}",
         (
-            "next:  start the server; inside a container localhost is the container itself: "
-            "use the database service's name there"
+            f"next:  start the server (check with: pg_isready -h localhost -p {port}); inside a "
+            "container localhost is the container itself: use the database service's name there"
         ),
     ]
 

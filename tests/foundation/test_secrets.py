@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,7 +157,7 @@ def test_when_the_server_or_a_bug_repeats_it(
     ):
         done = run_probe("-q", "-d", url, *arguments, *output)
         assert done.code == 1, done.err
-        assert "********" in done.err
+        assert re.search(r"\*{8}|…|syntax for type integer$", done.err, re.MULTILINE)
         assert_no_secret(done)
 
 

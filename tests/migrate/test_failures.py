@@ -55,7 +55,7 @@ def test_without_a_position_the_statement_is_found_by_its_number(
     assert outcome.code == 1
     assert f"migration 0001_a.sql failed at line {line} (statement 3)" in outcome.err
     if "RAISE" in statement:
-        assert "       detail: the detail\n       hint: h\n       context: PL/pgSQL" in outcome.err
+        assert "       detail: the detail\n       hint: h\n       context: function" in outcome.err
 
 
 def test_a_deferred_constraint_fails_at_the_end_of_its_file(

@@ -27,6 +27,7 @@ from tests.servers.programs import (
 )
 from tests.servers.roles import Rights, drop_role, make_role
 from tests.servers.shared import SharedServers, stop_servers
+from tests.servers.speaking import LOCALES, start_speaking_server
 from tests.servers.standby import ReplicatedDatabase, start_standby
 from tests.servers.starting import StartingServer, start_starting_server
 from tests.servers.tls import TlsServer, start_tls_server
@@ -233,6 +234,16 @@ def starting_server(servers: SharedServers) -> Iterator[StartingServer]:
     stop_servers(home)
     # The end of the run looks for pid files, and finds none of a server that has gone.
     shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session", params=LOCALES)
+def speaking_server(servers: SharedServers, request: pytest.FixtureRequest) -> str:
+    """Superuser access to a server that speaks German, and to one that speaks French."""
+    language: str = request.param
+    started = servers.get(
+        f"speaking_{language}", lambda home: start_speaking_server(home, language)
+    )
+    return started["conninfo"]
 
 
 @pytest.fixture

@@ -27,14 +27,16 @@ auth_type = scram-sha-256
 auth_file = {home}/users.txt
 auth_user = {user}
 auth_query = SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1
-pool_mode = transaction
+pool_mode = {pool_mode}
 max_client_conn = 500
 default_pool_size = 20
 server_idle_timeout = 5
 """
 
 
-def start_pgbouncer(home: Path, server_conninfo: str) -> dict[str, str]:
+def start_pgbouncer(
+    home: Path, server_conninfo: str, pool_mode: str = "transaction"
+) -> dict[str, str]:
     """A pooler before every database of the server; returns its `port`."""
     program = require("pgbouncer", "pgbouncer")
     server = conninfo_to_dict(server_conninfo)
@@ -43,7 +45,7 @@ def start_pgbouncer(home: Path, server_conninfo: str) -> dict[str, str]:
     configuration.write_text(
         CONFIGURATION.format(
             host=server["host"], server_port=server["port"], user=server["user"],
-            address=BIND_ADDRESS, port=port, home=home,
+            address=BIND_ADDRESS, port=port, home=home, pool_mode=pool_mode,
         )
     )  # fmt: skip
     (home / "users.txt").write_text(f'"{server["user"]}" "{server["password"]}"\n')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +25,11 @@ class StartingServer:
         self.gate.touch()
 
 
-def start_starting_server(programs: Path, home: Path) -> StartingServer:
+def start_starting_server(
+    programs: Path, home: Path, settings: Mapping[str, str] | None = None
+) -> StartingServer:
     """Start a server that goes through an archive recovery whose archive does not answer yet."""
-    cluster, password = create_cluster(programs, home)
+    cluster, password = create_cluster(programs, home, settings)
     gate = home / "gate"
     cluster.configure({"restore_command": f"until [ -e {gate} ]; do sleep 0.05; done; false"})
     cluster.log.touch()
@@ -42,7 +45,8 @@ def start_starting_server(programs: Path, home: Path) -> StartingServer:
     )  # fmt: skip
     assert started.returncode == 0, started.stdout
     conninfo = superuser_conninfo(cluster, password, port)
-    wait_until(lambda: "starting up" in _refusal(conninfo), "the server says that it starts up")
+    # In the language of the server.
+    wait_until(lambda: "FATAL: " in _refusal(conninfo), "the server says that it starts up")
     return StartingServer(conninfo, gate)
 
 

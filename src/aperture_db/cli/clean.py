@@ -24,7 +24,7 @@ with lazy_imports():
     from aperture_db import clean as room
     from aperture_db.clean import apply, collect
     from aperture_db.postgres import activity
-    from aperture_db.render import clean as view
+    from aperture_db.render import vacuum as view
 
 KEEP_PANEL = "Rows to keep"
 
@@ -142,7 +142,7 @@ def _apply(run: Run, plan: room.CleanReport, confirm: str | None, lock_timeout: 
         run.show(room.CleanResult(plan.database, (), 0.0, ()), view.render_cleaned)
         return
     if not run.options.json and not run.options.quiet:
-        run.err.print_result(view.render_plan(plan))
+        run.err.print_result(view.render_clean_plan(plan))
     require_confirmation(
         run, confirm, f"This deletes {plan.rows:,} rows from {run.target}.", "It can't be undone."
     )

@@ -23,10 +23,12 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.errors import ApertureDbError, lack_of_resources
+from aperture_db.postgres.target import redact
 from aperture_db.render.console import ColorMode, OutputClosedError, render_envelope
 
 with lazy_imports():
     from aperture_db.cli import ping
+    from aperture_db.postgres import settings
 
 if TYPE_CHECKING:
     from typer._click.core import Context, Parameter
@@ -156,13 +158,20 @@ def command(
         EXIT_CODE_RULES[_full_name(app, name)] = exit_code_of_error
 
     def register(body: Body[Params]) -> Body[Params]:
+        def checked(run: Run, **values: Any) -> int | None:
+            for key, value in values.items():
+                if isinstance(value, Path):
+                    settings.refuse_connection_string(str(value), _shown_name(body, key))
+            return body(run, **values)  # type: ignore[call-arg]
+
         def invoke(**values: Any) -> int:
             options = CommonOptions(**{key: values.pop(key) for key in common})
             run = Run(_full_name(app, name), options)
             if is_scheduled_work is None:
-                return execute(run, body, values)
+                return execute(run, checked, values)
             url = values.pop("ping")
-            return _execute_monitored(run, body, values, url, does_work=is_scheduled_work(values))
+            does_work = is_scheduled_work(values)
+            return _execute_monitored(run, checked, values, url, does_work=does_work)
 
         invoke.__doc__ = _unwrap(body.__doc__ or "")
         invoke.__signature__ = _merged_signature(body, shared)  # type: ignore[attr-defined]
@@ -187,6 +196,17 @@ def _full_name(app: typer.Typer, name: str) -> str:
     """`demo stop` for the command stop of the group demo."""
     group = app.info.name
     return f"{group} {name}" if isinstance(group, str) else name
+
+
+def _shown_name(body: Callable[..., Any], parameter: str) -> str:
+    """An option or argument of a command as its help shows it."""
+    (info, *_) = get_type_hints(body, include_extras=True)[parameter].__metadata__
+    # In an annotation, Typer takes the first word for the default at first.
+    words = (str(word) for word in (info.default, *(info.param_decls or ())))
+    spelled = next((word for word in words if word.startswith("--")), None)
+    if isinstance(info, typer.models.ArgumentInfo):
+        return info.metavar or parameter.upper()
+    return spelled or f"--{parameter.replace('_', '-')}"
 
 
 def _merged_signature(body: Callable[..., Any], shared: dict[str, Any]) -> inspect.Signature:
@@ -255,6 +275,8 @@ def exit_code_for(command_name: str, error: ApertureDbError) -> int:
 
 def report(run: Run, error: ApertureDbError | None, code: int) -> int:
     """Print the error and the JSON object; return the exit code, 1 where the output failed."""
+    if error is not None:
+        _hide_passwords(error)
     run.error = error
     try:
         text = None
@@ -272,6 +294,13 @@ def report(run: Run, error: ApertureDbError | None, code: int) -> int:
         run.print_error(failure)
         return code or exit_code_for(run.command, failure)
     return code
+
+
+def _hide_passwords(error: ApertureDbError) -> None:
+    """Of connection strings that stood where something else belongs, in a variable for example."""
+    error.what, error.why = redact(error.what, ""), redact(error.why, "")
+    error.details = tuple(redact(line, "") for line in error.details)
+    error.next_steps = tuple(redact(step, "") for step in error.next_steps)
 
 
 def _envelope(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from aperture_db.cli.lazy import lazy_imports
 from aperture_db.errors import ApertureDbError
 from aperture_db.format import pasteable, shell_command, visible
-from aperture_db.postgres.target import Target
+from aperture_db.postgres.target import Target, redact
 from aperture_db.render.console import ColorMode, make_console
 
 with lazy_imports():
@@ -253,6 +253,6 @@ class Run:
         return f"{what} ({target}, from {target.source})"
 
     def redact(self, text: str) -> str:
-        """`text` without the password, where one is known."""
+        """`text` without the password, where one is known, and without those of URLs."""
         target = self.__dict__.get("target")
-        return target.redact(text) if target is not None else text
+        return target.redact(text) if target is not None else redact(text, "")

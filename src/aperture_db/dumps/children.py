@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,13 +18,16 @@ from pathlib import Path
 STOP_TIMEOUT_SECONDS = 5
 KEPT_LINES = 20
 PR_SET_PDEATHSIG = 1
+SERVER_REMARK = re.compile(r"(?!ERROR|FATAL|PANIC|WARNING)[^\W\da-z_]{3,} ?: ")
 
 
 class Child:
     """A running client program."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], name: str) -> None:
         self._process = process
+        self._name = f"{name}: "
+        self._in_remark = False
         self._complaints: deque[str] = deque(maxlen=KEPT_LINES)
         self._listener: threading.Thread | None = None
 
@@ -40,8 +44,12 @@ class Child:
             yield line.decode(errors="replace").rstrip("\r\n")
 
     def keep(self, line: str) -> None:
-        """Remember a line for `complaint`."""
-        if line:
+        """Remember a line for `complaint`, unless it belongs to the server's DETAIL, CONTEXT or
+        the like, in any language, which may quote a row over several lines."""
+        self._in_remark = not line.startswith(self._name) and (
+            self._in_remark or bool(SERVER_REMARK.match(line))
+        )
+        if line and not self._in_remark:
             self._complaints.append(line)
 
     def listen(self) -> None:
@@ -122,7 +130,7 @@ def running(
         preexec_fn=end_with_parent(),
     )
     try:
-        yield Child(process)
+        yield Child(process, Path(command[0]).name)
     finally:
         _stop(process)
 

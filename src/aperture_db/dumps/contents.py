@@ -41,7 +41,7 @@ from aperture_db.dumps.script import (
     created_table,
     name_in_comments,
 )
-from aperture_db.dumps.statements import LARGE_OBJECT_KINDS, unexpected
+from aperture_db.dumps.statements import LARGE_OBJECT_KINDS, unexpected, without_values
 from aperture_db.progress import Event, Progress
 from aperture_db.safe_files import HeldFile
 
@@ -265,7 +265,8 @@ def _require_expected(part: Part) -> None:
     if head[0] in TRANSACTION_WORDS and part.entry.kind not in LARGE_OBJECT_KINDS:
         reason = "a statement that pg_dump never writes"
     if reason := reason or unexpected(part.entry, part.text, head):
-        shown = " ".join(part.text.decode(errors="replace").split())[:SHOWN_CHARACTERS]
+        text = without_values(part.text.decode(errors="replace"))
+        shown = " ".join(text.split())[:SHOWN_CHARACTERS]
         raise UnknownPartError(f"line {part.line_number} is {reason}: {shown}", part.line_number)
 
 

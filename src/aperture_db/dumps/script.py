@@ -226,7 +226,8 @@ class ScriptReader:
 
     def _ignore_command(self, line: bytes) -> None:
         if not line.startswith(IGNORED_COMMANDS):
-            shown = line.decode(errors="replace").strip()[:40]
+            # No further than its name: in a damaged dump it may be a row.
+            shown = line.split()[0].decode(errors="replace")[:12]
             raise UnknownPartError(
                 f"line {self._line_number} is a psql meta-command: {shown}", self._line_number
             )

@@ -235,3 +235,12 @@ def _is_native(text: bytes) -> bool:
         if word.kind is TokenKind.WORD and word.text == "LANGUAGE":
             return language.text.lower() in ("c", "internal")
     return False
+
+
+def without_values(statement: str) -> str:
+    """A statement of a dump, to be shown: string constants are left out, and rows of COPY that
+    stand where a statement should."""
+    if re.match(r"\s*SET\b", statement):
+        return statement
+    shown = re.sub(r"'(?:[^']|'')*(?:'|$)", "'…'", statement.partition("\t")[0])
+    return re.sub(r"(\$\w*\$).*?(?:\1|$)", "$$…$$", shown, flags=re.DOTALL)

@@ -20,8 +20,8 @@ from aperture_db.extensions.report import (
     is_older,
 )
 from aperture_db.format import quote_identifier
+from aperture_db.postgres import ADMIN_ROLES, MARKER_ROLES, recognize
 from aperture_db.postgres.session import Connection
-from aperture_db.postgres.target import ADMIN_ROLES, MARKER_ROLES, recognize
 
 CREATE_COMMAND = "aperture-db check-extensions --create"
 SUMMARIES = {

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from aperture_db.postgres.target import Platform
+from aperture_db.postgres import Platform
 
 
 @dataclass(frozen=True)

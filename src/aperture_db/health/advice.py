@@ -12,7 +12,7 @@ from aperture_db.extensions.report import ADVISED_MAJOR
 from aperture_db.format import quote_identifier
 from aperture_db.health.check import Context, SkippedError
 from aperture_db.health.report import Cause, Finding, Status
-from aperture_db.postgres.target import MANAGED
+from aperture_db.postgres import MANAGED
 
 REPORT_UPSTREAM = (
     "report it to the developers of Aperture: changing it yourself would make the schema differ "

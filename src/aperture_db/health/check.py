@@ -15,6 +15,7 @@ from aperture_db import sql as queries
 from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
 from aperture_db.format import quote_identifier
 from aperture_db.health.report import Area, Cause, Finding, Status, Thresholds
+from aperture_db.postgres import Platform
 from aperture_db.postgres.catalog import (
     Table,
     explain_unreadable,
@@ -22,7 +23,7 @@ from aperture_db.postgres.catalog import (
     visible_tables,
 )
 from aperture_db.postgres.session import Connection
-from aperture_db.postgres.target import Platform, Target
+from aperture_db.postgres.target import Target
 
 Row = TypeVar("Row")
 

@@ -30,6 +30,7 @@ from aperture_db.migrations.names import find_clashes
 from aperture_db.migrations.report import Migration, MigrationStatus, State
 from aperture_db.postgres.catalog import read_tables, require_all_rows
 from aperture_db.postgres.connection import connection_check_interval, is_pooled
+from aperture_db.postgres.driver_errors import read_only_error
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 
@@ -245,14 +246,7 @@ def _require_writable_schema(conn: Connection, environment: Environment) -> None
     """Raise ApertureDbError when the schema can't be changed through this connection."""
     role, schema = environment.role, environment.schema
     if environment.is_standby or environment.is_read_only:
-        raise ApertureDbError(
-            "the database is read-only",
-            why="it is a standby"
-            if environment.is_standby
-            else "default_transaction_read_only is on",
-            next_step="connect to the primary server",
-            code="read_only",
-        )
+        raise read_only_error(conn)
     require_location(conn, creates=True)
     if schema is None:
         raise ApertureDbError(

@@ -28,6 +28,7 @@ from aperture_db.migrations.status import read_environment
 from aperture_db.postgres.activity import ABORTED, COMMITTED, Session
 from aperture_db.postgres.connection import set_local, timeout_parameter
 from aperture_db.postgres.driver_errors import is_hidden_by_policy, translate_query_error
+from aperture_db.postgres.server_messages import hide_values
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.sql_scanner import line_and_column
 from aperture_db.postgres.target import Target
@@ -223,7 +224,9 @@ def run_script(conn: Connection, file: MigrationFile) -> None:
             copy = psycopg.errors.FeatureNotSupported("COPY from or to the client")
             raise StatementError(copy, file, number)
         if result.status == ExecStatus.FATAL_ERROR:
-            raise StatementError(error_from_result(result, conn.info.encoding), file, number)
+            error = error_from_result(result, conn.info.encoding)
+            hide_values(error)
+            raise StatementError(error, file, number)
 
 
 def describe_failure(

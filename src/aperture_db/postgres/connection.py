@@ -24,6 +24,7 @@ from aperture_db.postgres.driver_errors import (
     translate_connect_error,
     translate_query_error,
 )
+from aperture_db.postgres.server_messages import DiscreetConnection
 from aperture_db.postgres.session import Connection as Connection
 from aperture_db.postgres.session import open_session
 from aperture_db.postgres.target import Target
@@ -115,7 +116,7 @@ def _connect_once(target: Target, timeout_seconds: int) -> Connection:
         "connect_timeout": str(timeout_seconds),
     }
     try:
-        conn = open_session(**keywords)
+        conn = open_session(kind=DiscreetConnection, **keywords)
     except (psycopg.Error, UnicodeError) as error:
         raise translate_connect_error(error, target, timeout_seconds) from error
     try:

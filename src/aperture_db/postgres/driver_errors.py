@@ -7,37 +7,44 @@ by SQLSTATE. Texts of libpq and of the server never reach the user without `Targ
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.conninfo import make_conninfo
 
+from aperture_db import sql
 from aperture_db.errors import ApertureDbError, BusyError, ConnectError, UsageError
 from aperture_db.format import as_administrator, quote_identifier, shell_command
+from aperture_db.postgres import fitting_shm_size
 from aperture_db.postgres.connect_failures import (
+    BAD_KEYWORD,
+    BAD_SETTING,
     COMPOSE_HINT,
     COMPOSE_HOST,
     CONNECT_FAILURES,
     LOOPBACK_HINT,
     LOOPBACK_HOSTS,
+    PGPASS_FILE,
     ConnectFailure,
+    first_sentence,
+    pg_hba_line,
+    read_refusals,
 )
+from aperture_db.postgres.session import Connection, open_session
 from aperture_db.postgres.target import Target
 
-# A setting that libpq refuses before it connects anywhere.
-BAD_SETTING = re.compile(
-    r"invalid \S+ value|invalid (?:connection option|port number|integer value)|weak sslmode"
-    r'|definition of service ".*" not found|service file ".*" not found|could not match \d+ '
-)
-# The message names the target in its first line.
-LIBPQ_PREFIXES = re.compile(
-    r"^(?:connection (?:failed|is bad): |connection to server .*? failed: "
-    r"|consuming input failed: |(?:FATAL|ERROR):\s+)*"
-)
-PGPASS_FILE = re.compile(r'password retrieved from file "(.*)"')
+TLS_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+# A later attempt fails in the same way: wrong authorization, catalog or statement.
+FINAL_CLASSES = ("0A", "22", "28", "3D", "42")
 
 # The operating system's words for a peer that did not acknowledge in time.
 TIMED_OUT = re.compile("timed out|[Nn]o route to host|unreachable")
 
+
+Answer = TypeVar("Answer")
 # What an administrator runs to give a role the privilege that the server found missing.
 OWNER_PATTERN = re.compile(r"must be owner of (?P<kind>[a-z ]+?) (?P<name>\S+)$")
 OWNED_KINDS = {
@@ -74,46 +81,66 @@ OTHERWISE = "connect as the owner of Aperture's tables or as a superuser"
 def translate_connect_error(
     error: Exception, target: Target, timeout_seconds: int
 ) -> ConnectError | UsageError:
-    """The cause of a failed connection attempt, in PostgreSQL's terms."""
+    """The cause of a failed connection attempt, in PostgreSQL's terms.
+
+    Where its text is not known, as that of a server that speaks another language, the server is
+    asked once more. A failure that is not known to be final may be retried.
+    """
     message = str(error)
-    reason = target.redact(_first_sentence(message))
     what = f"can't connect to {target} (from {target.source})"
     if isinstance(error, (psycopg.ProgrammingError, UnicodeError)) or BAD_SETTING.search(message):
+        found = BAD_KEYWORD.search(message)
+        named = next(filter(None, found.groups())) if found else ""
+        source = target.source_of(named)
         return UsageError(
             what,
-            why=reason,
-            next_step=f"correct that setting in {target.source}",
+            why=target.redact(first_sentence(message)),
+            next_step=f"correct {named or 'that setting'} in {source}",
             code="bad_connection_string",
         )
-    for failure in CONNECT_FAILURES:
-        fits = failure.sslmode in (None, target.params.get("sslmode"))
-        if fits and re.search(failure.pattern, message):
-            return _explained(failure, what, message, reason, target, timeout_seconds)
+    usual = [
+        failure
+        for failure in CONNECT_FAILURES
+        if failure.sslmode in (None, target.value_of("sslmode"))
+    ]
+    for failure in usual:
+        if re.search(failure.pattern, message):
+            return _explained(failure, what, message, target, timeout_seconds)
+    refusals = read_refusals(target.params, timeout_seconds)
+    for failure in usual:
+        for refusal in refusals:
+            if refusal.state in failure.states and failure.routine in ("", refusal.routine):
+                return _explained(failure, what, message, target, timeout_seconds)
     return ConnectError(
-        what, why=reason, next_step=f"check {target.source}, and read the server's log"
+        what,
+        why=target.redact(first_sentence(message)),
+        next_step=f"check {target.source}, and read the server's log",
+        transient=not any(refusal.state.startswith(FINAL_CLASSES) for refusal in refusals),
     )
 
 
 def _explained(
-    failure: ConnectFailure,
-    what: str,
-    message: str,
-    reason: str,
-    target: Target,
-    timeout_seconds: int,
+    failure: ConnectFailure, what: str, message: str, target: Target, timeout_seconds: int
 ) -> ConnectError:
+    keyword = failure.keyword
+    if keyword == "sslrootcert":
+        # The message names the file.
+        keyword = next((name for name in TLS_FILES if _is_named(target, name, message)), keyword)
     pgpass = PGPASS_FILE.search(message)
     parts = {
         "user": target.user,
         "host": target.host or "the local socket",
+        "probe": shell_command("pg_isready", "-h", target.host, "-p", target.port),
         "port": target.port,
         "database": target.database,
-        "source": pgpass[1] if pgpass else target.source,
+        "source": pgpass[1] if pgpass else target.source_of(keyword),
+        "value": target.value_of(keyword),
         "timeout": timeout_seconds,
-        "reason": reason,
+        "reason": target.redact(first_sentence(message)),
         "quoted_host": shell_command(target.host),
         "quoted_user": quote_identifier(target.user),
         "quoted_database": quote_identifier(target.database),
+        "hba": pg_hba_line(target.database, target.user, target.value_of("sslmode"), message),
     }
     advice = failure.next_step
     if failure.code == "host_not_resolved" and target.host == COMPOSE_HOST:
@@ -123,10 +150,15 @@ def _explained(
     return ConnectError(
         what,
         why=failure.why.format(**parts),
-        next_step=advice.format(**parts),
+        next_step=[step.format(**parts) for step in advice.split("\n")],
         code=failure.code,
         transient=failure.transient,
     )
+
+
+def _is_named(target: Target, keyword: str, message: str) -> bool:
+    value = target.value_of(keyword)
+    return bool(value) and value in message
 
 
 def grant_for(message: str, user: str, *, writes: bool = False) -> str:
@@ -159,12 +191,54 @@ def is_hidden_by_policy(error: psycopg.Error) -> bool:
     return error.diag.source_function == "check_enable_rls"
 
 
+def read_only_error(conn: Connection) -> ApertureDbError:
+    """The error for a database that can't be written to, with its cause: a standby, or the place
+    that sets default_transaction_read_only. Needs no privilege."""
+    row = conn.execute(sql.load("postgres/read_only"), {}).fetchone()
+    assert row is not None
+    is_standby, statement = row
+    next_step = "connect to the primary server"
+    if not is_standby:
+        next_step = (
+            f"as its owner or a superuser run: {statement}"
+            if statement
+            else "remove default_transaction_read_only from the options of the connection string, "
+            "or from PGOPTIONS"
+        )
+    return ApertureDbError(
+        "the database is read-only",
+        why="it is a standby" if is_standby else "default_transaction_read_only is on",
+        next_step=next_step,
+        code="read_only",
+    )
+
+
+def ask(target: Target, question: Callable[[Connection], Answer | None]) -> Answer | None:
+    """Ask the server for a cause through another connection: the one of the failed statement may
+    be in an aborted transaction. None where there is no answer."""
+    with suppress(psycopg.Error):
+        conninfo = make_conninfo(**{**target.params, "connect_timeout": "5"})
+        with open_session(conninfo) as conn:
+            return question(conn)
+    return None
+
+
+def restate(message: str, target: Target, *, writes: bool) -> str:
+    """The server's message about a missing privilege in English: the longest name in it of an
+    object on which the role lacks a privilege, or that it does not own."""
+    words = ["", *re.findall(r"[^\s«»„“<>]+", message), ""]
+    parameters = {"words": " ".join(words), "writes": writes}
+    query = sql.load("postgres/refused_object")
+    row = ask(target, lambda conn: conn.execute(query, parameters).fetchone())
+    return str(row[0]) if row else message
+
+
 def translate_query_error(
     error: psycopg.Error, target: Target, *, writes: bool = False
 ) -> ApertureDbError:
     """The cause of a failed statement. `writes`: the command changes data, so the advice is a
     GRANT that allows it."""
-    message = target.redact(error.diag.message_primary or _first_sentence(str(error)))
+    message = target.redact(error.diag.message_primary or first_sentence(str(error)))
     match error:
         case pg.InsufficientPrivilege() if is_hidden_by_policy(error):
             return ApertureDbError(
@@ -176,6 +250,8 @@ def translate_query_error(
                 code="row_security",
             )
         case pg.InsufficientPrivilege():
+            if not message.startswith(("permission denied", "must be ")):
+                message = restate(message, target, writes=writes)
             advice = grant_for(message, target.user, writes=writes)
             return ApertureDbError(
                 "the database refused a statement",
@@ -185,11 +261,19 @@ def translate_query_error(
                 code="no_privilege",
             )
         case pg.ReadOnlySqlTransaction():
-            return ApertureDbError(
+            return ask(target, read_only_error) or ApertureDbError(
                 "the database is read-only",
                 why=f"{message}; the server is a standby, or default_transaction_read_only is on",
                 next_step="connect to the primary server",
                 code="read_only",
+            )
+        case pg.ProtocolViolation() if "statement pooling" in message:
+            return ConnectError(
+                "the connection pooler refuses transactions",
+                why=f"it hands out server connections for single statements: {message}",
+                next_step="set pool_mode = transaction in PgBouncer's configuration, or connect to "
+                "the server's own port (5432)",
+                code="statement_pooling",
             )
         case pg.LockNotAvailable():
             return BusyError(
@@ -211,13 +295,14 @@ def translate_query_error(
 
 
 def _cancelled(message: str) -> ApertureDbError:
-    timed_out = "timeout" in message
+    # The same SQLSTATE for all, and the text is in the server's language.
+    by_somebody = "user request" in message
     return ApertureDbError(
         "the server cancelled the statement",
         why=message,
-        next_step="run it again at a quieter time, or raise statement_timeout"
-        if timed_out
-        else "run the command again",
+        next_step="run the command again"
+        if by_somebody
+        else "run it again at a quieter time, or raise statement_timeout",
         code="cancelled",
     )
 
@@ -237,25 +322,13 @@ def lacks_shared_memory(error: psycopg.Error) -> bool:
     return isinstance(error, pg.DiskFull) and "/PostgreSQL." in str(error)
 
 
-def _fitting_shm_size(message: str) -> str:
-    """Room for the segment whose size the message tells."""
-    sizes = [int(number) for number in re.findall(r"\d{6,}", message.partition("/PostgreSQL.")[2])]
-    return shm_size(sizes[-1] if sizes else 192 << 20)
-
-
-def shm_size(build_bytes: int) -> str:
-    """The shm_size for a parallel build with that memory, as docker-compose.yml has it: the
-    segment, and the 64 MB that Docker gives anyway."""
-    return f"{-(-build_bytes // (64 << 20)) * 64 + 64}mb"
-
-
 def _translate_resource_error(error: psycopg.Error, message: str) -> ApertureDbError | None:
     """Resources exhausted on the server, or a lost connection; None for other causes."""
     if lacks_shared_memory(error):
         return ApertureDbError(
             "the server ran out of shared memory",
             why=message,
-            next_step=f"set shm_size: {_fitting_shm_size(message)} for the database in "
+            next_step=f"set shm_size: {fitting_shm_size(message)} for the database in "
             "docker-compose.yml, or run: "
             "ALTER SYSTEM SET max_parallel_maintenance_workers = 0; SELECT pg_reload_conf();",
             code="shared_memory_full",
@@ -324,10 +397,3 @@ def _remarks(error: psycopg.Error, target: Target) -> tuple[str, ...]:
     hint = diagnostics.message_hint and f"the server's hint: {diagnostics.message_hint}"
     texts = filter(None, (diagnostics.message_detail, hint))
     return tuple(target.redact(" / ".join(text.splitlines())) for text in texts)
-
-
-def _first_sentence(message: str) -> str:
-    """The telling line of libpq's message. What follows it are explanations, and the same again
-    for every address that was tried."""
-    line = next(filter(None, map(str.strip, message.splitlines())), "no reason was given")
-    return LIBPQ_PREFIXES.sub("", line) or line

@@ -332,9 +332,11 @@ class Connection(psycopg.Connection[TupleRow]):
         super().__exit__(kind, error, traceback)
 
 
-def open_session(conninfo: str = "", **keywords: str) -> Connection:
+def open_session(
+    conninfo: str = "", *, kind: type[Connection] = Connection, **keywords: str
+) -> Connection:
     """Connect under the contract. Raises the driver's errors."""
-    return Connection.connect(
+    return kind.connect(
         conninfo,
         autocommit=True,
         prepare_threshold=None,

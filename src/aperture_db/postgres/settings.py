@@ -9,7 +9,6 @@ parts are unclear, any of them may be the password.
 from __future__ import annotations
 
 import os
-import pwd
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -19,13 +18,17 @@ from urllib.parse import unquote
 
 from aperture_db.errors import UsageError
 from aperture_db.format import shell_command
-from aperture_db.postgres.target import DEFAULT_PORT, Target
+from aperture_db.postgres.target import (
+    DEFAULT_PORT,
+    NO_VERIFY,
+    PG_TARGET_VARIABLES,
+    Target,
+    complete,
+    from_pg_variables,
+)
 
 URL_OPTION = "--database-url"
 ENV_FILES = (".env.local", ".env")
-# Any of these names a server; PGPASSWORD or PGSSLMODE alone do not.
-PG_TARGET_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE")
-NAMING_KEYWORDS = ("host", "hostaddr", "port", "user", "dbname", "password")
 # What a command to paste must not hold.
 SECRET_KEYWORDS = {"password", "sslpassword", "scram_client_key", "scram_server_key"}
 URL_TO_FILL_IN = "postgresql://…"
@@ -43,8 +46,11 @@ def resolve_target(
     `env_file` or else .env.local and .env in `directory`, the PG* variables. An empty value
     counts as unset. Raises UsageError when there is none or it can't be read.
     """
-    if env_file is not None and not _is_file(env_file):
-        raise _unreadable(str(env_file), "there is no such file", "--env-file")
+    if env_file is not None:
+        refuse_connection_string(str(env_file), "--env-file")
+        if not _is_file(env_file):
+            why = "it is a directory" if env_file.is_dir() else "there is no such file"
+            raise _unreadable(str(env_file), why, "--env-file")
     for text, source in _candidates(url, env_file, environ, directory or Path()):
         warnings: tuple[str, ...] = ()
         if env_file is not None and source != str(env_file):
@@ -54,7 +60,7 @@ def resolve_target(
             return replace(target, options=("--env-file", source))
         return target
     if any(environ.get(name) for name in PG_TARGET_VARIABLES):
-        return _target_from_pg_variables()
+        return from_pg_variables()
     env_files = f"{env_file}" if env_file else "an env file"
     raise UsageError(
         "no database is configured",
@@ -82,11 +88,15 @@ def _from_variables(variables: Mapping[str, str | None], origin: str) -> Iterato
     if url := (variables.get("DATABASE_URL") or "").strip():
         yield url, origin or "DATABASE_URL"
     if path := (variables.get("DATABASE_URL_FILE") or "").strip():
+        refuse_connection_string(path, "DATABASE_URL_FILE")
         try:
             text = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise _unreadable(path, why, "DATABASE_URL_FILE") from error
+        if ENV_LINE.search(text):
+            # Somebody has made it from an env file.
+            text = (_read_env_file(Path(path)).get("DATABASE_URL") or "").strip()
         if not text:
             raise _unreadable(path, "it is empty", "DATABASE_URL_FILE")
         yield text, origin or f"DATABASE_URL_FILE ({path})"
@@ -124,60 +134,8 @@ def _target_from_text(
     if source == URL_OPTION:
         has_secret = parsed.dropped_options or SECRET_KEYWORDS & parsed.params.keys()
         options = (URL_OPTION, URL_TO_FILL_IN if has_secret else text)
-    return Target(_complete(parsed.params, environ), source, warnings, options)
-
-
-def _complete(params: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Fill what names the target as libpq would, so that PG* variables can't mix in: a URL
-    without a port must not end up on the PGPORT of another server.
-
-    PGPASSWORD counts, as with psql: it names nothing, and so stays known to `Target.redact`.
-    """
-    if service := params.get("service"):
-        return _naming_keywords({"PGSERVICE": service}) | dict(params)
-    user = params.get("user") or _account_name()
-    defaults = {
-        # libpq reads PGHOSTADDR unless the keyword is there, empty included.
-        "hostaddr": "",
-        "port": DEFAULT_PORT,
-        "user": user,
-        "dbname": params.get("dbname") or user,
-    }
-    if "host" not in params and "hostaddr" not in params:
-        defaults["host"] = _default_socket_directory()
-    if password := environ.get("PGPASSWORD"):
-        defaults["password"] = password
-    return defaults | dict(params)
-
-
-def _target_from_pg_variables() -> Target:
-    return Target(_naming_keywords({}), "PG* variables")
-
-
-def _naming_keywords(variables: Mapping[str, str]) -> dict[str, str]:
-    """What libpq itself makes of PG* variables and a service file, with `variables` added.
-
-    The variables that name nothing (PGSSLMODE, PGPASSFILE …) take effect when it connects.
-    """
-    from psycopg import pq
-
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        options = pq.Conninfo.get_defaults()
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-    values = {option.keyword.decode(): option.val.decode() for option in options if option.val}
-    params = {name: values[name] for name in NAMING_KEYWORDS if name in values}
-    params.setdefault("user", _account_name())
-    params.setdefault("dbname", params["user"])
-    if "host" not in params and "hostaddr" not in params:
-        params["host"] = _default_socket_directory()
-    return params
+    target = complete(parsed.params, source, environ)
+    return replace(target, warnings=warnings, options=options)
 
 
 def _libpq_keywords() -> list[str]:
@@ -186,18 +144,18 @@ def _libpq_keywords() -> list[str]:
     return [option.keyword.decode() for option in pq.Conninfo.get_defaults()]
 
 
-def _default_socket_directory() -> str:
-    """Where servers of distributions put their socket; psycopg's bundled libpq says /tmp."""
-    for directory in ("/var/run/postgresql", "/tmp"):  # noqa: S108
-        if any(Path(directory).glob(".s.PGSQL.*")):
-            return directory
-    return "localhost"
-
-
-def _account_name() -> str:
-    with suppress(KeyError):
-        return pwd.getpwuid(os.geteuid()).pw_name
-    return "postgres"
+def refuse_connection_string(text: str, named_by: str) -> None:
+    """Raise UsageError for a connection string where the name of a file belongs. It is not
+    repeated, as it may hold a password."""
+    if CONNECTION_STRING.search(text):
+        is_option = "_" not in named_by
+        raise UsageError(
+            f"{named_by} takes the name of a file, and got a connection string",
+            why="the name of a file has no user, password and host",
+            next_step=f"name the database with {URL_OPTION if is_option else 'DATABASE_URL'}, and "
+            f"{'leave out' if is_option else 'unset'} {named_by} or let it name a file",
+            code="not_a_file_name",
+        )
 
 
 def _unreadable(path: str, why: str, named_by: str) -> UsageError:
@@ -212,11 +170,21 @@ def _unreadable(path: str, why: str, named_by: str) -> UsageError:
 
 URL_EXAMPLE = "postgresql://user:password@host:5432/database"
 SCHEMES = ("postgresql://", "postgres://")
+# Path makes one slash of two.
+CONNECTION_STRING = re.compile(
+    r"^\W*(?:export\s+)?(?:\w+\s*=\W*)?\w+:/{1,2}\S*@|^\W*postgres(?:ql)?:/|\bpassword\s*=",
+    re.IGNORECASE,
+)
+ENV_LINE = re.compile(r"^\s*(?:export\s+)?DATABASE_URL\s*=", re.MULTILINE)
+OTHER_ENV_LINE = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Z][A-Z0-9_]*)\s*=\s*['\"]?\w+://")
 KEYWORD_START = re.compile(r"\s*\w+\s*=")
 
 # What other drivers write into the same URL, in libpq's words. node-postgres is Aperture's own.
-SSL_VALUES = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
-SSLMODE_VALUES = {"no-verify": "require"}
+SSL_VALUES = {
+    "true": "require", "1": "require", "on": "require", "yes": "require", "": "require",
+    "false": "disable", "0": "disable", "off": "disable", "no": "disable",
+}  # fmt: skip
+SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full", NO_VERIFY)
 
 
 @dataclass(frozen=True)
@@ -233,8 +201,13 @@ def parse_conninfo(text: str, known_options: Iterable[str]) -> ParsedConninfo:
     `known_options` are libpq's keywords; other options of a URL are dropped and named in the
     result. Raises UsageError for what can't be decided.
     """
-    text = _unquote_whole(text)
+    text = _unquote_whole(ENV_LINE.sub("", text, count=1))
     _require_one_line(text)
+    if named := OTHER_ENV_LINE.match(text):
+        raise _usage(
+            f"it is a line of an env file, with the name {named['name']}",
+            f"leave out {named['name']}=",
+        )
     scheme = next((s for s in SCHEMES if text.lower().startswith(s)), None)
     if scheme:
         parsed = _parse_url(text[len(scheme) :], frozenset(known_options))
@@ -242,6 +215,8 @@ def parse_conninfo(text: str, known_options: Iterable[str]) -> ParsedConninfo:
         parsed = ParsedConninfo(_parse_keywords(text))
     elif "://" in text:
         raise _usage("its scheme is not postgresql:// or postgres://", f"write it as {URL_EXAMPLE}")
+    elif text.startswith(("/", "./", "~")):
+        raise _usage("it is the name of a file", "name that file with DATABASE_URL_FILE instead")
     else:
         raise _usage("it is neither a URL nor key=value pairs", f"write it as {URL_EXAMPLE}")
     if any("\0" in value for value in parsed.params.values()):
@@ -260,7 +235,9 @@ def _unquote_whole(text: str) -> str:
 
 def _require_one_line(text: str) -> None:
     if re.search(r"[\0\r\n]", text):
-        raise _usage("it contains a line break or a NUL byte", "remove the line break")
+        raise _usage(
+            "it contains a line break or a NUL byte", "keep the one line with the connection string"
+        )
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -343,15 +320,24 @@ def _parse_query(
     for item in filter(None, query.split("&")):
         name, _, value = item.partition("=")
         name, value = _decode(name), _decode(value)
-        if name == "ssl" and value in SSL_VALUES:
-            options.setdefault("sslmode", SSL_VALUES[value])
-        elif name == "sslmode":
-            options[name] = SSLMODE_VALUES.get(value, value)
+        if name == "ssl":
+            options.setdefault("sslmode", _sslmode(value))
         elif name in known_options:
             options[name] = value
         else:
             dropped.append(name)
     return options, tuple(dropped)
+
+
+def _sslmode(value: str) -> str:
+    """The sslmode for a value of ssl. One that is not known may ask for encryption, so it is not
+    ignored."""
+    mode = SSL_VALUES.get(value.lower(), value.lower())
+    if mode not in SSLMODES:
+        raise _usage(
+            "the value of its option ssl is not known", f"use sslmode={'|'.join(SSLMODES)} instead"
+        )
+    return mode
 
 
 def _parse_keywords(text: str) -> dict[str, str]:

@@ -1,20 +1,31 @@
-"""The database to work on, how its password is kept out of every text, and where its server lives.
-
-A managed service is recognised by its host name, or by the roles it keeps in every cluster, which
-also works behind a tunnel or a local proxy. What runs by itself tells its packaging in version().
-"""
+"""The database to work on, where each of its settings was made, and how its password is kept out
+of every text."""
 
 from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from urllib.parse import quote
 
 DEFAULT_PORT = "5432"
 REDACTED = "********"
+# Path makes one slash of two. What stands behind the last @ of a line is no password. That of an
+# example is none, either.
+PASSWORD_IN_URL = re.compile(r"(?P<start>\b[a-z+]+:/{1,2}[^\s:/@]*:)(?!password@).*(?=@)")
+# Any of these names a server; PGPASSWORD or PGSSLMODE alone do not.
+PG_TARGET_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE")
+NAMING_KEYWORDS = ("host", "hostaddr", "port", "user", "dbname", "password")
+SERVICE_VARIABLES = ("PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR")
+# node-postgres's word for encryption without verification. libpq verifies with sslmode=require
+# once there is a file of trusted certificates, so it gets one that can't exist.
+NO_VERIFY = "no-verify"
+NO_FILE = "/dev/null/no-root-certificate"
 # Without them libpq takes the first server that answers, or rather a standby.
 TAKES_ANY_SERVER = ("", "any", "prefer-standby")
 # A shorter password is found in many words of a message.
@@ -32,6 +43,17 @@ class Target:
     options: tuple[str, ...] = ()
     """The options that named it, for another command; empty where the environment or a file of
     the working directory did. A URL with a secret in it is left to be filled in."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where those settings come from that the connection string does not have, by keyword: a
+    variable or a service."""
+
+    def source_of(self, keyword: str) -> str:
+        """Where a setting was made, in words for the user."""
+        return self.origins.get(keyword, self.source)
+
+    def value_of(self, keyword: str) -> str:
+        """The value of a setting of the connection string or of a variable."""
+        return self.params.get(keyword) or os.environ.get(self.source_of(keyword), "")
 
     @property
     def host(self) -> str:
@@ -76,7 +98,7 @@ class Target:
         """
         password = self.params.get("password", "")
         if password in (self.user, self.host, self.port, self.database):
-            return text
+            password = ""
         short = len(password) < MIN_UNMISTAKABLE_CHARACTERS
         return redact(text, password, whole_words=short or password in str(self))
 
@@ -84,14 +106,15 @@ class Target:
 def redact(text: str, secret: str, *, whole_words: bool = False) -> str:
     """Replace `secret`, as it is or as URLs, JSON, SQL and Python write it, in any mixture.
 
-    `whole_words` spares words that merely contain it: garbled, they would give it away.
+    `whole_words` spares words that merely contain it: garbled, they would give it away. The
+    password of any URL is replaced, too.
     """
-    if not secret:
-        return text
-    pattern = "".join(_any_spelling(character) for character in secret)
-    if whole_words:
-        pattern = rf"(?<!\w){pattern}(?!\w)"
-    return re.sub(pattern, REDACTED, text)
+    if secret:
+        pattern = "".join(_any_spelling(character) for character in secret)
+        if whole_words:
+            pattern = rf"(?<!\w){pattern}(?!\w)"
+        text = re.sub(pattern, REDACTED, text)
+    return PASSWORD_IN_URL.sub(rf"\g<start>{REDACTED}", text)
 
 
 def _any_spelling(character: str) -> str:
@@ -113,157 +136,134 @@ def _any_spelling(character: str) -> str:
     return f"(?:(?i:{re.escape(encoded)})|{'|'.join(plain)})"
 
 
-# The newest release this tool was tried with; named where pgvector is built from source.
-PGVECTOR_RELEASE = "0.8.6"
+def complete(params: Mapping[str, str], source: str, environ: Mapping[str, str]) -> Target:
+    """The target of a connection string, with what names it filled in as libpq would, so that PG*
+    variables can't mix in: a URL without a port must not end up on the PGPORT of another server.
 
-
-INTERNAL = {"json": False}
-
-
-@dataclass(frozen=True)
-class Platform:
-    """A kind of server. Texts are templates over {major}, PostgreSQL's major version."""
-
-    id: str
-    name: str
-    get_vector: str = field(metadata=INTERNAL)
-    """How pgvector, or a newer one, gets among the server's files."""
-    get_contrib: str = field(
-        default="install the contrib modules of PostgreSQL {major}", metadata=INTERNAL
-    )
-    """The same for pgcrypto and pg_trgm, which belong to PostgreSQL itself."""
-    admin_role: str = field(default="", metadata=INTERNAL)
-    """The role whose members may create extensions without being superusers."""
-    host_pattern: str = field(default="", metadata=INTERNAL)
-    marker_role: str = field(default="", metadata=INTERNAL)
-    """A role that exists in every cluster of this service, and nowhere else."""
-
-    def __str__(self) -> str:
-        """In words that follow "PostgreSQL 16"."""
-        return f"{'on' if self.admin_role else 'from'} {self.name}"
-
-    def how_to_get(self, extension: str, major: int) -> str:
-        """What puts the extension's files, or newer ones, onto this server."""
-        text = self.get_vector if extension == "vector" else self.get_contrib
-        return text.format(major=major)
-
-
-SUPABASE = Platform(
-    "supabase",
-    "Supabase",
-    get_vector="upgrade the project's PostgreSQL (Project Settings, Infrastructure, Upgrade)",
-    get_contrib="enable it in the dashboard under Database, Extensions",
-    admin_role="postgres",
-    host_pattern=r"\.supabase\.(co|com)$",
-    marker_role="supabase_admin",
-)
-NEON = Platform(
-    "neon",
-    "Neon",
-    get_vector="restart the compute in the Neon console, which brings the newest pgvector",
-    get_contrib="restart the compute in the Neon console",
-    admin_role="neon_superuser",
-    host_pattern=r"\.neon\.tech$",
-    marker_role="neon_superuser",
-)
-RDS = Platform(
-    "rds",
-    "Amazon RDS or Aurora",
-    get_vector="upgrade the instance to the newest minor version of PostgreSQL {major} "
-    "(aws rds modify-db-instance --engine-version)",
-    get_contrib="allow it in the parameter rds.allowed_extensions of the parameter group",
-    admin_role="rds_superuser",
-    host_pattern=r"\.rds\.amazonaws\.com(\.cn)?$",
-    marker_role="rds_superuser",
-)
-AZURE = Platform(
-    "azure",
-    "Azure Database for PostgreSQL",
-    get_vector="add VECTOR,PGCRYPTO,PG_TRGM to the server parameter azure.extensions; a newer "
-    "pgvector comes with the next scheduled maintenance",
-    get_contrib="add VECTOR,PGCRYPTO,PG_TRGM to the server parameter azure.extensions",
-    admin_role="azure_pg_admin",
-    host_pattern=r"\.postgres(\.database|\.cosmos)\.(azure\.com|usgovcloudapi\.net|chinacloudapi\.cn)$",
-    marker_role="azure_pg_admin",
-)
-CLOUD_SQL = Platform(
-    "cloud_sql",
-    "Google Cloud SQL",
-    get_vector="take the newest maintenance version "
-    "(gcloud sql instances patch INSTANCE --maintenance-version=VERSION)",
-    get_contrib="take the newest maintenance version "
-    "(gcloud sql instances patch INSTANCE --maintenance-version=VERSION)",
-    admin_role="cloudsqlsuperuser",
-    host_pattern=r"^/cloudsql/|\.sql\.goog\.?$",
-    marker_role="cloudsqlsuperuser",
-)
-DIGITALOCEAN = Platform(
-    "digitalocean",
-    "DigitalOcean Managed PostgreSQL",
-    get_vector="apply the pending maintenance update in the control panel (Settings, Maintenance "
-    "window), or upgrade to a newer major version",
-    get_contrib="apply the pending maintenance update in the control panel",
-    admin_role="doadmin",
-    host_pattern=r"\.db\.ondigitalocean\.com$",
-    marker_role="doadmin",
-)
-MANAGED = (SUPABASE, NEON, RDS, AZURE, CLOUD_SQL, DIGITALOCEAN)
-
-DOCKER = Platform(
-    "docker",
-    "a Docker image",
-    get_vector="set `image: pgvector/pgvector:pg{major}` for the database in docker-compose.yml "
-    "(its volume stays), then: docker compose pull && docker compose up -d",
-)
-DOCKER_ALPINE = Platform(
-    "docker_alpine",
-    "an Alpine-based Docker image",
-    # musl and glibc sort text differently: the old volume would carry wrong indexes.
-    get_vector="take a backup (aperture-db backup), set `image: pgvector/pgvector:pg{major}` with "
-    "a new volume in docker-compose.yml, and restore into it",
-)
-DEBIAN = Platform(
-    "debian",
-    "a Debian or Ubuntu package",
-    get_vector="sudo /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y && "
-    "sudo apt-get install -y postgresql-{major}-pgvector",
-    get_contrib="sudo apt-get install -y postgresql-{major}",
-)
-RED_HAT = Platform(
-    "red_hat",
-    "a Red Hat package",
-    get_vector="sudo dnf install -y pgvector_{major} (from yum.postgresql.org)",
-    get_contrib="sudo dnf install -y postgresql{major}-contrib",
-)
-SOURCE = Platform(
-    "source",
-    "a source build",
-    get_vector=f"git clone --branch v{PGVECTOR_RELEASE} https://github.com/pgvector/pgvector && "
-    "cd pgvector && make && sudo make install",
-    get_contrib="in PostgreSQL's source tree: make -C contrib && sudo make -C contrib install",
-)
-
-MARKER_ROLES = tuple(platform.marker_role for platform in MANAGED)
-ADMIN_ROLES = tuple(platform.admin_role for platform in MANAGED)
-
-
-def recognize(
-    host: str, version_text: str, *, cluster_name: str = "", roles: tuple[str, ...] = ()
-) -> Platform:
-    """Where the server lives.
-
-    `host` is what the client connects to, `version_text` is version(), `roles` are the marker
-    roles that exist in the cluster. Debian's packages give each cluster a name such as 15/main;
-    the official image has the same build, from apt.postgresql.org, and no cluster name.
+    PGPASSWORD counts, as with psql: it names nothing, and so stays known to `Target.redact`.
     """
-    for platform in MANAGED:
-        if re.search(platform.host_pattern, host, re.IGNORECASE):
-            return platform
-    for platform in MANAGED:
-        if platform.marker_role in roles:
-            return platform
-    if "(Alpine" in version_text or "-musl" in version_text:
-        return DOCKER_ALPINE
-    if re.match(r"PostgreSQL \S+ \((Debian|Ubuntu)", version_text):
-        return DOCKER if "pgdg" in version_text and not cluster_name else DEBIAN
-    return RED_HAT if "(Red Hat" in version_text else SOURCE
+    with _service(params.get("service")):
+        outside = _outside_settings()
+        if "service" in params:
+            return _finished({**_naming_keywords(), **params}, params, outside, source)
+    user = params.get("user") or account_name()
+    defaults = {
+        # libpq reads PGHOSTADDR unless the keyword is there, empty included.
+        "hostaddr": "",
+        "port": DEFAULT_PORT,
+        "user": user,
+        "dbname": params.get("dbname") or user,
+    }
+    if "host" not in params and "hostaddr" not in params:
+        defaults["host"] = _default_socket_directory()
+    if password := environ.get("PGPASSWORD"):
+        defaults["password"] = password
+    outside = {name: value for name, value in outside.items() if name not in defaults} | (
+        {"password": (password, "PGPASSWORD")} if password else {}
+    )
+    return _finished({**defaults, **params}, params, outside, source)
+
+
+def from_pg_variables() -> Target:
+    """The target that libpq itself makes of PG* variables and a service file."""
+    return _finished(_naming_keywords(), {}, _outside_settings(), "PG* variables")
+
+
+def _finished(
+    params: Mapping[str, str],
+    own: Mapping[str, str],
+    outside: Mapping[str, tuple[str, str]],
+    source: str,
+) -> Target:
+    """`own` are the settings of the connection string itself, `outside` those that libpq adds,
+    with where it finds them."""
+    origins = {name: origin for name, (_, origin) in outside.items() if name not in own}
+    mode = params.get("sslmode") or outside.get("sslmode", ("",))[0]
+    if mode == NO_VERIFY:
+        params = {**params, "sslmode": "require", "sslrootcert": NO_FILE}
+    return Target(params, source, origins=origins)
+
+
+def _naming_keywords() -> dict[str, str]:
+    """The settings that name the target, from PG* variables and a service file. The others
+    (PGSSLMODE, PGPASSFILE …) take effect when libpq connects."""
+    values = _libpq_defaults()
+    params = {name: values[name] for name in NAMING_KEYWORDS if name in values}
+    params.setdefault("user", account_name())
+    params.setdefault("dbname", params["user"])
+    if "host" not in params and "hostaddr" not in params:
+        params["host"] = _default_socket_directory()
+    return params
+
+
+def _outside_settings() -> dict[str, tuple[str, str]]:
+    """The settings that PG* variables and a service make, each with where it was made. A service
+    goes before a variable."""
+    from psycopg import pq
+
+    variables = {
+        option.keyword.decode(): option.envvar.decode()
+        for option in pq.Conninfo.get_defaults()
+        if option.envvar
+    }
+    found = {
+        keyword: (os.environ[name], name)
+        for keyword, name in variables.items()
+        if os.environ.get(name)
+    }
+    if service := os.environ.get("PGSERVICE"):
+        others = {name: None for name in variables.values() if name not in SERVICE_VARIABLES}
+        with _environment(others):
+            served = _libpq_defaults()
+        with _environment(others | {"PGSERVICE": None}):
+            plain = _libpq_defaults()
+        for keyword, value in served.items():
+            if value != plain.get(keyword) and keyword != "service":
+                found[keyword] = (value, f"service {service}")
+    return found
+
+
+def _libpq_defaults() -> dict[str, str]:
+    from psycopg import pq
+
+    options = pq.Conninfo.get_defaults()
+    return {option.keyword.decode(): option.val.decode() for option in options if option.val}
+
+
+def _service(name: str | None) -> AbstractContextManager[None]:
+    """Let libpq read the settings of this service, too."""
+    return _environment({"PGSERVICE": name} if name else {})
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str | None]) -> Iterator[None]:
+    """Change environment variables for the block; libpq reads no others. None unsets."""
+    before = {name: os.environ.get(name) for name in variables}
+    _set_variables(variables)
+    try:
+        yield
+    finally:
+        _set_variables(before)
+
+
+def _set_variables(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _default_socket_directory() -> str:
+    """Where servers of distributions put their socket; psycopg's bundled libpq says /tmp."""
+    for directory in ("/var/run/postgresql", "/tmp"):  # noqa: S108
+        if any(Path(directory).glob(".s.PGSQL.*")):
+            return directory
+    return "localhost"
+
+
+def account_name() -> str:
+    """The operating system's name of this account, libpq's default user."""
+    with suppress(KeyError):
+        return pwd.getpwuid(os.geteuid()).pw_name
+    return "postgres"

@@ -29,6 +29,7 @@ from aperture_db.dumps.statements import (
     SESSION_SETTING,
     SETTING,
     SKIPPED_SETTINGS,
+    without_values,
 )
 from aperture_db.errors import ApertureDbError
 from aperture_db.postgres.connection import build_index
@@ -291,13 +292,18 @@ class DumpRunner:
             raise self._refused(entry, text, error) from error
 
     def _refused(self, entry: DumpEntry, text: bytes, error: psycopg.Error) -> ApertureDbError:
-        statement = text.decode(errors="replace").strip().splitlines()[0][:SHOWN_CHARACTERS]
+        statement = without_values(text.decode(errors="replace"))
+        statement = statement.strip().splitlines()[0][:SHOWN_CHARACTERS]
         diagnostics = error.diag
         details = [f"statement: {statement}"]
         details += [line for line in (diagnostics.message_detail, diagnostics.message_hint) if line]
+        reason = diagnostics.message_primary
+        if isinstance(error, psycopg.errors.SyntaxError):
+            # The server quotes what it does not understand, which may be a value.
+            reason = "syntax error"
         return ApertureDbError(
             f"the dump could not be restored: {_describe(entry)} failed",
-            why=f"{diagnostics.message_primary} (SQLSTATE {error.sqlstate}); "
+            why=f"{reason} (SQLSTATE {error.sqlstate}); "
             "everything was rolled back, the database is unchanged",
             next_step=self._advice(error),
             code="restore_failed",

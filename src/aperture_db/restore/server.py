@@ -17,6 +17,7 @@ from aperture_db.dumps.contents import DumpContents
 from aperture_db.errors import ApertureDbError, BusyError, FindingError
 from aperture_db.extensions.report import REQUIREMENTS
 from aperture_db.format import quote_identifier, quote_literal
+from aperture_db.postgres.driver_errors import read_only_error
 from aperture_db.postgres.session import Connection
 
 # Part of every database.
@@ -43,12 +44,7 @@ def read_server(conn: Connection) -> TargetServer:
         server = cursor.execute(sql.load("restore/server")).fetchone()
     assert server is not None
     if server.is_standby or server.is_read_only:
-        raise ApertureDbError(
-            "the database is read-only",
-            why="it is a standby" if server.is_standby else "default_transaction_read_only is on",
-            next_step="connect to the primary server",
-            code="read_only",
-        )
+        raise read_only_error(conn)
     return server
 
 

@@ -751,3 +751,83 @@ JOIN pg_proc AS p ON p.oid = found.function
 WHERE p.proname = ANY (%(names)s)
 ORDER BY rank, what
 LIMIT 3
+
+-- name: read_only
+-- Purpose: whether the server is a standby, and the statement that lifts
+-- default_transaction_read_only where it is set; NULL where the connection itself sets it.
+-- Privilege: none.
+SELECT
+    pg_is_in_recovery(),
+    CASE source
+        WHEN 'database' THEN
+            format('ALTER DATABASE %%I RESET default_transaction_read_only;', current_database())
+        WHEN 'user' THEN
+            format('ALTER ROLE %%I RESET default_transaction_read_only;', session_user)
+        WHEN 'database user' THEN
+            format(
+                'ALTER ROLE %%I IN DATABASE %%I RESET default_transaction_read_only;',
+                session_user, current_database()
+            )
+        WHEN 'global' THEN 'ALTER ROLE ALL RESET default_transaction_read_only;'
+        WHEN 'client' THEN NULL
+        ELSE 'ALTER SYSTEM SET default_transaction_read_only = off; SELECT pg_reload_conf();'
+    END
+FROM pg_settings
+WHERE name = 'default_transaction_read_only'
+
+-- name: refused_object
+-- Purpose: the English message about a missing privilege, from the words of one in another
+-- language: the longest name among them of an object that the role may not use, else of one that it
+-- does not own.
+-- Privilege: none.
+SELECT problem || ' ' || kind || ' ' || name
+FROM (
+    SELECT
+        CASE WHEN NOT has_table_privilege(c.oid, 'SELECT') OR (%(writes)s AND NOT (
+            has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
+            AND has_table_privilege(c.oid, 'DELETE') AND has_table_privilege(c.oid, 'TRUNCATE')
+        )) THEN 'permission denied for' ELSE 'must be owner of' END AS problem,
+        CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' ELSE 'table' END,
+        c.relname::text,
+        pg_has_role(c.relowner, 'USAGE')
+    FROM pg_class AS c
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    UNION ALL
+    SELECT
+        CASE WHEN has_sequence_privilege(c.oid, 'SELECT') AND has_sequence_privilege(c.oid, 'USAGE')
+        THEN 'must be owner of' ELSE 'permission denied for' END,
+        'sequence',
+        c.relname::text,
+        pg_has_role(c.relowner, 'USAGE')
+    FROM pg_class AS c
+    WHERE c.relkind = 'S'
+    UNION ALL
+    SELECT
+        CASE WHEN NOT has_schema_privilege(oid, 'USAGE')
+            OR (%(writes)s AND NOT has_schema_privilege(oid, 'CREATE'))
+        THEN 'permission denied for' ELSE 'must be owner of' END,
+        'schema',
+        nspname::text,
+        pg_has_role(nspowner, 'USAGE')
+    FROM pg_namespace
+    UNION ALL
+    SELECT
+        CASE WHEN has_function_privilege(oid, 'EXECUTE')
+        THEN 'must be owner of' ELSE 'permission denied for' END,
+        'function',
+        proname::text,
+        pg_has_role(proowner, 'USAGE')
+    FROM pg_proc
+    UNION ALL
+    SELECT
+        CASE WHEN has_database_privilege(oid, 'CREATE')
+        THEN 'must be owner of' ELSE 'permission denied for' END,
+        'database',
+        datname::text,
+        pg_has_role(datdba, 'USAGE')
+    FROM pg_database
+    WHERE datname = current_database()
+) AS object (problem, kind, name, is_owner)
+WHERE NOT is_owner AND position(' ' || name || ' ' IN %(words)s) > 0
+ORDER BY problem DESC, length(name) DESC
+LIMIT 1

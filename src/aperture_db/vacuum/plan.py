@@ -12,10 +12,10 @@ from psycopg.rows import class_row
 
 from aperture_db import sql
 from aperture_db.errors import UsageError
+from aperture_db.postgres import shm_size
 from aperture_db.postgres.activity import Session, read_exclusive_locks
 from aperture_db.postgres.catalog import Table, TableSize, read_sizes, read_tables
 from aperture_db.postgres.connection import read_build_memory, set_local
-from aperture_db.postgres.driver_errors import shm_size
 from aperture_db.postgres.session import Connection
 from aperture_db.vacuum.progress import weigh
 from aperture_db.vacuum.report import (

@@ -24,9 +24,9 @@ from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
 from aperture_db.migrations.directory import read_directory
 from aperture_db.migrations.report import State
 from aperture_db.migrations.status import collect
+from aperture_db.postgres import shm_size
 from aperture_db.postgres.catalog import readable_tables, visible_tables
 from aperture_db.postgres.connection import read_build_memory
-from aperture_db.postgres.driver_errors import shm_size
 from aperture_db.stats.counting import Inventory, embedding_queries, run_count_queries
 from aperture_db.stats.coverage import EMBEDDING_JOBS
 
