@@ -17,6 +17,7 @@ from pathlib import Path
 
 from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
 from aperture_db.dumps.files import (
+    HEAD_BYTES,
     DumpFormat,
     broken,
     cluster_dump,
@@ -26,6 +27,7 @@ from aperture_db.dumps.files import (
     open_dump,
     open_script,
     read_name,
+    too_large,
 )
 from aperture_db.dumps.script import (
     ClusterDumpError,
@@ -37,6 +39,7 @@ from aperture_db.dumps.script import (
     NotADumpError,
     Part,
     ScriptReader,
+    TooLargeError,
     UnknownPartError,
     created_table,
     name_in_comments,
@@ -238,6 +241,8 @@ def read_open_dump(file: HeldFile) -> Iterator[Event | ContentsRead]:
                 yield from survey.take(part)
     except ClusterDumpError as error:
         raise cluster_dump(path) from error
+    except TooLargeError as error:
+        raise too_large(path, str(error)) from error
     except NotADumpError as error:
         raise not_usable(path, str(error)) from error
     except UnknownPartError as error:
@@ -292,7 +297,7 @@ class _Survey:
             ):
                 self._created[entry] = created_table(text)
             case DumpStatement(text=text) if entry.kind == "EXTENSION":
-                if found := EXTENSION_STATEMENT.search(text.decode(errors="replace")):
+                if found := EXTENSION_STATEMENT.search(text[:HEAD_BYTES].decode(errors="replace")):
                     self._extensions.append(DumpedExtension(found["name"], found["schema"]))
             case DumpStatement(text=text, head=head) if entry.kind == DATA and head[0] == b"INSERT":
                 self._row_counts[entry.schema, entry.name] = None
@@ -308,7 +313,7 @@ class _Survey:
             if is_record:
                 rows += block
                 if len(rows) > MOST_RECORD_BYTES:
-                    raise NotADumpError("it records more migrations than any Aperture has")
+                    raise TooLargeError("it records more migrations than any Aperture has")
         self._row_counts[data.entry.schema, data.entry.name] = count
         self._migrations |= set(_column(data.text, bytes(rows), "name"))
 
@@ -376,3 +381,20 @@ def _unrestorable_reason(contents: DumpContents) -> str | None:
     if not contents.aperture_schemas:
         return "its tables are not Aperture's"
     return None
+
+
+# pg_dump's numbers of the methods, since archive version 1.15.
+ARCHIVE_COMPRESSIONS = ("none", "gzip", "lz4", "zstd")
+
+
+def archive_compression(head: bytes) -> str | None:
+    """The compression method that the head of an archive names; None for other files.
+
+    The bytes are: PGDMP, three of the archive's version, the sizes of an integer and an offset,
+    the format, then the method; before 1.15 the level as an integer of a sign and its bytes.
+    """
+    if not head.startswith(b"PGDMP") or len(head) < 20:
+        return None
+    if (head[5], head[6]) >= (1, 15):
+        return ARCHIVE_COMPRESSIONS[head[11]] if head[11] < len(ARCHIVE_COMPRESSIONS) else None
+    return "gzip" if any(head[12 : 12 + head[8]]) else "none"

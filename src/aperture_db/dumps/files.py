@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from aperture_db.dumps.children import Child, running
 from aperture_db.dumps.programs import base_environment, newest_programs, too_old_to_read
@@ -46,6 +46,15 @@ def broken(path: Path, why: str) -> BrokenDumpError:
         f"{path} is damaged or incomplete",
         why=why,
         next_step=f"choose another dump: {_list_backups(path)}",
+    )
+
+
+def too_large(path: Path, why: str) -> NotUnderstoodError:
+    """The error for a script of a size that is not read."""
+    return NotUnderstoodError(
+        f"{path} is too large to be verified",
+        why=why,
+        next_step="dump the database again with pg_dump -Fc, or with aperture-db backup",
     )
 
 
@@ -143,7 +152,10 @@ PACKED = (
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"\x04\x22\x4d\x18", "lz4"),
 )
-Packed: TypeAlias = gzip.GzipFile | lzma.LZMAFile | bz2.BZ2File
+Packed: TypeAlias = "gzip.GzipFile | XzReader | bz2.BZ2File"
+# What `xz -9` needs, and a little more.
+MOST_XZ_BYTES = 70 << 20
+BLOCK_BYTES = 1 << 16
 # Those that this tool decompresses itself.
 PACKED_FORMATS = {"gzip": DumpFormat.GZIP, "xz": DumpFormat.XZ, "bzip2": DumpFormat.BZIP2}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -229,9 +241,7 @@ def _refuse_other(path: Path, head: bytes, *, unpack: str = "") -> None:
             f"iconv -f UTF-16 -t UTF-8 {name} > {shell_command(path.with_suffix('.utf8.sql'))}",
         )
     if head.startswith(b"PK\x03\x04"):
-        raise not_usable(
-            path, "it is a zip archive", next_step=f"restore a file of it: unzip {name}"
-        )
+        raise not_usable(path, "it is a zip archive", next_step=f"unzip {name}")
     if head.startswith(b"SQLite format 3"):
         raise not_usable(path, "it is a SQLite database")
 
@@ -255,16 +265,13 @@ def not_understood(
 ) -> NotUnderstoodError:
     """The error for a statement that pg_dump does not write."""
     name = shell_command(file.path)
-    line = {
-        DumpFormat.CUSTOM: f"pg_restore -f - {name} | sed -n {line_number}p",
-        DumpFormat.GZIP: f"gzip -dc {name} | sed -n {line_number}p",
-        DumpFormat.XZ: f"xz -dc {name} | sed -n {line_number}p",
-        DumpFormat.BZIP2: f"bzip2 -dc {name} | sed -n {line_number}p",
-    }
+    line = {each: f"{program} -dc {name} | " for program, each in PACKED_FORMATS.items()}
+    line |= {DumpFormat.CUSTOM: f"pg_restore -f - {name} | "}
+    source = "" if format_ in line else f" {name}"
     return NotUnderstoodError(
         f"{file.path} contains SQL that is not part of a dump",
         why=f"{why}; the SQL of a dump runs with your privileges, so nothing else is run",
-        next_step=f"look at it: {line.get(format_, f'sed -n {line_number}p {name}')}",
+        next_step=f"look at it: {line.get(format_, '')}sed -n {line_number}p{source}",
     )
 
 
@@ -291,11 +298,34 @@ def _unpacked(file: HeldFile, format_: DumpFormat) -> Iterator[Read]:
         if format_ is DumpFormat.GZIP:
             stream = gzip.GzipFile(fileobj=packed)
         elif format_ is DumpFormat.XZ:
-            stream = lzma.LZMAFile(packed)  # noqa: SIM115
+            stream = XzReader(packed)
         else:
             stream = bz2.BZ2File(packed)
-        with stream:
-            yield lambda size: _inflate(file.path, program, stream, size)
+        yield lambda size: _inflate(file.path, program, stream, size)
+
+
+class XzReader:
+    """Decompresses what `xz` writes, in bounded memory: the head of a file may ask for 4 GB."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        self._packed = packed
+        self._decoder = lzma.LZMADecompressor(memlimit=MOST_XZ_BYTES)
+
+    def read1(self, size: int) -> bytes:
+        block = b""
+        while not block:
+            data = b""
+            if self._decoder.eof:
+                data = self._decoder.unused_data.lstrip(b"\0")
+                while not data and (more := self._packed.read(BLOCK_BYTES)):
+                    data = more.lstrip(b"\0")
+                if not data:
+                    return b""
+                self._decoder = lzma.LZMADecompressor(memlimit=MOST_XZ_BYTES)
+            elif self._decoder.needs_input and not (data := self._packed.read(BLOCK_BYTES)):
+                raise EOFError("it ends too early")
+            block = self._decoder.decompress(data, size)
+        return block
 
 
 def _inflate(path: Path, program: str, stream: Packed, size: int) -> bytes:
@@ -368,21 +398,3 @@ def read_maker(file: HeldFile) -> str:
     head = file.read_at(0, HEAD_BYTES)
     versions = re.findall(rb"\x00{3}(\d+[\w.]+(?: \([^)]*\))?)\x00", head)
     return versions[-1].decode() if versions else ""
-
-
-# pg_dump's numbers of the methods, since archive version 1.15.
-ARCHIVE_COMPRESSIONS = ("none", "gzip", "lz4", "zstd")
-
-
-def archive_compression(head: bytes) -> str | None:
-    """The compression method that the head of an archive names; None for other files.
-
-    The bytes are: PGDMP, three of the archive's version, the sizes of an integer and an offset,
-    the format, then the method; before 1.15 the level as an integer of a sign and its bytes.
-    """
-    if not head.startswith(b"PGDMP") or len(head) < 20:
-        return None
-    major, minor, integer_size = head[5], head[6], head[8]
-    if (major, minor) >= (1, 15):
-        return ARCHIVE_COMPRESSIONS[head[11]] if head[11] < len(ARCHIVE_COMPRESSIONS) else None
-    return "gzip" if any(head[12 : 12 + integer_size]) else "none"

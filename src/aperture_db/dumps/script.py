@@ -9,20 +9,37 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
+from itertools import dropwhile, islice
 from typing import NamedTuple
 
-from aperture_db.postgres.sql_scanner import SqlScanner, Token, TokenKind
+from aperture_db.postgres.sql_scanner import (
+    SAFE_ENDS,
+    UNSAFE_IN_TEXT,
+    SqlScanner,
+    Token,
+    TokenKind,
+)
 
 Read = Callable[[int], bytes]
 """Returns at most so many bytes of the script, none at its end."""
 
 BLOCK_BYTES = 1 << 18
 # Far beyond what pg_dump writes for a real database, and small enough for any machine.
-LONGEST_STATEMENT_BYTES = 1 << 26
-LONGEST_LINE_BYTES = 1 << 24
+LONGEST_STATEMENT_BYTES = 16 << 20
+# The server takes no longer ones.
+LONGEST_RUN_STATEMENT_BYTES = 1 << 30
+# Rows and comments are as long as their values: of longer statements only the beginning is kept
+# where they are not to be run.
+CUT_HEADS = ("INSERT", "COMMENT")
+CUT_STATEMENT_BYTES = 1 << 20
+# Lines longer than this are read in pieces.
+PIECE_BYTES = 1 << 20
+LONGEST_PIECE_BYTES = 4 << 20
+LONGEST_CREATE_TABLE_BYTES = 4 << 20
 MOST_ENTRIES = 200_000
-MOST_ENTRY_BYTES = 24 << 20
+MOST_ENTRY_BYTES = 12 << 20
 
 FIRST_LINE = b"-- PostgreSQL database dump"
 CLUSTER_LINE = b"-- PostgreSQL database cluster dump"
@@ -42,12 +59,28 @@ MESSAGES = (b"pg_dump: ", b"pg_restore: ")
 IGNORED_COMMANDS = (b"\\restrict ", b"\\unrestrict ", b"\\connect ")
 
 
+# Lines of INSERT statements with plain values, of which there may be millions: nothing in them can
+# be taken for something else, so that they need not be scanned token by token.
+_VALUES = rb"""\((?:[^'"$\\/*();-]++|-(?!-)|'(?:[^'\\]++|'')*+')*+\)"""
+PLAIN_INSERT = re.compile(
+    rb"INSERT INTO [a-z_]\w*\.\w+ (?:\([\w, ]++\) )?(?:OVERRIDING \w+ VALUE )?VALUES "
+    + _VALUES
+    + rb";\n"
+)
+PLAIN_ROW = re.compile(rb"\t" + _VALUES + rb",\n")
+INSERT_HEAD = (b"INSERT", b"INTO")
+
+
 class DumpScriptError(Exception):
     """The script is incomplete, or contains something that pg_dump never writes."""
 
 
 class NotADumpError(DumpScriptError):
     """The script was not written by pg_dump."""
+
+
+class TooLargeError(DumpScriptError):
+    """The script holds more than this tool reads; it may be undamaged."""
 
 
 class ClusterDumpError(NotADumpError):
@@ -75,7 +108,10 @@ class DumpEntry:
 
 @dataclass(frozen=True)
 class DumpStatement:
-    """One statement with its semicolon; `head` holds its first words in upper case."""
+    """One statement with its semicolon; `head` holds its first words in upper case.
+
+    A long one of CUT_HEADS is cut, unless the reader keeps whole statements.
+    """
 
     entry: DumpEntry
     text: bytes
@@ -130,27 +166,31 @@ class CreatedTable(NamedTuple):
 
 
 def created_table(statement: bytes) -> CreatedTable | None:
-    """Read CREATE TABLE; None where the name has no schema."""
-    tokens = list(SqlScanner().tokens(statement.decode(errors="replace")))
-    start = next(n for n, token in enumerate(tokens) if token.text == "TABLE") + 1
-    if len(tokens) < start + 4 or tokens[start + 1].text != ".":
+    """Read CREATE TABLE; None where the name has no schema, and for a statement of a size that no
+    table has."""
+    if len(statement) > LONGEST_CREATE_TABLE_BYTES:
+        return None
+    rest = SqlScanner().tokens(statement.decode(errors="replace"))
+    name = list(islice(dropwhile(lambda token: token.text != "TABLE", rest), 1, 5))
+    if len(name) < 4 or name[1].text != ".":
         return None
     columns, constraints = set(), set()
     depth = 0
-    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+    before, token = name[2:]
+    for after in rest:
         if token.kind is TokenKind.SYMBOL:
             depth += {"(": 1, ")": -1}.get(token.text, 0)
         starts_item = depth == 1 and before.kind is TokenKind.SYMBOL and before.text in "(,"
-        if not starts_item or token.kind not in (TokenKind.WORD, TokenKind.NAME):
-            continue
-        if token.kind is TokenKind.WORD and token.text == "CONSTRAINT":
+        is_name = token.kind in (TokenKind.WORD, TokenKind.NAME)
+        if starts_item and token.kind is TokenKind.WORD and token.text == "CONSTRAINT":
             constraints.add(_identifier(after))
-        else:
+        elif starts_item and is_name:
             columns.add(_identifier(token))
+        before, token = token, after
     return CreatedTable(
-        _identifier(tokens[start]),
-        _identifier(tokens[start + 2]),
-        frozenset() if tokens[start + 3].text == "PARTITION" else frozenset(columns),
+        _identifier(name[0]),
+        _identifier(name[2]),
+        frozenset() if name[3].text == "PARTITION" else frozenset(columns),
         frozenset(constraints),
     )
 
@@ -163,10 +203,15 @@ END_MARK = b"\\.\n"
 
 
 class ScriptReader:
-    """One pass over a script. The attributes are known once `parts` is exhausted."""
+    """One pass over a script. The attributes are known once `parts` is exhausted.
 
-    def __init__(self, read: Read) -> None:
+    Without `keeps_statements` it takes bounded memory, whatever the script holds.
+    """
+
+    def __init__(self, read: Read, *, keeps_statements: bool = False) -> None:
         self._read = read
+        self._keeps_statements = keeps_statements
+        self._is_line_start = True
         self._buffer = b""
         self._position = 0
         self._scanner = SqlScanner()
@@ -185,19 +230,20 @@ class ScriptReader:
 
     def parts(self) -> Iterator[Part]:
         """The statements and the rows, in order. Raises DumpScriptError."""
-        while line := self._next_line():
-            self._line_number += 1
+        while line := self._next_piece():
+            is_line = self._is_line_start
+            self._is_line_start = line.endswith(b"\n")
+            self._line_number += is_line
             if not self._is_dump and self._line_number > HEAD_LINES:
                 raise NotADumpError(NOT_A_DUMP)
             if self._scanner.is_between_statements:
                 self._pending.clear()
-                if line.startswith(b"--"):
-                    self._note(line.rstrip(b"\r\n"))
-                    continue
-                if line.startswith(b"\\"):
-                    self._ignore_command(line)
-                    continue
-                if line.startswith(MESSAGES):
+                if is_line and line.startswith((b"--", b"\\", *MESSAGES)):
+                    self._skip_line()
+                    if line.startswith(b"--"):
+                        self._note(line.rstrip(b"\r\n"))
+                    elif line.startswith(b"\\"):
+                        self._ignore_command(line)
                     continue
             yield from self._statements(line)
         if not self._is_dump:
@@ -212,7 +258,7 @@ class ScriptReader:
             self.entries[entry] = None
             self._entry_bytes += len(comment)
             if len(self.entries) > MOST_ENTRIES or self._entry_bytes > MOST_ENTRY_BYTES:
-                raise NotADumpError(f"it names more than {MOST_ENTRIES:,} objects")
+                raise TooLargeError(f"it names more than {MOST_ENTRIES:,} objects")
         elif comment.startswith(LAST_LINE):
             self.is_complete = True
         elif comment.startswith(CLUSTER_LINE):
@@ -234,8 +280,12 @@ class ScriptReader:
 
     def _statements(self, line: bytes) -> Iterator[Part]:
         """The statements that end in this line. A COPY is followed by its rows on the next one."""
+        if self._scanner.is_between_statements and PLAIN_INSERT.fullmatch(line):
+            yield DumpStatement(self._entry, line, INSERT_HEAD, self._line_number)
+            return
         start = 0
-        text = line.decode("latin-1")
+        is_plain = self._scanner.is_between_values and PLAIN_ROW.fullmatch(line)
+        text = "" if is_plain else line.decode("latin-1")
         while (end := self._scanner.find_end(text, start)) is not None:
             self._pending += line[start:end]
             statement = bytes(self._pending)
@@ -247,8 +297,21 @@ class ScriptReader:
             elif head:
                 yield DumpStatement(self._entry, statement, head, self._line_number)
         self._pending += line[start:]
-        if len(self._pending) > LONGEST_STATEMENT_BYTES:
-            raise DumpScriptError(f"the statement that ends at line {self._line_number} has no end")
+        if len(self._pending) > CUT_STATEMENT_BYTES:
+            self._bound_statement()
+
+    def _bound_statement(self) -> None:
+        if self._keeps_statements:
+            longest = LONGEST_RUN_STATEMENT_BYTES
+        elif self._scanner.head[:1] and self._scanner.head[0] in CUT_HEADS:
+            del self._pending[CUT_STATEMENT_BYTES:]
+            return
+        else:
+            longest = LONGEST_STATEMENT_BYTES
+        if len(self._pending) > longest:
+            raise TooLargeError(
+                f"the statement at line {self._line_number} is longer than {longest >> 20} MB"
+            )
 
     def _copy(self, statement: bytes) -> Iterator[CopyData]:
         blocks = self._copy_blocks()
@@ -281,24 +344,44 @@ class ScriptReader:
         self._position = end
         return taken
 
-    def _next_line(self) -> bytes:
-        """The next line with its newline; the last one may lack it; empty at the end."""
+    def _next_piece(self, *, is_skipped: bool = False) -> bytes:
+        """The next line with its newline, or a piece of a long one; the last one may lack the
+        newline; empty at the end."""
         searched = self._position
         while (end := self._buffer.find(b"\n", searched)) < 0:
             searched = len(self._buffer) - self._position
+            if searched > PIECE_BYTES and (end := self._find_split(is_skipped=is_skipped)) >= 0:
+                break
+            if searched > LONGEST_PIECE_BYTES:
+                raise TooLargeError(f"line {self._line_number + 1} has a word of more than 4 MB")
             if not self._refill():
                 end = len(self._buffer) - 1
                 break
             if not self._is_dump and len(self._buffer) > LONGEST_HEAD_BYTES:
                 raise NotADumpError(NOT_A_DUMP)
-            if len(self._buffer) > LONGEST_LINE_BYTES:
-                raise NotADumpError(
-                    f"line {self._line_number + 1} is longer than {LONGEST_LINE_BYTES >> 20} MB; "
-                    "pg_dump writes rows without such lines if --inserts is left out"
-                )
-        line = self._buffer[self._position : end + 1]
+        piece = self._buffer[self._position : end + 1]
         self._position = end + 1
-        return line
+        return piece
+
+    def _find_split(self, *, is_skipped: bool) -> int:
+        """The offset of a byte in the buffer behind which no token goes on, -1 if there is none."""
+        if is_skipped:
+            return len(self._buffer) - 1
+        start = self._position
+        end = max(self._buffer.rfind(each, start) for each in SAFE_ENDS)
+        if end - start < PIECE_BYTES // 2:
+            # A value without such bytes: its text may be split, if this is where it is.
+            piece = self._buffer[start:].rstrip(UNSAFE_IN_TEXT)
+            scanner = copy(self._scanner)
+            for _ in scanner.tokens(piece.decode("latin-1")):
+                continue
+            if piece and scanner.is_in_text:
+                end = start + len(piece) - 1
+        return end
+
+    def _skip_line(self) -> None:
+        while not self._is_line_start and (piece := self._next_piece(is_skipped=True)):
+            self._is_line_start = piece.endswith(b"\n")
 
     def _refill(self) -> bool:
         """Add what can be read now; False at the script's end."""

@@ -43,6 +43,7 @@ TOKEN = re.compile(
 PLAIN_REST = re.compile(r"(?:[^']++|'')*+")
 ESCAPED_REST = re.compile(r"(?:[^'\\]++|\\.|'')*+", re.DOTALL)
 NAME_REST = re.compile(r'(?:[^"]++|"")*+')
+LINE_END = re.compile(r"[\n\r]")
 BLOCK_BORDER = re.compile(r"/\*|\*/")
 UNICODE_ESCAPE = re.compile(r"\\(?:([0-9A-Fa-f]{4})|\+([0-9A-Fa-f]{6})|\\)")
 # Keywords are folded by ASCII rules, whatever the locale.
@@ -54,6 +55,11 @@ ROUTINE_HEADS = (
     ("CREATE", "OR", "REPLACE", "PROCEDURE"),
 )
 HEAD_WORDS = 5
+# Characters that end a token wherever they stand, and those that do not end a piece of a text.
+SAFE_ENDS = (b" ", b",", b"(", b")", b";", b"=", b"+")
+UNSAFE_IN_TEXT = b"'\"\\*/-$"
+# The server cuts names at 63 bytes.
+LONGEST_NAME = 1 << 16
 
 
 class TokenKind(Enum):
@@ -104,7 +110,8 @@ class SqlStatement:
 
 
 class SqlScanner:
-    """Follows SQL that arrives in pieces, each of which ends at a line's end.
+    """Follows SQL that arrives in pieces, each of which ends at a line's end or behind one of
+    SAFE_ENDS; within quotes and comments behind any character but UNSAFE_IN_TEXT.
 
     SQL that comes as bytes can be decoded as Latin-1: every byte then is one character, and
     offsets count bytes.
@@ -112,7 +119,9 @@ class SqlScanner:
 
     def __init__(self) -> None:
         self._open = ""
-        """The start of the open quote, /* for a comment, or empty."""
+        """The start of the open quote, /* or -- for a comment, or empty."""
+        self._tail = ""
+        """The last characters of an open dollar quote, in which its end may have begun."""
         self._comment_depth = 0
         self._name = ""
         """The part of an open quoted name that was in earlier pieces."""
@@ -125,6 +134,18 @@ class SqlScanner:
     def is_between_statements(self) -> bool:
         """Whether nothing of a statement, nor of a block comment, has come since the last one."""
         return self._is_between and not self._open
+
+    @property
+    def is_between_values(self) -> bool:
+        """Whether an INSERT has begun, and neither parentheses nor a quote are open."""
+        return not (self._is_between or self._open or self._parentheses) and (
+            self._head[:1] == ("INSERT",)
+        )
+
+    @property
+    def is_in_text(self) -> bool:
+        """Whether a quote or a comment is open."""
+        return bool(self._open)
 
     @property
     def head(self) -> tuple[str, ...]:
@@ -192,6 +213,10 @@ class SqlScanner:
         while position < len(text):
             if self._open == "/*":
                 position = self._skip_comment(text, position)
+            elif self._open == "--":
+                if (end := LINE_END.search(text, position)) is None:
+                    return
+                self._open, position = "", end.start()
             elif self._open:
                 token = self._close(text, start, position)
                 if token is None:
@@ -212,6 +237,7 @@ class SqlScanner:
         group, value = match.lastgroup, match[match.lastgroup or 0]
         self._newline_since_string |= _has_newline(match.string[match.start() : start])
         if group == "comment":
+            self._open = "--" if match.end() == len(match.string) else ""
             return None
         continues_string = (
             value == "'" and self._follows_escape_string and self._newline_since_string
@@ -225,7 +251,7 @@ class SqlScanner:
                 self._open = "E'" if continues_string else value.upper()
                 self._name = ""
             case "dollar":
-                self._open = value
+                self._open, self._tail = value, ""
             case "word":
                 return Token(TokenKind.WORD, value.translate(ASCII_UPPER), start, match.end())
             case "number":
@@ -239,8 +265,7 @@ class SqlScanner:
         if self._open.endswith('"'):
             return self._close_name(text, start, position)
         if self._open.endswith("$"):
-            found = text.find(self._open, position)
-            end = found + len(self._open) if found >= 0 else None
+            end = self._end_of_dollar_quote(text, position)
         else:
             rest = ESCAPED_REST if self._open == "E'" else PLAIN_REST
             end = _end_of_quote(rest, text, position)
@@ -254,7 +279,8 @@ class SqlScanner:
     def _close_name(self, text: str, start: int, position: int) -> Token | None:
         end = _end_of_quote(NAME_REST, text, position)
         if end is None:
-            self._name += text[position:]
+            if len(self._name) < LONGEST_NAME:
+                self._name += text[position:]
             return None
         name = (self._name + text[position : end - 1]).replace('""', '"')
         if self._open.startswith("U&"):
@@ -263,6 +289,16 @@ class SqlScanner:
             name = name.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         self._open = ""
         return Token(TokenKind.NAME, name, start, end)
+
+    def _end_of_dollar_quote(self, text: str, position: int) -> int | None:
+        tail = self._tail
+        found = (tail + text[position : position + len(self._open)]).find(self._open)
+        if found < 0:
+            tail, found = "", text.find(self._open, position) - position
+        if found < 0:
+            self._tail = (self._tail + text[position:])[1 - len(self._open) :]
+            return None
+        return position + found + len(self._open) - len(tail)
 
     def _skip_comment(self, text: str, position: int) -> int:
         """Block comments nest in PostgreSQL."""

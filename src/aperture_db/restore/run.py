@@ -25,10 +25,10 @@ from aperture_db.dumps.script import (
 from aperture_db.dumps.statements import (
     LARGE_OBJECT_KINDS,
     LEFT_OUT_HEADS,
-    OWNER_CHANGE,
     SESSION_SETTING,
     SETTING,
     SKIPPED_SETTINGS,
+    is_owner_change,
     without_values,
 )
 from aperture_db.errors import ApertureDbError
@@ -89,7 +89,7 @@ class StatementFilter:
             return setting or None
         if not self.takes(part.entry) or part.head[0] in LEFT_OUT_HEADS:
             return None
-        return None if OWNER_CHANGE.fullmatch(part.text.strip()) else part.text
+        return None if is_owner_change(part.text) else part.text
 
 
 def _translate_setting(statement: DumpStatement) -> bytes | None:
@@ -158,7 +158,7 @@ class DumpRunner:
         self._require_unchanged()
         try:
             with open_script(self._contents.file, self._contents.format) as read:
-                for part in ScriptReader(read).parts():
+                for part in ScriptReader(read, keeps_statements=True).parts():
                     yield from self._report_entry(part.entry)
                     yield from self._run_part(part)
             self._reset_paths()
