@@ -243,6 +243,26 @@ def test_no_name_in_the_database_bends_what_is_printed(
     assert any(command.startswith("DROP INDEX") for command in checker.pasted), checker.pasted
 
 
+def test_no_schema_of_aperture_bends_what_is_printed(
+    hostile_database: str, checker: Checker
+) -> None:
+    # Not the role's name, which the default search_path would find.
+    name, schema = sql.Identifier(HOSTILE), sql.Identifier(f"{HOSTILE}s")
+    with psycopg.connect(hostile_database, autocommit=True) as conn:
+        conn.execute(sql.SQL("ALTER SCHEMA public RENAME TO {}").format(schema))
+        conn.execute("CREATE SCHEMA public")
+    commands: tuple[tuple[str, ...], ...] = (
+        ("stats",), ("health",), ("migrate", "--check"), ("check-extensions",), ("clean",),
+    )  # fmt: skip
+    for command in commands:
+        checker.run(*command, "-vv", "-d", hostile_database)
+    assert any("SET search_path = U&" in pasted for pasted in checker.pasted), checker.pasted
+    with psycopg.connect(hostile_database, autocommit=True) as conn:
+        conn.execute(sql.SQL("ALTER DATABASE {} SET search_path = {}").format(name, schema))
+    for command in commands:
+        checker.run(*command, "-vv", "-d", hostile_database)
+
+
 def test_no_path_or_variable_bends_what_is_printed(
     checker: Checker, tmp_path: Path, admin_conninfo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

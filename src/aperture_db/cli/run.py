@@ -164,7 +164,7 @@ class Run:
     def warn(self, text: str) -> None:
         """Warn on stderr, also with -q, and in the JSON object."""
         self.warnings.append(text)
-        self.err.print_prose(text, "warning", "warning: ")
+        self.err.print_prose(pasteable(text), "warning", "warning: ")
 
     def reporter(self) -> progress.ProgressReporter:
         """Progress on stderr: animated at a real terminal, lines elsewhere, nothing with -q."""

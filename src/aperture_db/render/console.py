@@ -320,7 +320,7 @@ def render_envelope(
         "command": command,
         "ok": ok,
         "data": to_plain(data),
-        "warnings": list(map(visible, warnings)),
+        "warnings": list(map(pasteable, warnings)),
         "error": _plain_error(error) if error else None,
     }
     text = json.dumps(envelope, ensure_ascii=ascii_only, allow_nan=False, indent=2)
