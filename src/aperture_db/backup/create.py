@@ -200,6 +200,9 @@ def _dump(
     snapshot: Snapshot,
     lock_timeout_seconds: float,
 ) -> Iterator[Event]:
+    if conn.info.parameter_status("server_encoding") not in ("UTF8", "SQL_ASCII"):
+        # Readable for any database. From SQL_ASCII there is no conversion.
+        command = [*command, "--encoding=UTF8"]
     command = [
         *command,
         f"--snapshot={snapshot.id}",

@@ -44,6 +44,7 @@ def check_extensions(
     """
     with run.connect(read_only=not (create or probe)) as conn:
         report = check.check(conn, run.target.host, create=create, try_out=probe)
+        run.warn_of_encoding(conn)
     run.show(report, view.render_extensions)
     if report.unusable or report.failed_probes:
         raise extensions.finding(report)

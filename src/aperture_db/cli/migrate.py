@@ -139,6 +139,7 @@ def migrate(
         with run.connect() as conn:
             planned = status.plan(conn, run.target, files, last_name=last_name, strict=strict)
             _warn_of_deviations(run, planned.status)
+            run.warn_of_encoding(conn)
             if dry_run:
                 run.show(report.DryRun(planned.names), view.render_dry_run)
             else:

@@ -22,6 +22,7 @@ from aperture_db.render.console import ColorMode, make_console
 
 with lazy_imports():
     from aperture_db import safe_files
+    from aperture_db.aperture import schema
     from aperture_db.postgres import activity, connection, settings
     from aperture_db.render import progress
 
@@ -160,6 +161,14 @@ class Run:
         """Print on stderr with -v only."""
         if self.options.verbose:
             self.err.print(text, style="muted", soft_wrap=True)
+
+    def warn_of_encoding(self, conn: connection.Connection) -> None:
+        """Warn of a database with another encoding than UTF8: only a new one can have it."""
+        if problem := schema.describe_encoding(conn):
+            self.warn(
+                f"{problem}; create a database with ENCODING 'UTF8' TEMPLATE template0, and "
+                "restore a backup into it"
+            )
 
     def warn(self, text: str) -> None:
         """Warn on stderr, also with -q, and in the JSON object."""

@@ -30,6 +30,7 @@ from aperture_db.dumps.files import (
     too_large,
 )
 from aperture_db.dumps.script import (
+    ANY_BYTES,
     ClusterDumpError,
     CopyData,
     CreatedTable,
@@ -297,12 +298,15 @@ class _Survey:
             ):
                 self._created[entry] = created_table(text)
             case DumpStatement(text=text) if entry.kind == "EXTENSION":
-                if found := EXTENSION_STATEMENT.search(text[:HEAD_BYTES].decode(errors="replace")):
+                shown = text[:HEAD_BYTES].decode(errors=ANY_BYTES)
+                if found := EXTENSION_STATEMENT.search(shown):
                     self._extensions.append(DumpedExtension(found["name"], found["schema"]))
             case DumpStatement(text=text, head=head) if entry.kind == DATA and head[0] == b"INSERT":
                 self._row_counts[entry.schema, entry.name] = None
                 if entry.name == MIGRATIONS_TABLE:
-                    self._migrations |= {name.decode() for name in INSERTED_NAME.findall(text)}
+                    self._migrations |= {
+                        name.decode(errors=ANY_BYTES) for name in INSERTED_NAME.findall(text)
+                    }
 
     def _count_rows(self, data: CopyData) -> None:
         is_record = data.entry.name == MIGRATIONS_TABLE
@@ -352,10 +356,11 @@ class _Survey:
 def _column(copy_statement: bytes, rows: bytes, name: str) -> Iterator[str]:
     """The values of one column of a COPY whose names hold nothing to unescape."""
     listed = re.search(rb"\(([^)]*)\)", copy_statement)
-    names = [each.strip(' "') for each in listed[1].decode().split(",")] if listed else []
+    columns = listed[1].decode(errors=ANY_BYTES).split(",") if listed else []
+    names = [each.strip(' "') for each in columns]
     if name in names and rows:
         index = names.index(name)
-        for row in rows.decode(errors="replace").removesuffix("\n").split("\n"):
+        for row in rows.decode(errors=ANY_BYTES).removesuffix("\n").split("\n"):
             value = row.split("\t")[index]
             yield re.sub(r"\\(.)", lambda match: COPY_ESCAPES.get(match[1], match[1]), value)
 

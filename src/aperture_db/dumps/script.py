@@ -135,6 +135,10 @@ Part = DumpStatement | CopyData
 PREAMBLE = DumpEntry("", "", "")
 
 
+ANY_BYTES = "surrogateescape"
+"""Names in dumps of SQL_ASCII databases are any bytes, and have to equal those of the catalogs."""
+
+
 def name_in_comments(name: str) -> str:
     """A name as the comments of a dump write it: pg_dump puts a space for a line break."""
     return name.replace("\n", " ").replace("\r", " ")
@@ -150,7 +154,7 @@ def _read_entry(comment: bytes) -> DumpEntry | None:
     is_entry = text.startswith(b"Name: ") and has_kind and has_schema and has_owner
     if not is_entry or not KIND.fullmatch(kind):
         return None
-    names = [part.decode(errors="replace") for part in (name, kind, schema)]
+    names = [part.decode(errors=ANY_BYTES) for part in (name, kind, schema)]
     schema_name = "" if names[2] == "-" else names[2]
     return DumpEntry(names[0], sys.intern(names[1]), sys.intern(schema_name))
 
@@ -170,7 +174,7 @@ def created_table(statement: bytes) -> CreatedTable | None:
     table has."""
     if len(statement) > LONGEST_CREATE_TABLE_BYTES:
         return None
-    rest = SqlScanner().tokens(statement.decode(errors="replace"))
+    rest = SqlScanner().tokens(statement.decode(errors=ANY_BYTES))
     name = list(islice(dropwhile(lambda token: token.text != "TABLE", rest), 1, 5))
     if len(name) < 4 or name[1].text != ".":
         return None

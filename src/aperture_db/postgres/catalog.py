@@ -19,7 +19,7 @@ from psycopg.rows import class_row
 from aperture_db import sql as queries
 from aperture_db.errors import ApertureDbError
 from aperture_db.format import as_administrator, list_some, quote_identifier
-from aperture_db.postgres.session import Connection
+from aperture_db.postgres.session import Connection, as_bytes
 
 MOST_NAMED_TABLES = 8
 
@@ -387,7 +387,7 @@ def attach(conn: Connection, attachments: Iterable[Attachment]) -> Iterator[tupl
     for each in attachments:
         try:
             with conn.transaction():
-                conn.execute(each.statement.encode())
+                conn.execute(as_bytes(each.statement))
         except psycopg.errors.Error as error:
             if error.sqlstate is None or error.sqlstate[:2] in ("40", "53", "57"):
                 raise

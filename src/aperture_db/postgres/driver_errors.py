@@ -275,6 +275,14 @@ def translate_query_error(
                 "the server's own port (5432)",
                 code="statement_pooling",
             )
+        case pg.CharacterNotInRepertoire() | pg.UntranslatableCharacter():
+            return ApertureDbError(
+                "the database's encoding does not have a character, or bytes are no text in it",
+                why=message,
+                next_step="create a database with ENCODING 'UTF8' TEMPLATE template0, and restore "
+                "a backup into it",
+                code="encoding",
+            )
         case pg.LockNotAvailable():
             return BusyError(
                 "timed out waiting for a lock",

@@ -7,6 +7,8 @@ other clients of a pooler.
 
 from __future__ import annotations
 
+import codecs
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -15,10 +17,13 @@ from types import TracebackType
 from typing import Any, LiteralString, Self, cast
 
 import psycopg
+from psycopg import _encodings as encodings
 from psycopg import sql
-from psycopg.abc import Params
+from psycopg.abc import AdaptContext, Buffer, Params
+from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
 from psycopg.rows import Row, RowFactory, TupleRow
+from psycopg.types.json import set_json_loads
 
 CANCEL_TIMEOUT_SECONDS = 5
 # More tables than Aperture has.
@@ -138,6 +143,49 @@ def _value(name: str, value: str) -> str:
     return value if name in ("search_path", "DateStyle") else f"'{value}'"
 
 
+# Text that is no UTF-8 passes through Python as such file names do, and a database with SQL_ASCII
+# gets it again as it was. The driver knows no other way to choose that codec.
+ANY_BYTES = "aperture_db_utf8"
+TEXT_TYPES = (0, "text", "name", "varchar", "bpchar", '"char"')
+
+
+def _decode(data: Any, _errors: str = "strict") -> tuple[str, int]:
+    return codecs.utf_8_decode(data, "surrogateescape", True)
+
+
+def _encode(text: str, _errors: str = "strict") -> tuple[bytes, int]:
+    return codecs.utf_8_encode(text, "surrogateescape")
+
+
+def _find_codec(name: str) -> codecs.CodecInfo | None:
+    return codecs.CodecInfo(_encode, _decode, name=name) if name == ANY_BYTES else None
+
+
+codecs.register(_find_codec)
+encodings.py_codecs[b"SQLASCII"] = ANY_BYTES
+encodings.pg2pyenc.cache_clear()
+
+
+def as_bytes(statement: str) -> bytes:
+    """A statement that was put together from what the server wrote, ready to be executed."""
+    return _encode(statement)[0]
+
+
+class TextLoader(Loader):
+    """Text of any bytes: also the names of roles and databases, whose encoding is that of the
+    database in which somebody made them."""
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        name = self.connection.info.encoding if self.connection else ANY_BYTES
+        # A dump sets the client encoding that it is written in.
+        self._encoding = "utf-8" if name == ANY_BYTES else name
+
+    def load(self, data: Buffer) -> str:
+        """Decode one value."""
+        return str(data, self._encoding, "surrogateescape")
+
+
 class Cursor(psycopg.Cursor[Any]):
     """Runs a statement outside a transaction within one of its own."""
 
@@ -178,6 +226,13 @@ class Connection(psycopg.Connection[TupleRow]):
     def needs_transaction(self) -> bool:
         """Whether a statement now would run outside the contract."""
         return not self._is_alone and self.info.transaction_status is TransactionStatus.IDLE
+
+    @property
+    def contract(self) -> dict[str, str]:
+        """The settings of every transaction. Any other client encoding than its own makes the
+        server refuse, in a database without one, what is no text in it."""
+        is_ascii = self.info.parameter_status("server_encoding") == "SQL_ASCII"
+        return {**CONTRACT, "client_encoding": "SQL_ASCII" if is_ascii else "UTF8"}
 
     @property
     def original_path(self) -> OriginalPath:
@@ -227,7 +282,7 @@ class Connection(psycopg.Connection[TupleRow]):
     def renew_contract(self) -> None:
         """Set everything but timeouts again in the open transaction, after statements that were
         not ours."""
-        self.execute(set_statement(CONTRACT).encode())
+        self.execute(set_statement(self.contract).encode())
 
     def execute_alone(self, statement: LiteralString | sql.Composed) -> psycopg.Cursor[TupleRow]:
         """Execute a statement that PostgreSQL refuses in a transaction, VACUUM for example.
@@ -308,7 +363,7 @@ class Connection(psycopg.Connection[TupleRow]):
         statements = [
             f"BEGIN ISOLATION LEVEL {level}{access} NOT DEFERRABLE",
             *([ORIGINAL_PATH] if self._path is None else ()),
-            set_statement({**CONTRACT, **timeouts_of(self.info.server_version)}),
+            set_statement({**self.contract, **timeouts_of(self.info.server_version)}),
         ]
         return ";".join(statements)
 
@@ -336,10 +391,18 @@ def open_session(
     conninfo: str = "", *, kind: type[Connection] = Connection, **keywords: str
 ) -> Connection:
     """Connect under the contract. Raises the driver's errors."""
-    return kind.connect(
+    conn = kind.connect(
         conninfo,
         autocommit=True,
         prepare_threshold=None,
         cursor_factory=Cursor,
         **keywords,  # type: ignore[arg-type]
     )
+    for name in TEXT_TYPES:
+        conn.adapters.register_loader(name, TextLoader)
+    set_json_loads(lambda data: json.loads(_decode(data)[0]), conn)
+    if conn.contract["client_encoding"] == "SQL_ASCII":
+        # For `execute_alone`, and for the quoting of names. A pooler that lends servers out for a
+        # transaction hands this setting to each of them.
+        conn.execute_alone("SET client_encoding = 'SQL_ASCII'")
+    return conn

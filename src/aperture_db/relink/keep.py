@@ -285,11 +285,11 @@ def import_kept(conn: Connection, path: Path) -> Transfer:
         conn.execute(queries.load("relink/create_indexes"))
     found = {kind: [r for r in records if r["type"] == kind] for kind in ("user", "title", "row")}
     for batch in _batches(found["user"]):
-        conn.execute(queries.load("relink/import_users"), {"users": json.dumps(batch)})
+        conn.execute(queries.load("relink/import_users"), {"users": _as_json(batch)})
     kept_ids: dict[int, int] = {}
     is_same = sql.SQL(queries.load("relink/is_same_title")).format(kind=sql.SQL("t.kind"))
     for batch in _batches(found["title"]):
-        titles = {"titles": json.dumps(batch)}
+        titles = {"titles": _as_json(batch)}
         add = sql.SQL(queries.load("relink/import_titles")).format(is_same=is_same)
         conn.execute(add, titles)
         find = sql.SQL(queries.load("relink/find_imported")).format(is_same=is_same)
@@ -298,13 +298,19 @@ def import_kept(conn: Connection, path: Path) -> Transfer:
     new_rows = 0
     for batch in _batches(rows):
         statement = queries.load("relink/import_rows")
-        new_rows += conn.execute(statement, {"rows": json.dumps(batch)}).rowcount
+        new_rows += conn.execute(statement, {"rows": _as_json(batch)}).rowcount
     counts = (len(found["user"]), len(found["title"]), len(found["row"]))
     return Transfer(str(path.absolute()), *counts, new_rows)
 
 
 def _line(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    # A byte that is no UTF-8 becomes \\udcXX, which JSON reads as what Python made of it.
+    return json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+
+
+def _as_json(batch: list[dict[str, Any]]) -> str:
+    """Without \\u escapes: only UTF8 databases take those of every letter."""
+    return json.dumps(batch, ensure_ascii=False)
 
 
 def _batches(records: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -40,6 +40,7 @@ from aperture_db.postgres.connection import (
     timeout_parameter,
 )
 from aperture_db.postgres.driver_errors import translate_query_error
+from aperture_db.postgres.session import as_bytes
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Committed, Committing, Event, Phase, Progress, Warned
 from aperture_db.restore.objects import (
@@ -218,7 +219,7 @@ def _lock(
     with BlockerWatch(target, options.lock_timeout_seconds) as watch:
         watch.start(row[0])
         try:
-            conn.execute(f"LOCK TABLE {', '.join(tables)} IN {mode} MODE".encode())
+            conn.execute(as_bytes(f"LOCK TABLE {', '.join(tables)} IN {mode} MODE"))
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
             holders = watch.stop()
             held = f"held by {holders[0]}" if holders else "its holder could not be seen"
@@ -274,12 +275,12 @@ def _replace(conn: Connection, plan: RestorePlan) -> Generator[Event, None, int]
     contents = plan.contents
     privileges = privileges_on(conn, plan.replacement.replaced)
     for statement in drop_statements(plan.replacement.replaced):
-        conn.execute(statement.encode())
+        conn.execute(as_bytes(statement))
     _create_schemas(conn, plan)
     for name in create_extensions(conn, contents, plan.create_extensions):
         yield Warned(f"the extension {name} could not be created and is left out")
     if plan.owner != plan.server.role:
-        conn.execute(f"SET LOCAL ROLE {quote_identifier(plan.owner)}".encode())
+        conn.execute(as_bytes(f"SET LOCAL ROLE {quote_identifier(plan.owner)}"))
     runner = DumpRunner(conn, contents, make_filter(contents, plan.replacement.left_out_schemas))
     conn.use_original_search_path()
     yield from runner.run()

@@ -245,7 +245,7 @@ def _made_by_aperture(
 def _read_migrations(conn: Connection) -> tuple[str, ...]:
     """The recorded names, sorted; none without the table."""
     table = identifiers.Identifier(conn.schema, MIGRATIONS_TABLE)
-    exists = conn.execute("SELECT to_regclass(%s) IS NOT NULL", [table.as_string()]).fetchone()
+    exists = conn.execute("SELECT to_regclass(%s) IS NOT NULL", [table.as_string(conn)]).fetchone()
     if exists != (True,):
         return ()
     names = conn.execute(

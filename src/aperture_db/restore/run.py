@@ -62,6 +62,10 @@ UNDEFINED = (
     psycopg.errors.UndefinedObject,
     psycopg.errors.UndefinedTable,
 )
+ENCODING_ERRORS = (
+    psycopg.errors.CharacterNotInRepertoire,
+    psycopg.errors.UntranslatableCharacter,
+)
 
 
 @dataclass(frozen=True)
@@ -322,6 +326,11 @@ class DumpRunner:
             return (
                 "create the extensions, which the dump does not contain (pg_dump -n), with "
                 "aperture-db check-extensions --create, then run again"
+            )
+        if isinstance(error, ENCODING_ERRORS):
+            return (
+                "correct these rows in the database that was dumped, and back it up again; "
+                "or restore into a database with the encoding of that one"
             )
         return "choose another dump: aperture-db backup --list"
 
