@@ -165,6 +165,17 @@ def test_a_dump_with_such_bytes_does_not_fit_utf8(
         database=aperture_database(),
     )  # fmt: skip
     error = outcome.envelope["error"]
+    assert error["code"] == "encoding"
+    assert error["next"].startswith("correct it in the database that it comes from")
+    plant(planted, b'DROP TABLE "t@", "u@"; DROP SCHEMA "s@" CASCADE; DROP FUNCTION "f@";')
+    dump.unlink()
+    run(planted, "backup", "--dir", str(tmp_path))
+    [dump] = tmp_path.glob("aperture_backup_*.dump")
+    outcome = run_inside(
+        "restore", str(dump), "--confirm", PHRASE, "--dir", str(tmp_path), "--json",
+        database=aperture_database(),
+    )  # fmt: skip
+    error = outcome.envelope["error"]
     assert error["code"] == "restore_failed"
     assert "22021" in error["cause"]
     assert error["next"].startswith("correct these rows in the database that was dumped")

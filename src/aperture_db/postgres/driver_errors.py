@@ -280,7 +280,10 @@ def translate_query_error(
                 "the database's encoding does not have a character, or bytes are no text in it",
                 why=message,
                 next_step="create a database with ENCODING 'UTF8' TEMPLATE template0, and restore "
-                "a backup into it",
+                "a backup into it"
+                if error.diag.sqlstate
+                else "correct it in the database that it comes from, or use one with the encoding "
+                "of that",
                 code="encoding",
             )
         case pg.LockNotAvailable():

@@ -200,8 +200,14 @@ class Cursor(psycopg.Cursor[Any]):
         """Execute a statement under the contract."""
         connection = cast("Connection", self.connection)
         needed = connection.transaction() if connection.needs_transaction else nullcontext()
-        with needed:
-            return super().execute(query, params, prepare=prepare, binary=binary)
+        try:
+            with needed:
+                return super().execute(query, params, prepare=prepare, binary=binary)
+        except UnicodeEncodeError as error:
+            what = (
+                "a name or value has bytes that are no UTF-8, and the database's encoding is UTF8"
+            )
+            raise psycopg.errors.CharacterNotInRepertoire(what) from error
 
 
 class Connection(psycopg.Connection[TupleRow]):
