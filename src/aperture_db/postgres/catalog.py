@@ -18,8 +18,8 @@ from psycopg.rows import class_row
 
 from aperture_db import sql as queries
 from aperture_db.errors import ApertureDbError
-from aperture_db.format import as_administrator, list_some, quote_identifier
-from aperture_db.postgres.session import Connection, as_bytes
+from aperture_db.format import as_administrator, as_bytes, list_some, quote_identifier
+from aperture_db.postgres.session import Connection
 
 MOST_NAMED_TABLES = 8
 

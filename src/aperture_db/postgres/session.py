@@ -7,7 +7,6 @@ other clients of a pooler.
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +23,8 @@ from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
 from psycopg.rows import Row, RowFactory, TupleRow
 from psycopg.types.json import set_json_loads
+
+from aperture_db.format import ANY_BYTES, decode
 
 CANCEL_TIMEOUT_SECONDS = 5
 # More tables than Aperture has.
@@ -143,32 +144,10 @@ def _value(name: str, value: str) -> str:
     return value if name in ("search_path", "DateStyle") else f"'{value}'"
 
 
-# Text that is no UTF-8 passes through Python as such file names do, and a database with SQL_ASCII
-# gets it again as it was. The driver knows no other way to choose that codec.
-ANY_BYTES = "aperture_db_utf8"
-TEXT_TYPES = (0, "text", "name", "varchar", "bpchar", '"char"')
-
-
-def _decode(data: Any, _errors: str = "strict") -> tuple[str, int]:
-    return codecs.utf_8_decode(data, "surrogateescape", True)
-
-
-def _encode(text: str, _errors: str = "strict") -> tuple[bytes, int]:
-    return codecs.utf_8_encode(text, "surrogateescape")
-
-
-def _find_codec(name: str) -> codecs.CodecInfo | None:
-    return codecs.CodecInfo(_encode, _decode, name=name) if name == ANY_BYTES else None
-
-
-codecs.register(_find_codec)
+# The driver knows no other way to choose a codec, and would give bytes of SQL_ASCII.
 encodings.py_codecs[b"SQLASCII"] = ANY_BYTES
 encodings.pg2pyenc.cache_clear()
-
-
-def as_bytes(statement: str) -> bytes:
-    """A statement that was put together from what the server wrote, ready to be executed."""
-    return _encode(statement)[0]
+TEXT_TYPES = (0, "text", "name", "varchar", "bpchar", '"char"')
 
 
 class TextLoader(Loader):
@@ -406,7 +385,7 @@ def open_session(
     )
     for name in TEXT_TYPES:
         conn.adapters.register_loader(name, TextLoader)
-    set_json_loads(lambda data: json.loads(_decode(data)[0]), conn)
+    set_json_loads(lambda data: json.loads(decode(data)[0]), conn)
     if conn.contract["client_encoding"] == "SQL_ASCII":
         # For `execute_alone`, and for the quoting of names. A pooler that lends servers out for a
         # transaction hands this setting to each of them.

@@ -15,7 +15,7 @@ from aperture_db.backup.directory import Backup, BackupMade
 from aperture_db.dumps.contents import DumpContents, DumpedTable
 from aperture_db.dumps.files import Purpose
 from aperture_db.errors import ApertureDbError, BusyError
-from aperture_db.format import quote_identifier, shell_command
+from aperture_db.format import as_bytes, quote_identifier, shell_command
 from aperture_db.postgres.activity import (
     ABORTED,
     COMMITTED,
@@ -40,7 +40,6 @@ from aperture_db.postgres.connection import (
     timeout_parameter,
 )
 from aperture_db.postgres.driver_errors import translate_query_error
-from aperture_db.postgres.session import as_bytes
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Committed, Committing, Event, Phase, Progress, Warned
 from aperture_db.restore.objects import (
