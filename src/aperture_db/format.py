@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import Any
 
 UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -172,27 +170,6 @@ def as_administrator(statements: Iterable[str]) -> str:
     return f"as {who} run: {text}"
 
 
-ANY_BYTES = "aperture_db_utf8"
-"""The codec of text that may be no UTF-8: Python holds such bytes as it holds those of file names,
-and a database with SQL_ASCII gets them again as they were."""
-
-
-def decode(data: Any, _errors: str = "strict") -> tuple[str, int]:
-    """Decode any bytes; also says how many they were."""
-    return codecs.utf_8_decode(data, "surrogateescape", True)
-
-
-def _encode(text: str, _errors: str = "strict") -> tuple[bytes, int]:
-    return codecs.utf_8_encode(text, "surrogateescape")
-
-
-def _find_codec(name: str) -> codecs.CodecInfo | None:
-    return codecs.CodecInfo(_encode, decode, name=name) if name == ANY_BYTES else None
-
-
-codecs.register(_find_codec)
-
-
 def as_bytes(statement: str) -> bytes:
     """A statement that was put together from what the server wrote, ready to be executed."""
-    return _encode(statement)[0]
+    return statement.encode(errors="surrogateescape")

@@ -166,7 +166,7 @@ def test_a_dump_with_such_bytes_does_not_fit_utf8(
     )  # fmt: skip
     error = outcome.envelope["error"]
     assert error["code"] == "encoding"
-    assert error["next"].startswith("correct it in the database that it comes from")
+    assert error["next"].startswith("use a database with the encoding UTF8, or correct")
     plant(planted, b'DROP TABLE "t@", "u@"; DROP SCHEMA "s@" CASCADE; DROP FUNCTION "f@";')
     dump.unlink()
     run(planted, "backup", "--dir", str(tmp_path))
@@ -249,7 +249,7 @@ def test_a_letter_that_the_encoding_lacks(
     error = outcome.envelope["error"]
     assert error["code"] == "encoding"
     assert 'has no equivalent in encoding "LATIN1"' in error["cause"]
-    assert error["next"].startswith("create a database with ENCODING 'UTF8'")
+    assert error["next"].startswith("use a database with the encoding UTF8")
 
 
 def test_the_advice_for_another_encoding_is_followed(with_encoding: Callable[[str], str]) -> None:

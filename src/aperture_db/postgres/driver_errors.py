@@ -47,17 +47,8 @@ TIMED_OUT = re.compile("timed out|[Nn]o route to host|unreachable")
 Answer = TypeVar("Answer")
 # What an administrator runs to give a role the privilege that the server found missing.
 OWNER_PATTERN = re.compile(r"must be owner of (?P<kind>[a-z ]+?) (?P<name>\S+)$")
-OWNED_KINDS = {
-    "table": "TABLE",
-    "relation": "TABLE",
-    "sequence": "SEQUENCE",
-    "view": "VIEW",
-    "materialized view": "MATERIALIZED VIEW",
-    "function": "FUNCTION",
-    "schema": "SCHEMA",
-    "database": "DATABASE",
-    "type": "TYPE",
-}
+KINDS = ("table", "sequence", "view", "materialized view", "function", "schema", "database", "type")
+OWNED_KINDS = {"relation": "TABLE", **{kind: kind.upper() for kind in KINDS}}
 
 DENIED_PATTERN = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>\S+)$")
 READ_GRANTS = {
@@ -75,6 +66,9 @@ WRITE_GRANTS = READ_GRANTS | {
     "database": "GRANT CREATE ON DATABASE {name} TO {user};",
 }
 LOCKS_SETTING = "max_locks_per_transaction"
+RIGHT_ENCODING = (
+    "use a database with the encoding UTF8, or correct what is no text where it is from"
+)
 OTHERWISE = "connect as the owner of Aperture's tables or as a superuser"
 
 
@@ -186,8 +180,7 @@ def _quoted(name: str) -> str:
 
 
 def is_hidden_by_policy(error: psycopg.Error) -> bool:
-    """Tell whether row-level security refused the statement; the message's language is any, and
-    its SQLSTATE that of every missing privilege."""
+    """Tell whether row-level security refused a statement: its SQLSTATE is that of privileges."""
     return error.diag.source_function == "check_enable_rls"
 
 
@@ -241,12 +234,11 @@ def translate_query_error(
     message = target.redact(error.diag.message_primary or first_sentence(str(error)))
     match error:
         case pg.InsufficientPrivilege() if is_hidden_by_policy(error):
+            statement = f"ALTER ROLE {quote_identifier(target.user)} BYPASSRLS;"
             return ApertureDbError(
                 f"row-level security hides rows from role {target.user}",
                 why=message,
-                next_step=as_administrator(
-                    [f"ALTER ROLE {quote_identifier(target.user)} BYPASSRLS;"]
-                ),
+                next_step=as_administrator([statement]),
                 code="row_security",
             )
         case pg.InsufficientPrivilege():
@@ -279,11 +271,7 @@ def translate_query_error(
             return ApertureDbError(
                 "the database's encoding does not have a character, or bytes are no text in it",
                 why=message,
-                next_step="create a database with ENCODING 'UTF8' TEMPLATE template0, and restore "
-                "a backup into it"
-                if error.diag.sqlstate
-                else "correct it in the database that it comes from, or use one with the encoding "
-                "of that",
+                next_step=RIGHT_ENCODING,
                 code="encoding",
             )
         case pg.LockNotAvailable():

@@ -24,7 +24,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import Row, RowFactory, TupleRow
 from psycopg.types.json import set_json_loads
 
-from aperture_db.format import ANY_BYTES, decode
+from aperture_db import ANY_BYTES
 
 CANCEL_TIMEOUT_SECONDS = 5
 # More tables than Aperture has.
@@ -385,7 +385,7 @@ def open_session(
     )
     for name in TEXT_TYPES:
         conn.adapters.register_loader(name, TextLoader)
-    set_json_loads(lambda data: json.loads(decode(data)[0]), conn)
+    set_json_loads(lambda data: json.loads(str(cast("bytes", data), ANY_BYTES)), conn)
     if conn.contract["client_encoding"] == "SQL_ASCII":
         # For `execute_alone`, and for the quoting of names. A pooler that lends servers out for a
         # transaction hands this setting to each of them.
