@@ -30,7 +30,6 @@ from aperture_db.dumps.files import (
     too_large,
 )
 from aperture_db.dumps.script import (
-    ANY_BYTES,
     ClusterDumpError,
     CopyData,
     CreatedTable,
@@ -59,6 +58,7 @@ CHECKSUM_LENGTH = len(CHECKSUM_TEMPLATE % (b"0" * 64, 0))
 # Two words far enough apart that no single flipped bit hides both.
 CHECKSUM_TRACES = (b"aperture-db seal", b" size 0000")
 BLOCK_BYTES = 1 << 20
+CREATE_TABLE = ("TABLE", b"CREATE")
 
 
 class ChecksumState(StrEnum):
@@ -293,20 +293,16 @@ class _Survey:
             case CopyData():
                 yield Progress(f"reading {entry.name}", len(self._row_counts), None)
                 self._count_rows(part)
-            case DumpStatement(text=text, head=head) if (
-                entry.kind == "TABLE" and head[0] == b"CREATE"
-            ):
+            case DumpStatement(text=text, head=head) if (entry.kind, head[0]) == CREATE_TABLE:
                 self._created[entry] = created_table(text)
             case DumpStatement(text=text) if entry.kind == "EXTENSION":
-                shown = text[:HEAD_BYTES].decode(errors=ANY_BYTES)
-                if found := EXTENSION_STATEMENT.search(shown):
+                if found := EXTENSION_STATEMENT.search(text[:HEAD_BYTES].decode(errors="replace")):
                     self._extensions.append(DumpedExtension(found["name"], found["schema"]))
             case DumpStatement(text=text, head=head) if entry.kind == DATA and head[0] == b"INSERT":
                 self._row_counts[entry.schema, entry.name] = None
                 if entry.name == MIGRATIONS_TABLE:
-                    self._migrations |= {
-                        name.decode(errors=ANY_BYTES) for name in INSERTED_NAME.findall(text)
-                    }
+                    names = INSERTED_NAME.findall(text)
+                    self._migrations |= {name.decode(errors="surrogateescape") for name in names}
 
     def _count_rows(self, data: CopyData) -> None:
         is_record = data.entry.name == MIGRATIONS_TABLE
@@ -356,12 +352,11 @@ class _Survey:
 def _column(copy_statement: bytes, rows: bytes, name: str) -> Iterator[str]:
     """The values of one column of a COPY whose names hold nothing to unescape."""
     listed = re.search(rb"\(([^)]*)\)", copy_statement)
-    columns = listed[1].decode(errors=ANY_BYTES).split(",") if listed else []
-    names = [each.strip(' "') for each in columns]
+    columns = listed[1].decode(errors="surrogateescape") if listed else ""
+    names = [each.strip(' "') for each in columns.split(",")]
     if name in names and rows:
-        index = names.index(name)
-        for row in rows.decode(errors=ANY_BYTES).removesuffix("\n").split("\n"):
-            value = row.split("\t")[index]
+        for row in rows.decode(errors="surrogateescape").removesuffix("\n").split("\n"):
+            value = row.split("\t")[names.index(name)]
             yield re.sub(r"\\(.)", lambda match: COPY_ESCAPES.get(match[1], match[1]), value)
 
 
