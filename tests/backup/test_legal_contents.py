@@ -72,6 +72,30 @@ def test_names_with_line_breaks_as_insert_statements(
         assert read_rows(restored) == read_rows(conninfo)
 
 
+def test_foreign_tables_are_left_out_where_their_server_is_missing(
+    aperture_database: NewDatabase, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    conninfo, restored = aperture_database(), new_database()
+    execute(
+        conninfo,
+        "CREATE FOREIGN DATA WRAPPER files",
+        "CREATE SERVER elsewhere FOREIGN DATA WRAPPER files",
+        "CREATE USER MAPPING FOR PUBLIC SERVER elsewhere",
+        "CREATE FOREIGN TABLE far (a integer DEFAULT 1) SERVER elsewhere",
+    )
+    file = str(run_pg_dump(conninfo, tmp_path / "dump.sql", "--clean", "--if-exists"))
+
+    outcome = run_inside("restore", file, "--confirm", PHRASE, database=restored)
+
+    assert outcome.code == 0, outcome.err
+    assert "warning: foreign table far is left out: " in outcome.err
+    assert read_rows(restored) == read_rows(conninfo)
+    # Its own database still has the server.
+    again = run_inside("restore", file, "--confirm", PHRASE, database=conninfo)
+    assert again.code == 0, again.err
+    assert "is left out" not in again.err
+
+
 @pytest.mark.parametrize("form", ["custom", "sql"])
 def test_large_objects_are_named_as_left_out(
     form: str, aperture_database: NewDatabase, tmp_path: Path

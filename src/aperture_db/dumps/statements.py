@@ -162,7 +162,9 @@ def is_owner_change(text: bytes) -> bool:
 
 
 def _is_server_wide(head: tuple[bytes, ...]) -> bool:
-    return len(head) > 1 and head[1].decode("latin-1") in SERVER_WIDE
+    # A user mapping belongs to the database.
+    is_mapping = head[1:3] == (b"USER", b"MAPPING")
+    return len(head) > 1 and head[1].decode("latin-1") in SERVER_WIDE and not is_mapping
 
 
 def _unexpected_setting(text: bytes) -> str | None:

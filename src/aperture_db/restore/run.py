@@ -194,6 +194,9 @@ class DumpRunner:
         if text is None:
             return
         with self._explained(part.entry, text):
+            if part.entry.kind == "FOREIGN TABLE":
+                yield from self._try(part, text)
+                return
             if not self._may_call(part):
                 yield from self._execute(part, text)
                 return
@@ -209,6 +212,14 @@ class DumpRunner:
                 )
                 with self._read_again(part) as again:
                     yield from self._execute(again, text)
+
+    def _try(self, part: Part, text: bytes) -> Iterator[Event]:
+        """A foreign table has no rows here, and its server is no part of a restore."""
+        try:
+            with self._conn.transaction():
+                yield from self._execute(part, text)
+        except UNDEFINED as error:
+            yield Warned(f"{_describe(part.entry)} is left out: {error.diag.message_primary}")
 
     def _execute(self, part: Part, text: bytes) -> Iterator[Event]:
         if isinstance(part, CopyData):
