@@ -17,7 +17,7 @@ QUICK_TESTS := tests/aperture $(wildcard tests/*/test_view.py) tests/backup/test
 	sql_scanner.py)
 
 # What depends on the server's version or pgvector's, for APERTURE_DB_TEST_SERVER=DIR.
-SERVER_TESTS := tests/extensions
+SERVER_TESTS := tests/extensions tests/health tests/vacuum
 
 help:
 	@echo "make demo        start a private database server with a sample library"

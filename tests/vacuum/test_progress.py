@@ -180,11 +180,13 @@ def test_on_a_real_server_index_work_is_seen_below_the_whole(
     target = resolve_target(slowed(used_database), None, {})
     with connect(target) as conn:
         events = list(vacuum_tables(conn, target, plan(conn, mode, ["movies"]), 5))
+        # Older servers don't tell which index it is.
+        which = ", index" if conn.info.server_version >= 170000 else ""
     seen = [event for event in events if isinstance(event, Progress)]
     assert all(event.done < 1 for event in seen)
     assert [event.done for event in seen] == sorted(event.done for event in seen)
     if mode is VacuumMode.VACUUM:
-        assert any("vacuuming indexes, index" in event.text for event in seen)
+        assert any(f"vacuuming indexes{which}" in event.text for event in seen)
     assert isinstance(events[-1], TableFinished)
 
 
