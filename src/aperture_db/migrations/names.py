@@ -97,6 +97,8 @@ class Clash:
     file: str
     made: Creation
     taken: TakenName
+    is_same: bool
+    """What has the name looks like what the file would make."""
 
 
 def find_clashes(
@@ -128,10 +130,11 @@ def find_clashes(
             for made in find_creations(statement, file.text):
                 if made.name not in touched:
                     clashes += [
-                        Clash(file.name, made, each)
+                        Clash(file.name, made, each, is_same)
                         for each in taken
                         if _clashes(made, each, conn.schema)
-                        and not (is_recorded and _is_wanted(made, each, taken, file))
+                        for is_same in [_looks_like(made, each, taken, file)]
+                        if not (is_recorded and made.is_guarded and is_same)
                     ]
             touched |= _touched(statement, file.text)
     # Only now, as most databases need none of the applied files read.
@@ -170,12 +173,10 @@ def _clashes(made: Creation, taken: TakenName, schema: str) -> bool:
     return taken.namespace == "relation" and not (is_type and taken.kind in ("index", "sequence"))
 
 
-def _is_wanted(
+def _looks_like(
     made: Creation, taken: TakenName, existing: list[TakenName], file: MigrationFile
 ) -> bool:
-    """Whether a guarded statement finds what it would make."""
-    if not made.is_guarded:
-        return False
+    """Whether what has the name is what the statement would make, as far as that can be told."""
     if made.is_implied:
         return any(each.namespace == "relation" and each.name == made.table for each in existing)
     match made.kind:

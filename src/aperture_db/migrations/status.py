@@ -35,6 +35,11 @@ from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 
 MOST_NAMED = 3
+NEWER_THAN_RECORDS = (
+    "the schema is newer than its records, as after restoring an older dump over it: restore a "
+    "backup into an emptied database, or record what is there with "
+    "aperture-db migrate --mark-applied NAME"
+)
 
 
 class _Record(NamedTuple):
@@ -301,14 +306,20 @@ def _require_free_names(
             next_step="give Aperture a database of its own: CREATE DATABASE aperture;",
             code="names_in_use",
         )
+    if clashes and clashes[0].is_same:
+        first = clashes[0]
+        raise ApertureDbError(
+            f"migration {first.file} failed before it was run: {first.taken} is there already",
+            why="it has what the file would create, and the file is not recorded as applied",
+            next_step=NEWER_THAN_RECORDS,
+            code="names_in_use",
+        )
     if clashes:
         why, *details = (f"{clash.file} creates {clash.taken}" for clash in clashes)
         raise ApertureDbError(
             "pending migrations create what is there already",
             why=f"{why}, and schema {conn.schema} has that",
-            next_step="rename or drop what is not Aperture's; or, if the schema is newer than its "
-            "records, as after restoring an older dump over it, record what is there with: "
-            "aperture-db migrate --mark-applied NAME",
+            next_step=f"rename or drop what is not Aperture's; or {NEWER_THAN_RECORDS}",
             code="names_in_use",
             details=tuple(details),
         )

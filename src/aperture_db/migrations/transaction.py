@@ -24,7 +24,7 @@ from aperture_db import sql
 from aperture_db.aperture.tables import MIGRATIONS_TABLE
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.migrations.directory import MigrationFile
-from aperture_db.migrations.status import read_environment
+from aperture_db.migrations.status import NEWER_THAN_RECORDS, read_environment
 from aperture_db.postgres.activity import ABORTED, COMMITTED, Session
 from aperture_db.postgres.connection import set_local, timeout_parameter
 from aperture_db.postgres.driver_errors import is_hidden_by_policy, translate_query_error
@@ -335,11 +335,7 @@ def _server_remarks(error: psycopg.Error) -> Iterator[str]:
 
 def _next_step(error: psycopg.Error) -> str:
     if isinstance(error, DUPLICATE_OBJECT_ERRORS):
-        return (
-            "the schema is newer than its records, as after restoring an older dump over it: "
-            "restore a backup into an emptied database, or record what is there with "
-            "aperture-db migrate --mark-applied NAME"
-        )
+        return NEWER_THAN_RECORDS
     if error.sqlstate is None or isinstance(error, psycopg.errors.AdminShutdown):
         return "read the server's log, then run: aperture-db migrate"
     if is_hidden_by_policy(error):
