@@ -296,6 +296,9 @@ def _require_free_names(
         is_recorded=is_recorded,
         is_tracked=environment.is_tracked,
     )
+    if clashes and collect(conn, directory).pending != status.pending:
+        # Another runner is at work, and what it has made meanwhile is Aperture's.
+        return
     names = dict.fromkeys(str(clash.taken) for clash in clashes)
     if not is_recorded and (names or environment.aperture_tables):
         tables = sorted({*environment.aperture_tables, *names})
