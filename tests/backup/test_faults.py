@@ -84,7 +84,7 @@ def test_signals(number: signal.Signals, conninfo: str, directory: Path, tmp_pat
 
     assert outcome.code == 128 + number
     assert "no backup was made; earlier ones were not changed" in outcome.err
-    assert not Path(f"/proc/{child}").exists()
+    wait_until(lambda: has_ended(child), "pg_dump has ended", timeout_seconds=2)
     require_only_the_old_one(directory)
 
 
@@ -170,7 +170,7 @@ def test_a_locked_table(conninfo: str, directory: Path) -> None:
 def test_a_directory_that_is_not_there(conninfo: str, tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     outcome = run_inside("backup", "--dir", str(missing), database=conninfo)
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert f"next:  mkdir -p {missing}" in outcome.err
     assert not missing.exists()
 

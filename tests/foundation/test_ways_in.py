@@ -1,5 +1,5 @@
-"""Every command in every mode on a hot standby, and with a role that may only read: it works, or
-says the true reason and the way out."""
+"""Every command in every mode through a transaction pooler, on a hot standby, and with a role that
+may only read: it works, or says the true reason and the way out."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ Mode = tuple[str, ...]
 READ_ONLY = r"read-only \(|is read-only, "
 STANDBY = r"why:   (?:it is a standby|.*; the server is a standby)"
 GRANT = r"next:  [^\n]*(?:GRANT |connect as )"
+NOT_POOLED = "does not work through a connection pooler"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Expected:
 
     standby: str | None = None
     reader: str | None = None
+    pooler: str | None = None
 
 
 WORKS = Expected()
@@ -42,18 +44,18 @@ EXCEPTIONS: dict[str, Expected] = {
     "stats --record": WRITES,
     "migrate --mark-applied": WRITES,
     "vacuum --dry-run": WORKS,
-    "vacuum --reindex-hnsw": Expected(READ_ONLY, GRANT),
+    "vacuum --reindex-hnsw": Expected(READ_ONLY, GRANT, NOT_POOLED),
     "vacuum": WRITES,
     "clean orphans": WRITES,
     "backup --list": WORKS,
-    "backup": Expected(None, GRANT),
+    "backup": Expected(None, GRANT, NOT_POOLED),
     "relink --keep": WRITES,
     "relink --users": WORKS,
     "relink": Expected(NOTHING_KEPT, NOTHING_KEPT),
     "purge --what everything --dry-run": Expected(None, GRANT),
     "restore DUMP --dry-run": Expected(READ_ONLY, GRANT),
-    "restore DUMP --drill": Expected(READ_ONLY, "CREATEDB"),
-    "restore DUMP": Expected(READ_ONLY, GRANT),
+    "restore DUMP --drill": Expected(READ_ONLY, "CREATEDB", NOT_POOLED),
+    "restore DUMP": Expected(READ_ONLY, GRANT, NOT_POOLED),
 }
 MORE_MODES: dict[str, tuple[Mode, ...]] = {
     "migrate": (("--mark-applied", "0114"),),
@@ -151,3 +153,20 @@ def test_with_a_reader_s_role(
 ) -> None:
     role = limited_role(sample_database(), "read")
     run_all(command, lambda _mode: role, "reader", dump, tmp_path)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_through_a_pooler(
+    sample_database: Callable[[], str],
+    pgbouncer_conninfo: Callable[[str], str],
+    command: str,
+    dump: Path,
+    tmp_path: Path,
+) -> None:
+    shared = pgbouncer_conninfo(sample_database())
+
+    def database(_mode: Mode) -> str:
+        # A purge leaves nothing for the next one.
+        return pgbouncer_conninfo(sample_database()) if command == "purge" else shared
+
+    run_all(command, database, "pooler", dump, tmp_path)

@@ -83,7 +83,7 @@ def test_a_directory_that_takes_no_file_is_told_before_the_question(
     outcome = try_purge(sample_database(), "--what", "ratings", "--dir", "/proc")
     assert outcome.code == 1, "not 4, which would be: nobody has confirmed it"
     assert "/proc" in outcome.envelope["error"]["message"]
-    assert outcome.envelope["error"]["next"].endswith("; or purge without a backup: --no-backup")
+    assert outcome.envelope["error"]["next"].endswith("or purge without a backup: --no-backup")
 
 
 def test_the_question_says_where_the_backup_goes(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from tests.program import run_inside
@@ -97,3 +99,15 @@ def test_names_that_are_not_unique_are_paired_by_a_person(
 def test_pairs_need_users(database: str) -> None:
     assert run_inside("relink", "--pair", "a=b", database=database).code == 2
     assert run_inside("relink", "--keep", "--apply", database=database).code == 2
+
+
+@pytest.mark.parametrize("mode", ["--keep", "--users"])
+@pytest.mark.parametrize("tables", ["", "CREATE TABLE users (id int)"], ids=["empty", "foreign"])
+def test_another_database_has_nothing_to_keep_or_pair(
+    new_database: Callable[[], str], tables: str, mode: str
+) -> None:
+    conninfo = new_database()
+    with psycopg.connect(conninfo) as plain:
+        plain.execute(tables.encode())
+    refused = run_inside("relink", mode, "--json", database=conninfo)
+    assert (refused.code, refused.envelope["error"]["code"]) == (2, "not_aperture")

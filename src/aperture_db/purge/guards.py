@@ -183,7 +183,7 @@ MEDIA_OF = {
 }
 """The titles that a target deletes; the others delete none."""
 PURGED_SOURCE = {PurgeTarget.RATINGS: RATINGS, PurgeTarget.WATCH_HISTORY: WATCH_HISTORY}
-NO_KEEP = "; or purge without keeping user data: --no-keep"
+NO_KEEP = "or purge without keeping user data: --no-keep"
 
 
 @dataclass(frozen=True)

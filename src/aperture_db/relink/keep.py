@@ -40,14 +40,14 @@ from aperture_db.relink.report import KeptCounts, RowOrigin
 from aperture_db.safe_files import new_file
 
 
-def require_may_keep(conn: Connection, way_out: str = "") -> None:
-    """Raise ApertureDbError with the GRANT when the role can't keep anything; `way_out` says how
-    to do without."""
+def require_may_keep(conn: Connection, *ways_out: str) -> None:
+    """Raise ApertureDbError with the GRANT when the role can't keep anything; `ways_out` say how to
+    do without."""
     if grant := missing_grant(conn, KEPT_TABLES):
         raise ApertureDbError(
             "user data can't be kept, nothing was changed",
             why="the role may not create or write the tables of the schema aperture_db",
-            next_step=f"as the owner or a superuser run: {grant}{way_out}",
+            next_step=(f"as the owner or a superuser run: {grant}", *ways_out),
             code="no_privilege",
         )
 

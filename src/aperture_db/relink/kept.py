@@ -14,7 +14,7 @@ from psycopg.rows import class_row, dict_row
 from aperture_db import sql as queries
 from aperture_db.aperture.kinds import MEDIA_TABLES, Maker, Media
 from aperture_db.aperture.schema import OWN_SCHEMA, has_kept_tables
-from aperture_db.aperture.tables import table_named
+from aperture_db.aperture.tables import is_aperture, table_named
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.postgres.catalog import (
     Table,
@@ -122,10 +122,18 @@ class Library:
 def read_library(conn: Connection) -> Library:
     """The tables that are there. Needs SELECT on system_settings, where that exists.
 
-    Raises ApertureDbError where row-level security hides rows: their titles would seem gone.
+    Raises ApertureDbError where row-level security hides rows, whose titles would seem gone, and
+    UsageError in a database that is not Aperture's.
     """
     refuse_hidden_rows(conn, "users' data can't be matched, nothing was changed")
     tables = visible_tables(read_tables(conn))
+    if "users" not in tables or not is_aperture(tables):
+        raise UsageError(
+            "this is not Aperture's database",
+            why=f"{conn.info.dbname} has no tables of films, users and watch history",
+            next_step="check the name of the database in the connection string",
+            code="not_aperture",
+        )
     settings: dict[str, str] = {}
     if "system_settings" in tables:
         query = sql.SQL("SELECT key, value FROM {} WHERE key = ANY (%s)")
