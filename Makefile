@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-server bench lint lock clean
+.PHONY: help demo test test-quick test-faults test-server bench lint lock clean
 
 # Texts, layers, options, the registry of tables, the SQL scanner and the structure after every
 # migration: what most changes break first. It took 21 s of processor time with 2 workers.
@@ -23,6 +23,7 @@ help:
 	@echo "make demo        start a private database server with a sample library"
 	@echo "make test        run the tests; ARGS='-k stats' chooses some"
 	@echo "make test-quick  run the tests that find most mistakes, in under a minute"
+	@echo "make test-faults end commands at all points where the tests can (half an hour)"
 	@echo "make test-server  run those that depend on the server (see tests/README.md)"
 	@echo "make bench       run the comparisons with other programs; ARGS=startup chooses one"
 	@echo "make lint        check style and types, and find dead code"
@@ -40,6 +41,9 @@ test: $(VENV)/dev.installed
 
 test-quick: $(VENV)/dev.installed
 	$(RUN)/python -m pytest -n auto $(QUICK_TESTS) $(ARGS)
+
+test-faults: $(VENV)/dev.installed
+	$(RUN)/python -m pytest --all-points tests/faults/test_kills.py $(ARGS)
 
 test-server: $(VENV)/dev.installed
 	$(RUN)/python -m pytest -n auto $(SERVER_TESTS) $(ARGS)

@@ -28,6 +28,12 @@ TEMPLATE = "aperture_template"
 SAMPLE_TEMPLATE = "aperture_sample_template"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-points", action="store_true", help="tests/faults: ten points and every fault"
+    )
+
+
 @pytest.fixture
 def clone_database(admin_conninfo: str) -> Iterator[Callable[[str], str]]:
     """Makes copies of a template database; they are dropped after the test."""

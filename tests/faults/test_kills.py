@@ -1,6 +1,8 @@
-"""The tool, its server processes or the whole server end at ten points of every command that
-changes something: nothing is lost, nothing is left, what is said is true, and a second run
-completes."""
+"""The tool, its server processes or the whole server end at points of every command that changes
+something: nothing is lost, nothing is left, what is said is true, and a second run completes.
+
+Three points and three faults, or with --all-points ten points and every fault.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,6 @@ from tests.conftest import apply_migrations, copy_database, fill_sample, make_te
 from tests.dump_files import PHRASE, execute, make_dump
 from tests.faults.server import MortalServer, mortal_server, start_mortal_server
 from tests.faults.trial import (
-    POINTS,
     Contents,
     Fault,
     Place,
@@ -168,16 +169,23 @@ def make_places(
             admin.execute(f"DROP DATABASE {database} WITH (FORCE)".encode())
 
 
-@pytest.mark.parametrize("fault", Fault)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    has_all = metafunc.config.getoption("--all-points")
+    faults = list(Fault) if has_all else [Fault.TOOL, Fault.BACKEND, Fault.POSTMASTER]
+    metafunc.parametrize("fault", faults)
+    metafunc.parametrize("points", [10 if has_all else 3])
+
+
 @pytest.mark.parametrize("name", SETTINGS)
-def test_ten_points(
+def test_an_end_in_the_middle(
     name: str,
     fault: Fault,
+    points: int,
     server: MortalServer,
     make_places: Callable[[str, int], list[Place]],
 ) -> None:
     work = SETTINGS[name].work
-    undisturbed, *places = make_places(name, POINTS + 1)
+    undisturbed, *places = make_places(name, points + 1)
     before = read_contents(undisturbed.conninfo)
     texts = record(work, undisturbed)
     after = read_contents(undisturbed.conninfo)

@@ -1,9 +1,9 @@
-"""One command that is stopped at ten points of its work, and what is then the case.
+"""One command that is stopped at points of its work, and what is then the case.
 
 A point is a message that the command sends to the server: either it is held back, or the server
 gets it and its answer is held back. So the points lie at the same places in every run, however busy
-the machine is. All ten runs wait at their points before the fault comes, each in a database of its
-own, so that one restart of the server is a test of ten points.
+the machine is. All runs wait at their points before the fault comes, each in a database of its
+own, so that one restart of the server is a test of all of them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from tests.migrations.structure import Structure, read_structure
 from tests.proxy import Gate, Proxy, proxied
 from tests.waiting import wait_until
 
-POINTS = 10
 GONE_SECONDS = 120.0
 OURS = "application_name = 'aperture-db' AND datname = %s"
 # What threads of the tool ask for again and again; how often depends on the time.
@@ -163,13 +162,13 @@ def start(work: Work, place: Place, conninfo: str) -> subprocess.Popen[str]:
     return start_program(*work.arguments(place.directory), conninfo=conninfo, TMPDIR=str(temporary))
 
 
-def points_of(work: Work, texts: list[bytes]) -> list[int]:
+def points_of(work: Work, texts: list[bytes], count: int) -> list[int]:
     """Evenly from the first message of the work to the last one; the one that is nearest to the
     decisive COMMIT is exactly there."""
     first, last = work.first(texts), len(texts) - 1
-    points = [first + (last - first) * point // (POINTS - 1) for point in range(POINTS)]
+    points = [first + (last - first) * point // (count - 1) for point in range(count)]
     if (commit := work.commits(texts)) is not None:
-        points[min(range(POINTS), key=lambda point: abs(points[point] - commit))] = commit
+        points[min(range(count), key=lambda point: abs(points[point] - commit))] = commit
     return points
 
 
@@ -179,7 +178,8 @@ def stopped(work: Work, texts: list[bytes], places: list[Place]) -> Iterator[lis
     with ExitStack() as stack:
         trials = []
         commit = work.commits(texts)
-        for point, (number, place) in enumerate(zip(points_of(work, texts), places, strict=True)):
+        numbers = points_of(work, texts, len(places))
+        for point, (number, place) in enumerate(zip(numbers, places, strict=True)):
             # The answer to the decisive COMMIT is lost; the COMMIT itself may be lost elsewhere.
             gate = PointGate(held_number=number, passes_held=point % 2 == 1 or number == commit)
             proxy = stack.enter_context(proxied(place.conninfo, gate))
