@@ -22,7 +22,6 @@ from aperture_db.render.console import ColorMode, make_console
 
 with lazy_imports():
     from aperture_db import safe_files
-    from aperture_db.aperture import schema
     from aperture_db.postgres import activity, connection, settings
     from aperture_db.render import progress
 
