@@ -28,7 +28,7 @@ with lazy_imports():
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from aperture_db.aperture import schema
+    from aperture_db.aperture.schema import Location
     from aperture_db.errors import ConnectError
 
 Report = TypeVar("Report")
@@ -115,7 +115,7 @@ class Run:
                 self._heed(locate(conn))
                 yield conn
 
-    def _heed(self, location: schema.Location) -> None:
+    def _heed(self, location: Location) -> None:
         """Warn of Aperture's tables in another schema or in two, or raise that."""
         trouble = location.find_trouble()
         if trouble and self.command in NEED_LOCATION and not location.is_found:
@@ -163,7 +163,9 @@ class Run:
 
     def warn_of_encoding(self, conn: connection.Connection) -> None:
         """Warn of a database with another encoding than UTF8: only a new one can have it."""
-        if problem := schema.describe_encoding(conn):
+        from aperture_db.aperture.schema import describe_encoding
+
+        if problem := describe_encoding(conn):
             self.warn(
                 f"{problem}; create a database with ENCODING 'UTF8' TEMPLATE template0, and "
                 "restore a backup into it"

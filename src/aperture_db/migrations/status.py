@@ -250,8 +250,9 @@ def plan(
 def _require_writable_schema(conn: Connection, environment: Environment) -> None:
     """Raise ApertureDbError when the schema can't be changed through this connection."""
     role, schema = environment.role, environment.schema
-    if environment.is_standby or environment.is_read_only:
-        raise read_only_error(conn)
+    is_read_only = environment.is_standby or environment.is_read_only
+    if is_read_only and (refusal := read_only_error(conn)):
+        raise refusal
     require_location(conn, creates=True)
     if schema is None:
         raise ApertureDbError(

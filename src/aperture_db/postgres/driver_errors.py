@@ -184,12 +184,14 @@ def is_hidden_by_policy(error: psycopg.Error) -> bool:
     return error.diag.source_function == "check_enable_rls"
 
 
-def read_only_error(conn: Connection) -> ApertureDbError:
+def read_only_error(conn: Connection) -> ApertureDbError | None:
     """The error for a database that can't be written to, with its cause: a standby, or the place
-    that sets default_transaction_read_only. Needs no privilege."""
+    that sets default_transaction_read_only; None where neither is the case. Needs no privilege."""
     row = conn.execute(sql.load("postgres/read_only"), {}).fetchone()
     assert row is not None
-    is_standby, statement = row
+    is_standby, is_read_only, statement = row
+    if not (is_standby or is_read_only):
+        return None
     next_step = "connect to the primary server"
     if not is_standby:
         next_step = (

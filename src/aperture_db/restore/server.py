@@ -43,8 +43,8 @@ def read_server(conn: Connection) -> TargetServer:
     with conn.cursor(row_factory=class_row(TargetServer)) as cursor:
         server = cursor.execute(sql.load("restore/server")).fetchone()
     assert server is not None
-    if server.is_standby or server.is_read_only:
-        raise read_only_error(conn)
+    if (server.is_standby or server.is_read_only) and (refusal := read_only_error(conn)):
+        raise refusal
     return server
 
 

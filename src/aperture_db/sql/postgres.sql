@@ -753,11 +753,11 @@ ORDER BY rank, what
 LIMIT 3
 
 -- name: read_only
--- Purpose: whether the server is a standby, and the statement that lifts
--- default_transaction_read_only where it is set; NULL where the connection itself sets it.
--- Privilege: none.
+-- Purpose: whether the server is a standby, whether default_transaction_read_only is on, and the
+-- statement that lifts it; NULL where the connection itself sets it. Privilege: none.
 SELECT
     pg_is_in_recovery(),
+    setting = 'on',
     CASE source
         WHEN 'database' THEN
             format('ALTER DATABASE %%I RESET default_transaction_read_only;', current_database())
