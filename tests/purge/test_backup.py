@@ -72,7 +72,7 @@ def test_without_a_place_for_the_backup_nothing_is_asked_or_done(
     before = read_contents(database)
     missing = tmp_path / "missing"
     outcome = try_purge(database, "--what", "ratings", "--dir", str(missing), "--confirm", PHRASE)
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert outcome.envelope["error"]["code"] == "no_directory"
     assert read_contents(database) == before
 

@@ -262,8 +262,8 @@ def _users(run: Run, words: list[str], confirm: str | None, *, is_applied: bool)
 def _keep(run: Run) -> None:
     with _connect(run) as conn, conn.transaction():
         keep.require_may_keep(conn)
-        tables = kept.read_library(conn)
-        counts = keep.keep(conn, tables, list(aperture.Media), report.RowOrigin.KEEP)
+        library = kept.require_aperture(conn)
+        counts = keep.keep(conn, library, list(aperture.Media), report.RowOrigin.KEEP)
     run.show(counts, view.render_kept)
 
 

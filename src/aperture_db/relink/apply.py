@@ -32,6 +32,7 @@ from aperture_db.relink.kept import (
     Library,
     read_column_types,
     read_library,
+    require_aperture,
 )
 from aperture_db.relink.plan import Assignment, Links
 from aperture_db.relink.references import apply_changes, find_changes, find_references
@@ -268,7 +269,7 @@ def plan_users(conn: Connection, decided: Sequence[tuple[str, str]] = ()) -> Use
 
     Raises UsageError for a decision about accounts that are not there.
     """
-    library = read_library(conn)
+    library = require_aperture(conn)
     if library.provider is None:
         raise ApertureDbError(
             "the media server in use is unknown",

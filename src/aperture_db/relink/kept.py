@@ -122,18 +122,10 @@ class Library:
 def read_library(conn: Connection) -> Library:
     """The tables that are there. Needs SELECT on system_settings, where that exists.
 
-    Raises ApertureDbError where row-level security hides rows, whose titles would seem gone, and
-    UsageError in a database that is not Aperture's.
+    Raises ApertureDbError where row-level security hides rows: their titles would seem gone.
     """
     refuse_hidden_rows(conn, "users' data can't be matched, nothing was changed")
     tables = visible_tables(read_tables(conn))
-    if "users" not in tables or not is_aperture(tables):
-        raise UsageError(
-            "this is not Aperture's database",
-            why=f"{conn.info.dbname} has no tables of films, users and watch history",
-            next_step="check the name of the database in the connection string",
-            code="not_aperture",
-        )
     settings: dict[str, str] = {}
     if "system_settings" in tables:
         query = sql.SQL("SELECT key, value FROM {} WHERE key = ANY (%s)")
@@ -146,6 +138,19 @@ def read_library(conn: Connection) -> Library:
     url = settings.get("media_server_base_url", "").rstrip("/")
     server = f"{provider} {url}" if provider and url else None
     return Library(tables, tuple(_row_sources(conn, tables)), server, provider)
+
+
+def require_aperture(conn: Connection) -> Library:
+    """The same, where there is anything. Raises UsageError in a database of another application."""
+    library = read_library(conn)
+    if "users" not in library.tables or not is_aperture(library.tables):
+        raise UsageError(
+            "this is not Aperture's database",
+            why=f"{conn.info.dbname} has no tables of films, users and watch history",
+            next_step="check the name of the database in the connection string",
+            code="not_aperture",
+        )
+    return library
 
 
 def refuse_hidden_rows(conn: Connection, what: str) -> None:
