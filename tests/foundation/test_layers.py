@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import aperture_db
+from tests.conftest import MIGRATIONS
 
 PACKAGE = Path(aperture_db.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -166,6 +167,12 @@ def test_the_chains_of_imports_are_short() -> None:
 def test_there_are_few_modules_and_one_sql_file_a_room() -> None:
     assert len(FILES) <= MOST_MODULES
     assert len(list(PACKAGE.rglob("*.sql"))) <= MOST_SQL_FILES
+
+
+def test_sql_files_have_only_letters_that_every_database_has() -> None:
+    """A server converts what it is sent to the database's encoding, comments too."""
+    for file in (*PACKAGE.rglob("*.sql"), *MIGRATIONS.glob("*.sql")):
+        assert file.read_bytes().isascii(), file
 
 
 def test_modules_can_be_read_from_top_to_bottom() -> None:

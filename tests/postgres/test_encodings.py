@@ -229,7 +229,7 @@ def test_another_encoding_is_warned_about_and_works(
             "restore", str(dump), "--confirm", PHRASE, "--dir", str(tmp_path), database=place
         )
         assert done.code == 0, done.err
-        with psycopg.connect(place) as conn:
+        with psycopg.connect(place, client_encoding="UTF8") as conn:
             assert conn.execute("SELECT title FROM movies").fetchall() == [(word,)]
             assert conn.execute(f'SELECT id FROM "{word}"'.encode()).fetchall() == [(1,)]
     checks = run_inside("health", "--json", database=other).envelope["data"]["checks"]

@@ -186,7 +186,8 @@ def test_nothing_is_deleted_or_saved_where_rows_are_hidden(
     assert f"from role {role_of(owner)}" in error["cause"]
     assert counts(admin) == before
     assert not list(tmp_path.iterdir())
-    if not tables:
+    # Orphans are looked for in so few tables that their owner is told how to show the rows of each.
+    if not tables and "orphans" not in arguments:
         assert error["next"] == f'as a superuser run: ALTER ROLE "{role_of(owner)}" BYPASSRLS;'
     follow(admin, error["next"])
     assert "hides rows" not in run(owner, *words, "--json").out

@@ -346,7 +346,7 @@ def test_an_extension_in_another_schema(conninfo: str, dump: Path) -> None:
     execute(conninfo, "CREATE SCHEMA extensions", "ALTER EXTENSION vector SET SCHEMA extensions")
     outcome = restore(dump, conninfo)
     assert outcome.code == 1
-    assert "ALTER EXTENSION vector SET SCHEMA public;" in outcome.err
+    assert 'ALTER EXTENSION "vector" SET SCHEMA "public";' in outcome.err
 
 
 def test_an_extension_in_a_schema_of_its_own(
@@ -480,7 +480,7 @@ class TestSafetyBackup:
     def test_without_a_place_for_it_nothing_is_restored(self, conninfo: str, dump: Path) -> None:
         before = read_state(conninfo)
         outcome = restore(dump, conninfo, "--dir", str(dump.parent / "missing"))
-        assert outcome.code == 1
+        assert outcome.code == 2
         assert "mkdir -p" in outcome.err
         assert read_state(conninfo) == before
 

@@ -106,7 +106,7 @@ def test_one_table_without_privilege(
     report = collect(reader(role))
     [hint] = [hint for hint in report.hints if hint.id == "no_privilege"]
     assert hint.message == "1 table can't be read"
-    assert hint.cause == f"role {name} has no SELECT on {table}"
+    assert hint.cause == f"role {name} may not read {table}"
     assert report.overview.episodes.rows
     for item in report.coverage:
         assert item.unknown or item.expected is not None

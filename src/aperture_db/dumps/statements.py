@@ -182,7 +182,18 @@ def _unexpected_setting(text: bytes) -> str | None:
 
 
 def _is_client_only(encoding: bytes) -> bool:
-    return re.sub(rb"[^A-Z0-9]", b"", encoding.upper()) in CLIENT_ONLY_ENCODINGS
+    return _plain_name(encoding) in CLIENT_ONLY_ENCODINGS
+
+
+def is_unchecked(encoding: bytes) -> bool:
+    """Tell whether COPY takes any bytes in this encoding, even those that are no text in the
+    database's own."""
+    return _plain_name(encoding) == b"SQLASCII"
+
+
+def _plain_name(encoding: bytes) -> bytes:
+    """As PostgreSQL compares names of encodings: any case, without punctuation."""
+    return re.sub(rb"[^A-Z0-9]", b"", encoding.upper())
 
 
 def _unexpected_target(entry: DumpEntry, text: bytes, tokens: list[Token]) -> str | None:

@@ -16,6 +16,8 @@ from aperture_db.postgres.session import Connection
 
 # Data exceptions, violated constraints and check options: their messages quote the value or row.
 VALUE_CLASSES = ("22", "23", "44")
+# They quote the bytes of one character, and name the encodings.
+ENCODING_STATES = ("22021", "22P05")
 RAISED_BY = ("exec_stmt_raise", "exec_stmt_assert")
 RAISED_CLASSES = ("P0", "38", "39")
 COPY_CONTEXT = re.compile(
@@ -44,9 +46,9 @@ def hide_values(error: psycopg.Error) -> None:
     fields = hide_values_of(error.diag)
     primary, *others = (fields.get(field, "") for field in TEXT_FIELDS)
     labels = zip(("DETAIL", "HINT", "CONTEXT"), others, strict=True)
-    error.args = ("\n".join([primary, *(f"{label}:  {text}" for label, text in labels if text)]),)
-    error._info = {field: text.encode() for field, text in fields.items()}
-    error._encoding = "utf-8"
+    text = "\n".join([primary, *(f"{label}:  {text}" for label, text in labels if text)])
+    info: dict[int, bytes | None] = {field: text.encode() for field, text in fields.items()}
+    psycopg.Error.__init__(error, text, info=info, pgconn=error.pgconn)
 
 
 def hide_values_of(diag: Diagnostic) -> dict[DiagnosticField, str]:
@@ -82,7 +84,7 @@ def _without_value(primary: str, state: str) -> str:
     """The message up to the value that it quotes; the name of the error where the value is in the
     middle. Only data exceptions have one."""
     quote = QUOTATION_MARK.search(primary)
-    if quote is None or state[:2] != "22":
+    if quote is None or state[:2] != "22" or state in ENCODING_STATES:
         return primary
     start = primary[: quote.start()].rstrip()
     if start.endswith(":"):

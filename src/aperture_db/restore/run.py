@@ -29,6 +29,7 @@ from aperture_db.dumps.statements import (
     SETTING,
     SKIPPED_SETTINGS,
     is_owner_change,
+    is_unchecked,
     without_values,
 )
 from aperture_db.errors import ApertureDbError
@@ -61,6 +62,11 @@ UNDEFINED = (
     psycopg.errors.UndefinedFunction,
     psycopg.errors.UndefinedObject,
     psycopg.errors.UndefinedTable,
+)
+# COPY in the encoding SQL_ASCII puts bytes that are no text even into a UTF8 database.
+SERVER_ENCODING = (
+    b"SELECT pg_catalog.set_config("
+    b"'client_encoding', pg_catalog.current_setting('server_encoding'), true);"
 )
 ENCODING_ERRORS = (
     psycopg.errors.CharacterNotInRepertoire,
@@ -105,6 +111,8 @@ def _translate_setting(statement: DumpStatement) -> bytes | None:
         match = SETTING.fullmatch(text)
         if not match or match["name"].lower() in SKIPPED_SETTINGS:
             return b""
+        if match["name"].lower() == b"client_encoding" and is_unchecked(match["value"]):
+            return SERVER_ENCODING
         return b"SET LOCAL " + text[len(b"SET ") :]
     if SESSION_SETTING.fullmatch(text):
         return SESSION_SETTING.sub(rb"\1true);", text)

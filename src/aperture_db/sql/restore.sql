@@ -1,5 +1,5 @@
 -- name: dependents
--- Objects that DROP … CASCADE of the given ones would drop, too, and that are not a part of them:
+-- Objects that DROP with CASCADE of the given ones would drop, too, and that are not a part of them:
 -- a view on a table, a foreign key of another table. Privilege: none.
 WITH RECURSIVE parts (classid, objid) AS (
     SELECT * FROM unnest(%(class_oids)s::oid[], %(oids)s::oid[])
