@@ -98,7 +98,10 @@ def copy_database(admin: psycopg.Connection[TupleRow], template: str, name: str)
 def make_template(
     admin_conninfo: str, name: str, fill: Callable[[str], None], of: str = "template1"
 ) -> str:
-    """Make the database once per run, for whichever test asks first; returns its name."""
+    """Make the database once per run, for whichever test asks first; returns its name.
+
+    Nobody can connect to it afterwards: a test that wrote into it would change all later copies.
+    """
     with psycopg.connect(admin_conninfo, autocommit=True) as admin:
         admin.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
         made = "SELECT true FROM pg_database WHERE datname = %s"
@@ -107,6 +110,7 @@ def make_template(
             admin.execute(f"DROP DATABASE IF EXISTS {unfinished} WITH (FORCE)")
             copy_database(admin, of, unfinished)
             fill(make_conninfo(admin_conninfo, dbname=unfinished))
+            admin.execute(f"ALTER DATABASE {unfinished} ALLOW_CONNECTIONS false")
             admin.execute(f"ALTER DATABASE {unfinished} RENAME TO {name}")
     return name
 

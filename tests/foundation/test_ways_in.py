@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.cli import Outcome
-from tests.conftest import apply_migrations, fill_sample
+from tests.conftest import apply_migrations, copy_database, fill_sample
 from tests.foundation.test_name_resolution import CONFIRMED, MODES
 from tests.program import run_inside
 from tests.servers.roles import Rights
@@ -103,8 +103,12 @@ def dump(
 ) -> Path:
     """A backup of the sample library."""
     directory = tmp_path_factory.mktemp("dumps")
-    database = psycopg.conninfo.make_conninfo(admin_conninfo, dbname=sample_template)
-    made = run_inside("backup", "--dir", str(directory), database=database)
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(admin_conninfo, autocommit=True) as admin:
+        copy_database(admin, sample_template, name)
+        database = psycopg.conninfo.make_conninfo(admin_conninfo, dbname=name)
+        made = run_inside("backup", "--dir", str(directory), database=database)
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
     assert made.code == 0, made
     (found,) = directory.glob("*.dump")
     return found
