@@ -37,7 +37,7 @@ from aperture_db.dumps.programs import (
     server_keepalives,
 )
 from aperture_db.errors import ApertureDbError, BusyError, UsageError
-from aperture_db.postgres.activity import settle_commits
+from aperture_db.postgres.activity import UNKNOWN_OUTCOME, settle_commits
 from aperture_db.postgres.connection import require_session
 from aperture_db.postgres.driver_errors import (
     LOCKS_SETTING,
@@ -92,17 +92,14 @@ def make_backup(
     try:
         settle_commits(conn, target)
         is_recorded = record_backup(conn, backup.path, backup.size_bytes, backup.made_at)
-    except ApertureDbError as error:
-        yield Warned(
-            "the backup may not be recorded, and then Aperture's page and health show the previous "
-            f"one: {error.why}"
-        )
-    except psycopg.Error as error:
-        reason = translate_query_error(error, target, writes=True).why
-        yield Warned(
-            f"the backup was not recorded, so Aperture's page and health show the previous one: "
-            f"{reason}"
-        )
+    except (ApertureDbError, psycopg.Error) as error:
+        if isinstance(error, psycopg.Error):
+            error = translate_query_error(error, target, writes=True)
+        shown = "Aperture's page and health show the previous one"
+        if error.why == UNKNOWN_OUTCOME:
+            yield Warned(f"the backup may not be recorded, and then {shown}: {error.why}")
+        else:
+            yield Warned(f"the backup was not recorded, so {shown}: {error.why}")
     pruned = []
     for result in prune(directory, keep, backup.path):
         if isinstance(result, OSError):

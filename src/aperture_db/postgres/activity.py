@@ -246,6 +246,7 @@ class BlockerWatch:
 COMMITTED = "committed"
 ABORTED = "aborted"
 IN_PROGRESS = "in progress"
+UNKNOWN_OUTCOME = "the server could not be asked whether this transaction was committed"
 # How long a server may take to notice that a connection is gone, or to be back after a crash.
 ASK_SECONDS = 30.0
 ASK_AGAIN_SECONDS = 0.2
@@ -298,10 +299,9 @@ def settle_commits(conn: Connection, target: Target) -> None:
         if status == COMMITTED:
             return
         aborted = "the server reports that this transaction was rolled back"
-        unknown = "the server could not be asked whether this transaction was committed"
         raise ApertureDbError(
             "the connection was lost during a COMMIT",
-            why=aborted if status == ABORTED else unknown,
+            why=aborted if status == ABORTED else UNKNOWN_OUTCOME,
             next_step="read the server's log, then run again",
             code="connection_lost",
         )
