@@ -124,7 +124,7 @@ def library(server: Server, size: SampleSize) -> Iterator[str]:
 
 def describe(conn: psycopg.Connection) -> None:
     counts = ", ".join(
-        f"{conn.execute(f'SELECT count(*) FROM {table}').fetchone()[0]:,} {word}"  # type: ignore[index]
+        f"{conn.execute(f'SELECT count(*) FROM public.{table}').fetchone()[0]:,} {word}"  # type: ignore[index]
         for table, word in (
             ("movies", "films"),
             ("episodes", "episodes"),

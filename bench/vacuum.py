@@ -2,9 +2,10 @@
 
     python -m bench.vacuum [ROWS [ROUNDS]]
 
-The first part has a quarter of the rows dead in three tables of 400,000 rows and nothing to do in
-the rest; the second one table of ROWS vectors with an HNSW index, of which a quarter is dead, and
-the promise that rebuilding is faster. Every run starts from a copy of the same database.
+The first part has a quarter of the rows dead in three tables, at two sizes: a start of Python, half
+a second, is a large part of the smaller one. The second has one table of ROWS vectors with an HNSW
+index, of which a quarter is dead, and the promise that rebuilding is faster. Every run starts from
+a copy of the same database.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from bench.harness import Cost, Server, print_row, run, run_in_turns, running_se
 DIMENSIONS = 768
 # Enough for the graph, so that the build of the template does not become the benchmark.
 SETTINGS = {"maintenance_work_mem": "512MB", "shared_buffers": "512MB", "autovacuum": "off"}
-PLOT, NUMBERS = "repeat('plot ', 20)", "generate_series(1, 400000) AS i"
+ROW_COUNTS = (400_000, 1_600_000)
+PLOT, NUMBERS = "repeat('plot ', 20)", "generate_series(1, {rows}) AS i"
 TABLES = ("movies", "series", "episodes")
 LIBRARY = [
     statement
@@ -63,6 +65,10 @@ def prepared(server: Server, statements: Sequence[str]) -> Iterator[str]:
         yield str(conninfo_to_dict(conninfo)["dbname"])
 
 
+def sized(statements: Sequence[str], rows: int) -> list[str]:
+    return [statement.replace("{rows}", str(rows)) for statement in statements]
+
+
 def vacuum(server: Server, template: str, *options: str) -> Cost:
     with server.new_database(template) as conninfo:
         command = [sys.executable, "-m", "aperture_db", "vacuum", "-q", *options]
@@ -75,8 +81,8 @@ def vacuumdb(server: Server, template: str, jobs: int) -> Cost:
         return run([*command, "--dbname", conninfo], {})
 
 
-def compare_with_vacuumdb(server: Server, rounds: int) -> None:
-    with prepared(server, LIBRARY) as template:
+def compare_with_vacuumdb(server: Server, rows: int, rounds: int) -> None:
+    with prepared(server, sized(LIBRARY, rows)) as template:
         candidates: dict[str, Callable[[], Cost]] = {}
         for jobs in (1, 2):
             candidates[f"vacuum --jobs {jobs}"] = partial(
@@ -88,14 +94,12 @@ def compare_with_vacuumdb(server: Server, rounds: int) -> None:
         costs = run_in_turns(candidates, rounds)
     names = list(candidates)
     for ours, theirs in zip(names[::2], names[1::2], strict=True):
-        print_row(
-            f"`{ours}`, a quarter dead in three tables", costs[ours], theirs, costs[theirs], "1.3"
-        )
+        work = f"`{ours}`, a quarter dead in three tables of {rows:,} rows"
+        print_row(work, costs[ours], theirs, costs[theirs], "1.3")
 
 
 def compare_rebuilding(server: Server, rows: int, rounds: int) -> None:
-    statements = [statement.replace("{rows}", str(rows)) for statement in VECTORS]
-    with prepared(server, statements) as template:
+    with prepared(server, sized(VECTORS, rows)) as template:
         table = ("--table", "embeddings")
         rebuilding, plain = "vacuum --reindex-hnsw", "vacuum"
         costs = run_in_turns(
@@ -111,7 +115,8 @@ def compare_rebuilding(server: Server, rows: int, rounds: int) -> None:
 
 def main(rows: int = 6000, rounds: int = 3) -> None:
     with running_server(SETTINGS) as server:
-        compare_with_vacuumdb(server, rounds)
+        for row_count in ROW_COUNTS:
+            compare_with_vacuumdb(server, row_count, rounds)
         compare_rebuilding(server, rows, rounds)
 
 
