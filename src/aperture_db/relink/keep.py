@@ -83,6 +83,8 @@ def keep(
         if not is_new:
             _drop_deleted(conn, library, kind)
         titles[MEDIA_TABLES[kind]] = _keep_titles(conn, library, kind, is_new=is_new)
+    if is_new:
+        conn.execute(queries.load("relink/analyze_titles"))
     rows = {}
     for source in library.sources:
         condition = _going(library, source, kinds)
