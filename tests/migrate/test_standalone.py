@@ -25,7 +25,8 @@ def test_a_concurrent_build_is_applied_and_recorded(
     table = "CREATE TABLE things (id int);"
     path = str(directory(**{"0001_a": table, "0002_b": BUILD, "0003_c": "SELECT 1;"}))
     runners = [start_cli("migrate", "--dir", path, conninfo=conninfo) for _ in range(4)]
-    assert [finish(runner).code for runner in runners] == [0] * 4
+    outcomes = [finish(runner) for runner in runners]
+    assert [outcome.code for outcome in outcomes] == [0] * 4, outcomes
     assert recorded(conninfo) == ["0001_a.sql", "0002_b.sql", "0003_c.sql"]
     with psycopg.connect(conninfo) as conn:
         valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'things_id'::regclass"

@@ -745,9 +745,9 @@ CROSS JOIN (
 WHERE (to_jsonb(s) ->> 'synced')::boolean IS NOT TRUE
 ORDER BY held_bytes DESC, name
 
--- name: row_counts
+-- name: count_rows
 -- Rows of a table, counted up to a limit. Privilege: SELECT on one of its columns.
-SELECT count(*) FROM (SELECT FROM {table} LIMIT %(limit)s) AS counted
+SELECT {oid}, count(*) FROM (SELECT FROM {table} LIMIT {limit}) AS counted
 
 -- name: sequential_scans
 -- Large tables that are mostly read from end to end, since the statistics were reset.

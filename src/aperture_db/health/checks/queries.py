@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from psycopg import sql
 
 from aperture_db import aperture
+from aperture_db import sql as queries
 from aperture_db.aperture import DUPLICATE_INDEXES, UNINDEXED_FOREIGN_KEYS
 from aperture_db.format import (
     format_bytes,
@@ -239,13 +241,14 @@ def _scanned(table: ScannedTable, status: Status) -> Finding:
 def foreign_key_indexes(context: Context) -> CheckOutcome:
     tables = {table.oid: table for table in context.tables()}
     keys = [key for key in read_foreign_keys(context.conn) if not key.is_indexed]
+    referring = {key.table_oid for key in keys}
+    row_counts = _count_rows(context, [tables[oid] for oid in referring if oid in tables])
     findings = []
     largest = 0
     for key in keys:
-        table = tables.get(key.table_oid)
-        rows = _rows(context, table) if table else None
-        if table is None or rows is None:
+        if (rows := row_counts.get(key.table_oid)) is None:
             continue
+        table = tables[key.table_oid]
         largest = max(largest, rows)
         if (status := context.judge(rows)) is not Status.OK:
             findings.append(_unindexed(key, table, rows, status))
@@ -254,12 +257,22 @@ def foreign_key_indexes(context: Context) -> CheckOutcome:
     )
 
 
-def _rows(context: Context, table: Table) -> int | None:
-    """Counted only as far as the threshold where there was no ANALYZE yet."""
-    if table.analyzed_rows is not None or not table.may_count:
-        return table.analyzed_rows
+def _count_rows(context: Context, tables: Collection[Table]) -> dict[int, int]:
+    """The rows of tables by oid, as far as known: at the last ANALYZE, or where there was none yet
+    counted only as far as the threshold."""
     limit = max(int(context.limits.warning or 0), int(context.limits.critical or 0)) + 1
-    return context.number("row_counts", {"limit": limit}, table=table.identifier)
+    counts = [
+        queries.compose(
+            "health/count_rows",
+            oid=sql.Literal(table.oid),
+            table=table.identifier,
+            limit=sql.Literal(limit),
+        )
+        for table in tables
+        if table.analyzed_rows is None and table.may_count
+    ]
+    known = {t.oid: t.analyzed_rows for t in tables if t.analyzed_rows is not None}
+    return known | dict(context.conn.fetch_counts(counts))
 
 
 def _unindexed(key: ForeignKey, table: Table, rows: int, status: Status) -> Finding:
@@ -295,19 +308,16 @@ def never_analyzed(context: Context) -> CheckOutcome:
     unknown = {row.oid for row in context.rows("never_analyzed", UnknownTable)}
     tables = [table for table in context.tables() if table.oid in unknown]
     refuse_unreadable(context, [table for table in tables if not table.may_select])
-    sizes = [(table, _rows(context, table) or 0) for table in tables]
-    findings = tuple(
-        Finding(
-            status,
-            f"{table.name} with {rows:,} rows or more was never analyzed",
-            (f"ANALYZE {quote_identifier(table.schema)}.{quote_identifier(table.name)};",),
-            object=table.name,
-        )
-        for table, rows in sizes
-        if (status := context.judge(rows)) is not Status.OK
-    )
+    row_counts = _count_rows(context, tables)
+    findings = []
+    for table in tables:
+        rows = row_counts.get(table.oid, 0)
+        if (status := context.judge(rows)) is not Status.OK:
+            reason = f"{table.name} with {rows:,} rows or more was never analyzed"
+            name = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
+            findings.append(Finding(status, reason, (f"ANALYZE {name};",), object=table.name))
     summary = plural(len(findings), "large table") if findings else "none"
-    return CheckOutcome(summary, max((rows for _, rows in sizes), default=0), findings)
+    return CheckOutcome(summary, max(row_counts.values(), default=0), tuple(findings))
 
 
 @dataclass(frozen=True)
