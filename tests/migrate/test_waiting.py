@@ -5,14 +5,19 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
 
 from aperture_db import sql
+from aperture_db.migrations import status
+from aperture_db.migrations.report import MigrationStatus
 from aperture_db.migrations.transaction import LOCK_KEY
+from aperture_db.postgres.session import Connection
 from tests.cli import finish, run_cli, start_cli
 from tests.migrate.conftest import CREATE_THINGS, Directory, recorded, table_exists
+from tests.program import run_inside
 from tests.proxy import Gate, proxied
 from tests.waiting import wait_until, waits_for_lock
 
@@ -125,6 +130,25 @@ def test_a_runner_that_comes_second_to_the_record_table_leaves_no_second_sequenc
         sequences = conn.execute("SELECT relname FROM pg_class WHERE relkind = 'S'").fetchall()
     assert sequences.count(("aperture_migrations_id_seq",)) == 1
     assert not [name for (name,) in sequences if name.endswith("seq1")]
+
+
+def test_a_record_table_that_another_runner_makes_meanwhile_is_not_somebody_else_s(
+    new_database: Callable[[], str], directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conninfo = new_database()
+    read_records = status.collect
+
+    def collect(conn: Connection, *arguments: Any) -> MigrationStatus:
+        found = read_records(conn, *arguments)
+        with psycopg.connect(conninfo) as faster:
+            faster.execute(sql.load("migrations/create_table").replace("{schema}", "public"))
+        monkeypatch.undo()
+        return found
+
+    monkeypatch.setattr(status, "collect", collect)
+    path = str(directory(**{"0001_a": CREATE_THINGS}))
+    outcome = run_inside("migrate", "--dir", path, database=conninfo)
+    assert outcome.code == 0, outcome.err
 
 
 @pytest.mark.parametrize("mode", [[], ["--mark-applied", "0001_a"]], ids=["apply", "mark"])

@@ -297,8 +297,9 @@ def _require_free_names(
         is_recorded=is_recorded,
         is_tracked=environment.is_tracked,
     )
-    if clashes and collect(conn, directory).pending != status.pending:
-        # Another runner is at work, and what it has made meanwhile is Aperture's.
+    if clashes and collect(conn, directory) != status:
+        # Another runner is at work, and what it has made meanwhile is Aperture's: the table of
+        # records, before there is a record.
         return
     names = dict.fromkeys(str(clash.taken) for clash in clashes)
     if not is_recorded and (names or environment.aperture_tables):
