@@ -289,13 +289,6 @@ def _unindexed(key: ForeignKey, table: Table, rows: int, status: Status) -> Find
     return Finding(status, reason, advice, object=name)
 
 
-@dataclass(frozen=True)
-class UnknownTable:
-    """A row of health/never_analyzed."""
-
-    oid: int
-
-
 @check(
     "never-analyzed",
     Area.QUERIES,
@@ -305,7 +298,7 @@ class UnknownTable:
     thresholds=Thresholds(Unit.COUNT, warning=10_000),
 )
 def never_analyzed(context: Context) -> CheckOutcome:
-    unknown = {row.oid for row in context.rows("never_analyzed", UnknownTable)}
+    unknown = {oid for (oid,) in context.conn.execute(queries.compose("health/never_analyzed"))}
     tables = [table for table in context.tables() if table.oid in unknown]
     refuse_unreadable(context, [table for table in tables if not table.may_select])
     row_counts = _count_rows(context, tables)
