@@ -32,11 +32,11 @@ RUN sh /build/source/docker/install_tool.sh /build/source /build/scratch
 # --- The image ---------------------------------------------------------------------------------
 FROM debian:trixie-slim AS aperture-db
 
-# libpq5 and libreadline8t64 are what the client programs need.
+# libpq5 and libreadline8t64 are what the client programs need, lz4 and zstd decompress dumps.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        ca-certificates libpq5 libreadline8t64 python3 tini \
+        ca-certificates libpq5 libreadline8t64 lz4 python3 tini zstd \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 1000 --user-group --home-dir /nonexistent --shell /usr/sbin/nologin aperture \
  && install --directory --owner=aperture --group=aperture /backups

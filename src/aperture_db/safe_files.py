@@ -100,15 +100,15 @@ class HeldFile:
         with self.writer() as file:
             file.write(data)
 
-    def rewind(self) -> None:
-        """Let a program that inherits the descriptor read from the beginning."""
+    def rewound(self) -> int:
+        """The descriptor, for a program that inherits it and reads from the beginning."""
         os.lseek(self.descriptor, 0, os.SEEK_SET)
+        return self.descriptor
 
     @contextmanager
     def stream(self) -> Iterator[io.BufferedReader]:
         """The file from its beginning. One stream at a time: the position is shared."""
-        self.rewind()
-        with os.fdopen(os.dup(self.descriptor), "rb") as file:
+        with os.fdopen(os.dup(self.rewound()), "rb") as file:
             yield file
 
 

@@ -19,8 +19,7 @@ from aperture_db.backup.directory import (
     ListedBackup,
     list_backups,
 )
-from aperture_db.dumps import contents, files
-from aperture_db.dumps.files import DumpFormat, Purpose
+from aperture_db.dumps import CUSTOM, Purpose, contents, make_name, read_name
 from aperture_db.dumps.programs import how_to_get, how_to_install, installed_programs
 from aperture_db.postgres.embedded import server_programs
 from aperture_db.render.backup import render_backup, render_contents, render_list
@@ -151,7 +150,7 @@ def test_root_gives_the_file_to_the_directorys_owner(
     ],
 )
 def test_names(name: str, purpose: str, made_at: tuple[int, int, int, int] | None) -> None:
-    read = files.read_name(name)
+    read = read_name(name)
     assert read is not None
     assert read.purpose == purpose
     assert read.made_at == (datetime(*made_at, tzinfo=UTC) if made_at else None)
@@ -159,12 +158,12 @@ def test_names(name: str, purpose: str, made_at: tuple[int, int, int, int] | Non
 
 @pytest.mark.parametrize("name", ["x.dump", "aperture_backup.txt", "aperture_backup_1.dump.gz"])
 def test_other_names(name: str) -> None:
-    assert files.read_name(name) is None
+    assert read_name(name) is None
 
 
 def test_what_restore_saves_is_not_on_apertures_page() -> None:
     for purpose in (Purpose.BEFORE_RESTORE, Purpose.BEFORE_PURGE):
-        assert not files.make_name(purpose, NOW).startswith("aperture_backup_")
+        assert not make_name(purpose, NOW).startswith("aperture_backup_")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +225,7 @@ def test_views(snapshot: Snapshot) -> None:
     held = contents.DumpContents(
         path=backup.path,
         size_bytes=backup.size_bytes,
-        format=DumpFormat.CUSTOM,
+        format=CUSTOM,
         has_checksum=True,
         made_at=NOW,
         dumped_from="16.4 (Debian 16.4-1.pgdg120+1)",

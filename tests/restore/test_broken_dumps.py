@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from aperture_db.backup.directory import Backup
-from aperture_db.dumps import contents
+from aperture_db.dumps import BrokenDumpError, contents
 from aperture_db.dumps.contents import read_contents
-from aperture_db.dumps.files import BrokenDumpError
 from aperture_db.errors import UsageError
 from tests.cli import Outcome
 from tests.dump_files import PHRASE, execute, make_dump, read_rows, run_pg_dump

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from aperture_db.dumps.files import Purpose, make_name
+from aperture_db.dumps import Purpose, make_name
 from aperture_db.render.restore import render_drill
 from aperture_db.restore.plan import DrillReport
 from tests.cli import finish

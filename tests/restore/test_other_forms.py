@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from aperture_db.dumps import BrokenDumpError
 from aperture_db.dumps.contents import ContentsRead, DumpContents, read_contents
 from aperture_db.dumps.files import plain_text
 from aperture_db.dumps.programs import base_environment, programs_for_server
@@ -33,9 +35,32 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
     "messages before": lambda text: MESSAGE + b"pg_dump: detail: movies\n" + text,
     "messages behind": lambda text: text + MESSAGE,
     "others behind": lambda text: text + b'container "aperture\'s" stopped\n',
-    "gzip": gzip.compress,
+}
+
+
+def pack_by(program: str) -> Callable[[bytes], bytes]:
+    def pack(data: bytes) -> bytes:
+        return subprocess.run([program, "-c"], input=data, capture_output=True, check=True).stdout
+
+    return pack
+
+
+def in_members(data: bytes) -> bytes:
+    """As pigz, or two files one after the other, are written."""
+    half = len(data) // 2
+    return gzip.compress(data[:half]) + gzip.compress(data[half:])
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "gz in members": in_members,
     "xz": lzma.compress,
-    "bzip2": bz2.compress,
+    "bz2": bz2.compress,
+    **{
+        ending: pack_by(program)
+        for program, ending in (("zstd", "zst"), ("lz4", "lz4"))
+        if shutil.which(program)
+    },
 }
 
 
@@ -52,11 +77,78 @@ def test_what_psql_takes_after_unpacking_is_taken(
     expected = contents_of(script)
     text = script.read_bytes()
     file = tmp_path / "other"
-    for form, make in FORMS.items():
+    for form, make in (FORMS | PACKED).items():
         file.write_bytes(make(text))
         found = contents_of(file)
         assert found.tables == expected.tables, form
         assert found.migrations == expected.migrations, form
+        if form in PACKED:
+            assert found.format == f"sql.{form.partition(' ')[0]}"
+
+
+def test_what_pg_restore_takes_after_unpacking_is_taken(
+    sample_database: NewDatabase, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    source = sample_database()
+    archive = dump_as(source, tmp_path / "archive", "c")
+    expected = contents_of(archive)
+    file = tmp_path / "other"
+    for form, pack in PACKED.items():
+        file.write_bytes(pack(archive.read_bytes()))
+        found = contents_of(file)
+        assert found.format == f"custom.{form.partition(' ')[0]}"
+        assert (found.tables, found.migrations) == (expected.tables, expected.migrations), form
+        restored = new_database()
+        outcome = run_inside("restore", str(file), "--confirm", PHRASE, database=restored)
+        assert outcome.code == 0, (form, outcome.err)
+        assert read_state(restored) == read_state(source), form
+
+
+@pytest.mark.parametrize("letter", ["p", "c"], ids=["script", "archive"])
+def test_damage_of_what_was_packed_is_told(
+    aperture_database: NewDatabase, tmp_path: Path, letter: str
+) -> None:
+    dump = dump_as(aperture_database(), tmp_path / "dump", letter).read_bytes()
+    file = tmp_path / "broken"
+    for form, pack in PACKED.items():
+        packed = pack(dump)
+        middle = len(packed) // 2
+        for damaged in (
+            packed[:middle],
+            packed[:-3],
+            packed[:middle] + bytes(64) + packed[middle + 64 :],
+        ):
+            file.write_bytes(damaged)
+            with pytest.raises(BrokenDumpError) as caught:
+                contents_of(file)
+            assert "cannot decompress it: " in caught.value.why, (form, caught.value.why)
+        file.write_bytes(pack(b""))
+        with pytest.raises(BrokenDumpError, match="damaged or incomplete"):
+            contents_of(file)
+
+
+def test_a_packed_archive_that_is_cut_short_inside(
+    aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    archive = dump_as(aperture_database(), tmp_path / "archive", "c").read_bytes()
+    file = tmp_path / "broken.gz"
+    file.write_bytes(gzip.compress(archive[: len(archive) // 2]))
+    with pytest.raises(BrokenDumpError) as caught:
+        contents_of(file)
+    assert caught.value.why.startswith("pg_restore cannot read it: ")
+
+
+def test_a_packer_that_is_not_installed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for head, program in ((b"\x28\xb5\x2f\xfd", "zstd"), (b"\x04\x22\x4d\x18", "lz4")):
+        file = tmp_path / "a dump.sql.x"
+        file.write_bytes(head + bytes(600))
+        with pytest.raises(UsageError) as caught:
+            contents_of(file)
+        assert caught.value.why == f"it is compressed with {program}, which is not installed here"
+        assert caught.value.next_step.endswith(f"{program} -dk '{file}'")
 
 
 def test_line_ends_of_a_terminal_are_restored_as_they_were(
@@ -127,7 +219,6 @@ def test_everything_else_gets_the_command_that_makes_it_usable(
     conninfo = aperture_database()
     script = dump_as(conninfo, tmp_path / "dump.sql", "p")
     expected = contents_of(script).tables
-    archive = dump_as(conninfo, tmp_path / "archive", "c")
     tar = dump_as(conninfo, tmp_path / "a tar.tar", "t")
     made = {
         make_utf_16(script): "power shell.utf8.sql",
@@ -136,7 +227,7 @@ def test_everything_else_gets_the_command_that_makes_it_usable(
         tar: "a tar.sql",
         pack(tar, tmp_path / "b.tar.gz"): "b.tar.sql",
         dump_as(conninfo, tmp_path / "directory", "d"): "directory.sql",
-        pack(archive, tmp_path / "own.dump.gz"): "own.dump",
+        pack(pack(script, tmp_path / "a.gz"), tmp_path / "twice.sql.gz"): "twice.sql",
     }
     with psycopg.connect(conninfo) as conn:
         programs = programs_for_server(conn.info.server_version)
@@ -151,12 +242,34 @@ def test_everything_else_gets_the_command_that_makes_it_usable(
         assert contents_of(tmp_path / result).tables == expected, file
 
 
-@pytest.mark.parametrize(
-    ("head", "program"), [(b"\x28\xb5\x2f\xfd", "zstd"), (b"\x04\x22\x4d\x18", "lz4")]
-)
-def test_other_packers_are_named(head: bytes, program: str, tmp_path: Path) -> None:
-    file = tmp_path / "a dump.sql.x"
-    file.write_bytes(head + bytes(600))
-    with pytest.raises(UsageError) as caught:
-        contents_of(file)
-    assert caught.value.next_step.endswith(f"{program} -dk '{file}'")
+def test_no_command_overwrites_what_is_there(
+    aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    conninfo = aperture_database()
+    script = dump_as(conninfo, tmp_path / "dump.sql", "p")
+    # People choose the ending, and have other files beside.
+    tar = dump_as(conninfo, tmp_path / "mine.sql", "t")
+    twice = tmp_path / "mine"
+    twice.write_bytes(gzip.compress(gzip.compress(script.read_bytes())))
+    (tmp_path / "aperture.sql").write_text("another")
+    (tmp_path / "power shell.utf8.sql").write_text("another")
+    files = [tar, twice, make_utf_16(script), make_cluster(script)]
+    packed_cluster = pack(files[-1], tmp_path / "cluster.sql.gz")
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with psycopg.connect(conninfo) as conn:
+        programs = programs_for_server(conn.info.server_version)
+    environment = base_environment()
+    environment["PATH"] = f"{programs.directory}:{environment['PATH']}"
+    expected = contents_of(script).tables
+    for file in (*files, packed_cluster):
+        with pytest.raises(UsageError) as caught:
+            contents_of(file)
+        command = caught.value.next_step.rpartition("result: ")[2].rpartition("that: ")[2]
+        command = command.removeprefix(
+            "convert it, then restore the result (pg_dump -f avoids it): "
+        )
+        known = set(tmp_path.iterdir())
+        subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, env=environment, check=True)
+        (made,) = set(tmp_path.iterdir()) - known
+        assert contents_of(made).tables == expected, file
+    assert {file: file.read_bytes() for file in before} == before

@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from aperture_db.dumps import NotUnderstoodError
 from aperture_db.dumps.contents import read_contents
-from aperture_db.dumps.files import NotUnderstoodError
 from aperture_db.errors import ApertureDbError
 from aperture_db.restore.apply import CommitOutcome
 from aperture_db.restore.run import execute_one

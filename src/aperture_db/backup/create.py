@@ -24,9 +24,9 @@ from aperture_db.backup.directory import (
     require_directory,
 )
 from aperture_db.backup.settings import Snapshot, open_snapshot, record_backup
+from aperture_db.dumps import BrokenDumpError, NotUnderstoodError, Purpose
 from aperture_db.dumps.children import Child, running
 from aperture_db.dumps.contents import ContentsRead, DumpContents, read_open_dump, write_checksum
-from aperture_db.dumps.files import BrokenDumpError, NotUnderstoodError, Purpose
 from aperture_db.dumps.programs import (
     ClientPrograms,
     Compression,

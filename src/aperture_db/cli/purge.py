@@ -22,7 +22,7 @@ from aperture_db.purge import PurgeOptions, PurgeTarget
 with lazy_imports():
     from aperture_db.backup import create, settings
     from aperture_db.backup import directory as backup_directory
-    from aperture_db.dumps import files, programs
+    from aperture_db.dumps import Purpose, programs
     from aperture_db.postgres import connection
     from aperture_db.purge import execute, plan, report
     from aperture_db.render import purge as view
@@ -239,7 +239,7 @@ def _back_up(run: Run, directory: Path, lock_timeout: float) -> Path:
             run.target,
             conn,
             directory,
-            purpose=files.Purpose.BEFORE_PURGE,
+            purpose=Purpose.BEFORE_PURGE,
             lock_timeout_seconds=lock_timeout,
         )
         with run.reporter() as reporter:

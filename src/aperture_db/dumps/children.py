@@ -12,11 +12,12 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STOP_TIMEOUT_SECONDS = 5
 KEPT_LINES = 20
+FED_BYTES = 1 << 18
 PR_SET_PDEATHSIG = 1
 SERVER_REMARK = re.compile(r"(?!ERROR|FATAL|PANIC|WARNING)[^\W\da-z_]{3,} ?: ")
 
@@ -30,6 +31,8 @@ class Child:
         self._in_remark = False
         self._complaints: deque[str] = deque(maxlen=KEPT_LINES)
         self._listener: threading.Thread | None = None
+        self._feeder: threading.Thread | None = None
+        self._feed_error: Exception | None = None
 
     @property
     def stdout(self) -> io.BufferedReader:
@@ -61,9 +64,36 @@ class Child:
         for line in self.lines():
             self.keep(line)
 
+    def feed(self, read: Callable[[int], bytes]) -> None:
+        """Write what `read` gives to its stdin in the background, until that is empty or the
+        program reads no more. `wait` raises an error of `read`."""
+        self._feeder = threading.Thread(target=self._feed, args=[read], daemon=True)
+        self._feeder.start()
+
+    def _feed(self, read: Callable[[int], bytes]) -> None:
+        stdin = self._process.stdin
+        assert stdin is not None
+        # A program that has all it wants leaves the rest.
+        with suppress(BrokenPipeError), stdin:
+            try:
+                while block := read(FED_BYTES):
+                    stdin.write(block)
+            except BrokenPipeError:
+                raise
+            except Exception as error:
+                self._feed_error = error
+
+    def wait_for_feeder(self) -> None:
+        """Let go of what it is fed from. The program has ended, or was stopped."""
+        if self._feeder:
+            self._feeder.join(STOP_TIMEOUT_SECONDS)
+
     def wait(self) -> int:
         """The exit status, negative for a signal."""
         status = self._process.wait()
+        self.wait_for_feeder()
+        if self._feed_error:
+            raise self._feed_error
         if self._listener:
             self._listener.join(STOP_TIMEOUT_SECONDS)
         return status
@@ -129,10 +159,12 @@ def running(
         pass_fds=tuple(inherited),
         preexec_fn=end_with_parent(),
     )
+    child = Child(process, Path(command[0]).name)
     try:
-        yield Child(process, Path(command[0]).name)
+        yield child
     finally:
         _stop(process)
+        child.wait_for_feeder()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -16,9 +16,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
+from aperture_db.dumps import DumpFormat, read_name
 from aperture_db.dumps.files import (
     HEAD_BYTES,
-    DumpFormat,
     broken,
     cluster_dump,
     detect_format,
@@ -26,7 +26,6 @@ from aperture_db.dumps.files import (
     not_usable,
     open_dump,
     open_script,
-    read_name,
     too_large,
 )
 from aperture_db.dumps.script import (
@@ -241,7 +240,7 @@ def read_open_dump(file: HeldFile) -> Iterator[Event | ContentsRead]:
             for part in reader.parts():
                 yield from survey.take(part)
     except ClusterDumpError as error:
-        raise cluster_dump(path) from error
+        raise cluster_dump(path, format_.packer) from error
     except TooLargeError as error:
         raise too_large(path, str(error)) from error
     except NotADumpError as error:

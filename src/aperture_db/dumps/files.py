@@ -10,30 +10,24 @@ import subprocess
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from aperture_db.dumps import (
+    CUSTOM,
+    PLAIN,
+    BrokenDumpError,
+    DumpFormat,
+    NotUnderstoodError,
+    Packer,
+    find_packer,
+)
 from aperture_db.dumps.children import Child, running
 from aperture_db.dumps.programs import base_environment, newest_programs, too_old_to_read
-from aperture_db.dumps.script import DumpScriptError, Read
-from aperture_db.errors import ApertureDbError, UsageError, lack_of_resources
+from aperture_db.dumps.script import DumpScriptError, NotADumpError, Read, TooLargeError
+from aperture_db.errors import UsageError, lack_of_resources
 from aperture_db.format import shell_command
 from aperture_db.safe_files import HeldFile, hold
-
-
-class BrokenDumpError(ApertureDbError):
-    """A dump is cut short or damaged."""
-
-    default_code = "broken_dump"
-
-
-class NotUnderstoodError(ApertureDbError):
-    """A dump contains SQL that this tool does not know; it may be undamaged."""
-
-    default_code = "dump_not_understood"
 
 
 def _list_backups(path: Path) -> str:
@@ -72,92 +66,38 @@ def not_usable(
     )
 
 
-def cluster_dump(path: Path) -> UsageError:
+def cluster_dump(path: Path, packer: Packer | None) -> UsageError:
     """The error for a script of pg_dumpall, in which the databases follow each other."""
     part = "/^\\\\connect aperture/,/^-- PostgreSQL database dump complete/p"
+    script = shell_command(_free_name(path.with_name("aperture.sql")))
     return not_usable(
         path,
         "it is a dump of a whole cluster (pg_dumpall)",
         next_step="extract Aperture's database (here: aperture), then restore that: "
-        f"sed -n {shell_command(part)} {shell_command(path)} > aperture.sql",
+        f"{_reading(f'sed -n {shell_command(part)}', path, packer)} > {script}",
     )
 
 
-TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
-# Aperture's page lists files with the first prefix and these endings, and prunes them.
-NAME = re.compile(
-    r"aperture_(?P<purpose>backup|before_restore|before_purge|uploaded)_?(?P<rest>.*?)"
-    r"\.(?:dump|sql|sql\.gz)"
-)
-NAME_TIME = re.compile(r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}")
+def _reading(command: str, path: Path, packer: Packer | None) -> str:
+    """A command that reads the file, decompressed."""
+    name = shell_command(path)
+    return f"{packer.program} -dc {name} | {command}" if packer else f"{command} {name}"
 
 
-class Purpose(StrEnum):
-    """The purpose of a dump; the first part of its name."""
-
-    BACKUP = "backup"
-    BEFORE_RESTORE = "before_restore"
-    """The safety backup of `restore`. Aperture's page does not list it; it is never pruned."""
-    BEFORE_PURGE = "before_purge"
-    """The backup that `purge` makes first. The same holds for it."""
-    UPLOADED = "uploaded"
-    """Uploaded through Aperture's page."""
-
-
-class DumpFormat(StrEnum):
-    """The format of a dump; the values are shown to the user."""
-
-    CUSTOM = "custom"
-    """pg_dump's custom format, which pg_restore reads."""
-    GZIP = "sql.gz"
-    XZ = "sql.xz"
-    BZIP2 = "sql.bz2"
-    PLAIN = "sql"
-
-
-@dataclass(frozen=True)
-class FileName:
-    """The parts of a dump's name."""
-
-    purpose: Purpose
-    made_at: datetime | None
-
-
-def make_name(purpose: Purpose, made_at: datetime) -> str:
-    """The name of a new dump, with its time in UTC as Aperture writes it."""
-    return f"aperture_{purpose.value}_{made_at.astimezone(UTC):{TIME_FORMAT}}.dump"
-
-
-def read_name(name: str) -> FileName | None:
-    """None for a file that neither Aperture nor this tool named."""
-    match = NAME.fullmatch(name)
-    if not match:
-        return None
-    made_at = None
-    if time := NAME_TIME.search(match["rest"]):
-        try:
-            made_at = datetime.strptime(time[0], TIME_FORMAT).replace(tzinfo=UTC)
-        except ValueError:
-            made_at = None
-    return FileName(Purpose(match["purpose"]), made_at)
+def _free_name(path: Path) -> Path:
+    """The name, or one like it that nothing has: what people paste must overwrite nothing."""
+    names = (path, *(path.with_stem(f"{path.stem}-{number}") for number in range(2, 100)))
+    return next((name for name in names if not name.exists()), path.with_stem(f"{path.stem}-new"))
 
 
 # Enough for everything that this tool reads from the head of a file.
 HEAD_BYTES = 512
-# Compressed files by their first bytes, and the program that decompresses them.
-PACKED = (
-    (b"\x1f\x8b", "gzip"),
-    (b"\xfd7zXZ", "xz"),
-    (b"BZh", "bzip2"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"\x04\x22\x4d\x18", "lz4"),
-)
-Packed: TypeAlias = "gzip.GzipFile | XzReader | bz2.BZ2File"
 # What `xz -9` needs, and a little more.
 MOST_XZ_BYTES = 70 << 20
 BLOCK_BYTES = 1 << 16
-# Those that this tool decompresses itself.
-PACKED_FORMATS = {"gzip": DumpFormat.GZIP, "xz": DumpFormat.XZ, "bzip2": DumpFormat.BZIP2}
+Packed: TypeAlias = "gzip.GzipFile | XzReader | bz2.BZ2File"
+
+
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -194,51 +134,52 @@ def detect_format(file: HeldFile) -> DumpFormat:
     if not head:
         raise broken(file.path, "it is empty")
     if head.startswith(b"PGDMP"):
-        return DumpFormat.CUSTOM
-    for magic, program in PACKED:
-        if head.startswith(magic):
-            return _detect_packed(file, program)
+        return CUSTOM
+    if packer := find_packer(head):
+        return _detect_packed(file, packer)
     _refuse_other(file.path, head)
-    return DumpFormat.PLAIN
+    return PLAIN
 
 
-def _detect_packed(file: HeldFile, program: str) -> DumpFormat:
-    name = shell_command(file.path)
-    unpack = f"decompress it, then restore the result: {program} -dk {name}"
-    if program not in PACKED_FORMATS:
-        raise not_usable(file.path, f"it is compressed with {program}", next_step=unpack)
-    format_ = PACKED_FORMATS[program]
-    with _unpacked(file, format_) as read:
-        head = b""
+def _detect_packed(file: HeldFile, packer: Packer) -> DumpFormat:
+    head = b""
+    with _unpacked(file, packer) as read:
         while len(head) < HEAD_BYTES and (block := read(HEAD_BYTES - len(head))):
             head += block
+    if not head:
+        raise broken(file.path, "what it decompresses to is empty")
     if head.startswith(b"PGDMP"):
-        raise not_usable(file.path, f"it is a dump compressed with {program}", next_step=unpack)
-    _refuse_other(file.path, head, unpack=f"{program} -dc {name} | ")
-    return format_
+        return DumpFormat(f"{CUSTOM}.{packer.ending}")
+    if inner := find_packer(head):
+        unpacked = shell_command(_free_name(file.path.with_suffix("")))
+        raise not_usable(
+            file.path,
+            "it was compressed more than once",
+            next_step="decompress it, then restore the result: "
+            f"{_reading(f'{inner.program} -dc', file.path, packer)} > {unpacked}",
+        )
+    _refuse_other(file.path, head, packer)
+    return DumpFormat(f"{PLAIN}.{packer.ending}")
 
 
-def _refuse_other(path: Path, head: bytes, *, unpack: str = "") -> None:
+def _refuse_other(path: Path, head: bytes, packer: Packer | None = None) -> None:
     """Raise UsageError for files that people mistake for a dump, with the way out."""
     name = shell_command(path)
     if head[257:262] == b"ustar" and head.startswith(b"toc.dat\0"):
-        source = "" if unpack else f" {name}"
         raise not_usable(
-            path,
-            "it is a tar archive of pg_dump (-F t)",
-            next_step=f"make a script of it, then restore that: {unpack}pg_restore -f "
-            f"{shell_command(path.with_suffix('.sql'))}{source}",
+            path, "it is a tar archive of pg_dump (-F t)", next_step=_to_script(path, packer)
         )
     if head[257:262] == b"ustar":
         raise not_usable(
             path, "it is a tar archive", next_step=f"restore a file of it: tar -xf {name}"
         )
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        command = _reading("iconv -f UTF-16 -t UTF-8", path, packer)
         raise not_usable(
             path,
             "it is UTF-16 text, as PowerShell writes it with >",
             next_step="convert it, then restore the result (pg_dump -f avoids it): "
-            f"iconv -f UTF-16 -t UTF-8 {name} > {shell_command(path.with_suffix('.utf8.sql'))}",
+            f"{command} > {shell_command(_free_name(path.with_suffix('.utf8.sql')))}",
         )
     if head.startswith(b"PK\x03\x04"):
         raise not_usable(path, "it is a zip archive", next_step=f"unzip {name}")
@@ -246,9 +187,10 @@ def _refuse_other(path: Path, head: bytes, *, unpack: str = "") -> None:
         raise not_usable(path, "it is a SQLite database")
 
 
-def _to_script(path: Path) -> str:
-    script = shell_command(path.with_suffix(".sql"))
-    return f"make a script of it, then restore that: pg_restore -f {script} {shell_command(path)}"
+def _to_script(path: Path, packer: Packer | None = None) -> str:
+    script = shell_command(_free_name(path.with_suffix(".sql")))
+    command = _reading(f"pg_restore -f {script}", path, packer)
+    return f"make a script of it, then restore that: {command}"
 
 
 def _missing(path: Path) -> UsageError:
@@ -264,14 +206,15 @@ def not_understood(
     file: HeldFile, format_: DumpFormat, why: str, line_number: int
 ) -> NotUnderstoodError:
     """The error for a statement that pg_dump does not write."""
-    name = shell_command(file.path)
-    line = {each: f"{program} -dc {name} | " for program, each in PACKED_FORMATS.items()}
-    line |= {DumpFormat.CUSTOM: f"pg_restore -f - {name} | "}
-    source = "" if format_ in line else f" {name}"
+    show = f"sed -n {line_number}p"
+    if format_.is_archive:
+        command = f"{_reading('pg_restore -f -', file.path, format_.packer)} | {show}"
+    else:
+        command = _reading(show, file.path, format_.packer)
     return NotUnderstoodError(
         f"{file.path} contains SQL that is not part of a dump",
         why=f"{why}; the SQL of a dump runs with your privileges, so nothing else is run",
-        next_step=f"look at it: {line.get(format_, '')}sed -n {line_number}p{source}",
+        next_step=f"look at it: {command}",
     )
 
 
@@ -279,29 +222,74 @@ def not_understood(
 def open_script(file: HeldFile, format_: DumpFormat) -> Iterator[Read]:
     """The SQL of a dump as a stream. Damage may show at the end only: the end of the block raises
     BrokenDumpError for it."""
-    if format_ is DumpFormat.CUSTOM:
-        with _open_archive(file) as read:
-            yield read
-    elif format_ is DumpFormat.PLAIN:
-        with file.stream() as stream:
-            yield plain_text(stream.read1)
-    else:
-        with _unpacked(file, format_) as read:
-            yield plain_text(read)
+    with ExitStack() as stack:
+        if packer := format_.packer:
+            read = stack.enter_context(_unpacked(file, packer))
+            if format_.is_archive:
+                read = stack.enter_context(_open_archive(file, read))
+        elif format_.is_archive:
+            read = stack.enter_context(_open_archive(file))
+        else:
+            read = stack.enter_context(file.stream()).read1
+        yield read if format_.is_archive else plain_text(read)
 
 
 @contextmanager
-def _unpacked(file: HeldFile, format_: DumpFormat) -> Iterator[Read]:
-    program = {each: program for program, each in PACKED_FORMATS.items()}[format_]
+def _unpacked(file: HeldFile, packer: Packer) -> Iterator[Read]:
+    """What a compressed file decompresses to. Reading raises BrokenDumpError."""
+    is_in_library = packer.program in ("gzip", "xz", "bzip2")
+    unpacked = _unpacked_by_library if is_in_library else _unpacked_by_program
+    with unpacked(file, packer) as read:
+        try:
+            yield read
+        except (NotADumpError, TooLargeError):
+            raise
+        except (DumpScriptError, BrokenDumpError):
+            # What makes no sense may come from damage, which shows in the checksum at the end.
+            while read(BLOCK_BYTES):
+                pass
+            raise
+
+
+@contextmanager
+def _unpacked_by_library(file: HeldFile, packer: Packer) -> Iterator[Read]:
     with file.stream() as packed:
         stream: Packed
-        if format_ is DumpFormat.GZIP:
+        if packer.program == "gzip":
             stream = gzip.GzipFile(fileobj=packed)
-        elif format_ is DumpFormat.XZ:
+        elif packer.program == "xz":
             stream = XzReader(packed)
         else:
             stream = bz2.BZ2File(packed)
-        yield lambda size: _inflate(file.path, program, stream, size)
+        yield lambda size: _inflate(file.path, packer, stream, size)
+
+
+@contextmanager
+def _unpacked_by_program(file: HeldFile, packer: Packer) -> Iterator[Read]:
+    command = [packer.program, "-dc"]
+    with ExitStack() as stack:
+        try:
+            child = stack.enter_context(
+                running(command, base_environment(), stdin=file.rewound(), stdout=subprocess.PIPE)
+            )
+        except OSError as error:
+            if lacking := lack_of_resources(f"{packer.program} could not be started", error):
+                raise lacking from error
+            raise not_usable(
+                file.path,
+                f"it is compressed with {packer.program}, which is not installed here",
+                next_step=f"install {packer.program}, or decompress it elsewhere, then restore the "
+                f"result: {packer.program} -dk {shell_command(file.path)}",
+            ) from error
+        child.listen()
+
+        def read(size: int) -> bytes:
+            block = child.stdout.read1(size)
+            if not block and child.wait() != 0:
+                raise _not_unpacked(file.path, packer, child.complaint)
+            return block
+
+        yield read
 
 
 class XzReader:
@@ -328,11 +316,15 @@ class XzReader:
         return block
 
 
-def _inflate(path: Path, program: str, stream: Packed, size: int) -> bytes:
+def _inflate(path: Path, packer: Packer, stream: Packed, size: int) -> bytes:
     try:
         return stream.read1(size)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise broken(path, f"{program} cannot decompress it: {error}") from error
+        raise _not_unpacked(path, packer, str(error)) from error
+
+
+def _not_unpacked(path: Path, packer: Packer, reason: str) -> BrokenDumpError:
+    return broken(path, f"{packer.program} cannot decompress it: {reason}")
 
 
 def plain_text(read: Read) -> Read:
@@ -365,14 +357,16 @@ def plain_text(read: Read) -> Read:
 
 
 @contextmanager
-def _open_archive(file: HeldFile) -> Iterator[Read]:
+def _open_archive(file: HeldFile, unpacked: Read | None = None) -> Iterator[Read]:
+    """The script that pg_restore makes of an archive: of the file itself, or of what it
+    decompresses to."""
     programs = newest_programs()
     command: list[str | Path] = [programs.pg_restore, "--no-owner", "--no-acl", "--file=-"]
-    file.rewind()
-    with running(
-        command, base_environment(), stdin=file.descriptor, stdout=subprocess.PIPE
-    ) as child:
+    stdin = subprocess.PIPE if unpacked else file.rewound()
+    with running(command, base_environment(), stdin=stdin, stdout=subprocess.PIPE) as child:
         child.listen()
+        if unpacked:
+            child.feed(unpacked)
         try:
             yield child.stdout.read1
         except DumpScriptError:
@@ -396,5 +390,8 @@ def _require_success(file: HeldFile, child: Child) -> None:
 def read_maker(file: HeldFile) -> str:
     """The version of the pg_dump that made an archive, from its head; empty if it isn't there."""
     head = file.read_at(0, HEAD_BYTES)
+    if packer := find_packer(head):
+        with _unpacked(file, packer) as read:
+            head = read(HEAD_BYTES)
     versions = re.findall(rb"\x00{3}(\d+[\w.]+(?: \([^)]*\))?)\x00", head)
     return versions[-1].decode() if versions else ""

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from rich.console import Group, RenderableType
 
 from aperture_db.backup.directory import BackupList, BackupReport, BackupState, ListedBackup
+from aperture_db.dumps import Purpose
 from aperture_db.dumps.contents import DumpContents
-from aperture_db.dumps.files import Purpose
 from aperture_db.format import (
     format_bytes,
     format_count,
@@ -96,7 +96,7 @@ def render_contents(contents: DumpContents) -> RenderableType:
     return Group(
         unbroken(f"{contents.path} is complete", style="ok"),
         Text(
-            f"{format_bytes(contents.size_bytes)} ({contents.format.value}), {checksum}; "
+            f"{format_bytes(contents.size_bytes)} ({contents.format}), {checksum}; "
             f"{plural(len(contents.tables), 'table')} with {rows}"
             f"{_at(contents.last_migration)}; "
             f"from PostgreSQL {contents.dumped_from or 'of unknown version'}{made_by}"

@@ -12,8 +12,8 @@ from psycopg import sql as identifiers
 from aperture_db.aperture import MIGRATIONS_TABLE
 from aperture_db.backup.create import create
 from aperture_db.backup.directory import Backup, BackupMade
+from aperture_db.dumps import Purpose
 from aperture_db.dumps.contents import DumpContents, DumpedTable
-from aperture_db.dumps.files import Purpose
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.format import as_bytes, quote_identifier, shell_command
 from aperture_db.postgres.activity import (
