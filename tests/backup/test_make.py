@@ -17,8 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aperture_db.backup.directory import BackupState, ListedBackup, choose_expired
-from aperture_db.dumps import Purpose, make_name, programs
-from aperture_db.dumps.contents import archive_compression
+from aperture_db.dumps import Purpose, archive_compression, make_name, programs
 from aperture_db.dumps.programs import newest_programs
 from aperture_db.errors import ClientProgramError
 from tests.backup.stand_ins import stand_in

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from aperture_db.dumps import NotUnderstoodError
-from aperture_db.dumps.contents import read_contents
+from aperture_db.dumps.contents import ContentsRead, read_contents
 from aperture_db.errors import ApertureDbError
 from aperture_db.restore.apply import CommitOutcome
 from aperture_db.restore.run import execute_one
@@ -238,7 +238,11 @@ def test_no_dump_of_pg_dump_is_refused(aperture_database: NewDatabase, tmp_path:
     execute(conninfo, KINDS)
     for form, arguments in FORMS.items():
         file = run_pg_dump(conninfo, tmp_path / form, *arguments)
-        assert list(read_contents(file)), form
+        *_, last = read_contents(file)
+        assert isinstance(last, ContentsRead)
+        partitioned = [each.name for each in last.contents.tables if each.is_partitioned]
+        without_rows = [each.name for each in last.contents.tables if not each.has_data]
+        assert partitioned == without_rows == ["parts"], form
     # With owners, privileges and roles.
     text = run_pg_dump(conninfo, tmp_path / "plain").read_text()
     owners = "ALTER TABLE public.notes OWNER TO a;\nSET SESSION AUTHORIZATION 'a';\n"
@@ -253,6 +257,23 @@ def test_the_plan_names_the_privileges(aperture_database: NewDatabase, tmp_path:
     planned = run_inside("restore", str(file), "--dry-run", database=conninfo)
     assert "runs with the privileges of postgres, a superuser." in planned.out
     assert "Restore only files that you trust." in " ".join(planned.out.split())
+
+
+def test_a_partitioned_table_has_its_rows_in_its_partitions(
+    aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    conninfo = aperture_database()
+    execute(
+        conninfo,
+        "CREATE TABLE parts (id integer) PARTITION BY RANGE (id)",
+        "CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (1) TO (9) PARTITION BY LIST (id)",
+        "CREATE TABLE parts_1_2 PARTITION OF parts_1 FOR VALUES IN (2)",
+        "INSERT INTO parts VALUES (2)",
+    )
+    file = run_pg_dump(conninfo, tmp_path / "dump.sql")
+    restored = run_inside("restore", str(file), "--confirm", PHRASE, database=conninfo)
+    assert restored.code == 0, restored.err
+    assert "without the rows" not in restored.err + restored.out
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from aperture_db.aperture import DEFAULT_BACKUP_PATH
 from aperture_db.backup.settings import BackupSettings
-from aperture_db.dumps import Purpose, make_name, read_name
-from aperture_db.dumps.contents import ChecksumState, archive_compression, read_checksum
+from aperture_db.dumps import Purpose, archive_compression, make_name, read_name
+from aperture_db.dumps.contents import ChecksumState, read_checksum
 from aperture_db.dumps.files import HEAD_BYTES
 from aperture_db.errors import ApertureDbError, UsageError, lack_of_resources
 from aperture_db.format import shell_command

@@ -94,6 +94,23 @@ class DumpFormat(str):
 CUSTOM, PLAIN = DumpFormat("custom"), DumpFormat("sql")
 
 
+# pg_dump's numbers of the methods, since archive version 1.15.
+ARCHIVE_COMPRESSIONS = ("none", "gzip", "lz4", "zstd")
+
+
+def archive_compression(head: bytes) -> str | None:
+    """The compression method that the head of an archive names; None for other files.
+
+    The bytes are: PGDMP, three of the archive's version, the sizes of an integer and an offset,
+    the format, then the method; before 1.15 the level as an integer of a sign and its bytes.
+    """
+    if not head.startswith(b"PGDMP") or len(head) < 20:
+        return None
+    if (head[5], head[6]) >= (1, 15):
+        return ARCHIVE_COMPRESSIONS[head[11]] if head[11] < len(ARCHIVE_COMPRESSIONS) else None
+    return "gzip" if any(head[12 : 12 + head[8]]) else "none"
+
+
 @dataclass(frozen=True)
 class FileName:
     """The parts of a dump's name."""

@@ -131,6 +131,8 @@ class DumpedTable:
     """False where the dump was made without the rows of this table."""
     row_count: int | None
     """None without rows, and for INSERT statements, whose rows only the server can count."""
+    is_partitioned: bool = field(default=False, metadata={"json": False})
+    """Its rows are those of its partitions."""
     columns: frozenset[str] = field(default=frozenset(), metadata={"json": False})
     constraints: frozenset[str] = field(default=frozenset(), metadata={"json": False})
     """Those within CREATE TABLE; others have entries of their own."""
@@ -342,10 +344,8 @@ class _Survey:
         has_data = DumpEntry(entry.name, DATA, entry.schema) in reader.entries
         # An empty table has a COPY without rows, or no INSERT.
         row_count = self._row_counts.get(key, 0) if has_data else None
-        created = self._created.get(entry) or CreatedTable(*key, frozenset(), frozenset())
-        return DumpedTable(
-            created.schema, created.name, has_data, row_count, created.columns, created.constraints
-        )
+        made = self._created.get(entry) or CreatedTable(*key, False, frozenset(), frozenset())
+        return DumpedTable(made.schema, made.name, has_data, row_count, *made[2:])
 
 
 def _column(copy_statement: bytes, rows: bytes, name: str) -> Iterator[str]:
@@ -380,20 +380,3 @@ def _unrestorable_reason(contents: DumpContents) -> str | None:
     if not contents.aperture_schemas:
         return "its tables are not Aperture's"
     return None
-
-
-# pg_dump's numbers of the methods, since archive version 1.15.
-ARCHIVE_COMPRESSIONS = ("none", "gzip", "lz4", "zstd")
-
-
-def archive_compression(head: bytes) -> str | None:
-    """The compression method that the head of an archive names; None for other files.
-
-    The bytes are: PGDMP, three of the archive's version, the sizes of an integer and an offset,
-    the format, then the method; before 1.15 the level as an integer of a sign and its bytes.
-    """
-    if not head.startswith(b"PGDMP") or len(head) < 20:
-        return None
-    if (head[5], head[6]) >= (1, 15):
-        return ARCHIVE_COMPRESSIONS[head[11]] if head[11] < len(ARCHIVE_COMPRESSIONS) else None
-    return "gzip" if any(head[12 : 12 + head[8]]) else "none"

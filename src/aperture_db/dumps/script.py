@@ -164,6 +164,7 @@ class CreatedTable(NamedTuple):
 
     schema: str
     name: str
+    is_partitioned: bool
     columns: frozenset[str]
     """Empty for a partition of another table, whose columns stand there."""
     constraints: frozenset[str]
@@ -180,6 +181,7 @@ def created_table(statement: bytes) -> CreatedTable | None:
         return None
     columns, constraints = set(), set()
     depth = 0
+    is_partitioned = False
     before, token = name[2:]
     for after in rest:
         if token.kind is TokenKind.SYMBOL:
@@ -190,10 +192,13 @@ def created_table(statement: bytes) -> CreatedTable | None:
             constraints.add(_identifier(after))
         elif starts_item and is_name:
             columns.add(_identifier(token))
+        elif depth == 0 and (before.text, token.text) == ("PARTITION", "BY"):
+            is_partitioned = True
         before, token = token, after
     return CreatedTable(
         _identifier(name[0]),
         _identifier(name[2]),
+        is_partitioned,
         frozenset() if name[3].text == "PARTITION" else frozenset(columns),
         frozenset(constraints),
     )

@@ -271,7 +271,8 @@ def _warnings(conn: Connection, contents: DumpContents, server: TargetServer) ->
             f"the dump comes from PostgreSQL {contents.server_major} and the server is "
             f"{server.version}: if it uses a newer feature, the restore fails and changes nothing"
         )
-    if without := [str(table) for table in contents.tables if not table.has_data]:
+    tables = [table for table in contents.tables if not table.is_partitioned]
+    if without := [str(table) for table in tables if not table.has_data]:
         warnings.append("the dump was made without the rows of " + ", ".join(without))
     return tuple(warnings)
 
