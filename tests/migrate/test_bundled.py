@@ -130,6 +130,46 @@ def test_what_another_runner_commits_meanwhile_is_seen_at_any_default_isolation(
     assert recorded(conninfo) == ["0001_a.sql"]
 
 
+def wait_for_questions(conninfo: str) -> None:
+    """Wait until the tool's session has asked something three times."""
+    asked_at: set[object] = set()
+
+    def has_asked() -> bool:
+        with psycopg.connect(conninfo) as conn:
+            asked = conn.execute(
+                "SELECT query_start FROM pg_stat_activity WHERE datname = current_database() "
+                "AND state = 'idle' AND application_name ~ 'aperture-db'"
+            )
+            asked_at.update(asked)
+        return len(asked_at) >= 3
+
+    wait_until(has_asked, "the runner looks whether the other one goes on")
+
+
+def test_another_runner_at_work_is_given_precedence(
+    new_database: Callable[[], str], directory: Directory
+) -> None:
+    conninfo = new_database()
+    files = {f"000{n}_x": f"CREATE TABLE things_{n} (id integer);" for n in range(1, 6)}
+    path = str(directory(**files))
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        conn.execute(RECORD_TABLE)
+    with psycopg.connect(conninfo) as other:
+        for name, text in [*files.items()][:4]:
+            other.execute(text.encode())
+            other.execute("INSERT INTO aperture_migrations (name) VALUES (%s)", [f"{name}.sql"])
+            if name.startswith("0001"):
+                runner = start_cli("migrate", "--dir", path, conninfo=conninfo)
+                wait_until(lambda: waits_for_lock(conninfo), "the runner waits for the records")
+            other.commit()
+            wait_for_questions(conninfo)
+    outcome = finish(runner)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("another runner applied it") == 4
+    assert "applied  0005_x.sql" in outcome.err
+    assert recorded(conninfo) == [f"{name}.sql" for name in files]
+
+
 def test_an_owner_without_superuser_rights_migrates_where_vector_is_installed(
     new_database: Callable[[], str], limited_role: Callable[[str, Rights], str]
 ) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import psycopg
+from psycopg.rows import tuple_row
 
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError, BusyError
@@ -41,7 +42,7 @@ from aperture_db.postgres.connection import connect, is_pooled, set_local
 from aperture_db.postgres.driver_errors import translate_query_error
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
-from aperture_db.progress import Event, Progress, Waiting
+from aperture_db.progress import Event, Phase, Progress, Waiting
 
 # Ends of a wait that are worth another attempt. A deadlock can come from Aperture's own runner,
 # which takes the same locks in the other order.
@@ -51,6 +52,10 @@ GUARD_GONE_ERRORS = (
     psycopg.errors.InvalidSavepointSpecification,
     psycopg.errors.NoActiveSqlTransaction,
 )
+# Between two files Aperture's runner needs milliseconds; a file of its own that takes longer holds
+# locks, which we wait for.
+QUIET_SECONDS = 2.0
+LOOK_AGAIN_SECONDS = 0.1
 RESET_SESSION = "RESET ALL; RESET SESSION AUTHORIZATION; RESET ROLE"
 
 
@@ -91,9 +96,11 @@ def apply_files(
     Locks, per file: an advisory lock shared by the runners of this tool, SHARE ROW EXCLUSIVE on
     aperture_migrations (which holds up Aperture's runner), and what the file takes itself. A
     failure rolls its file back and raises ApertureDbError; the files before it stay applied.
-    BusyError when waiting for a lock took longer than `limits.lock_wait_seconds`.
+    BusyError when waiting for a lock took longer than `limits.lock_wait_seconds`. As long at most
+    another runner that applies files meanwhile is given precedence.
     """
     create_table(conn, limits.lock_wait_seconds)
+    known: set[str] = set()
     with BlockerWatch(target, limits.lock_timeout_seconds) as watch:
         runner = _Runner(conn, target, limits, watch, read_timeline(conn))
         for applied_count, file in enumerate(files):
@@ -104,6 +111,28 @@ def apply_files(
                     yield Waiting(file.name, outcome, backoff.waited_seconds)
                 backoff.pause(outcome)
             yield outcome
+            is_news = isinstance(outcome, AppliedElsewhere) and file.name not in known
+            if is_news and file is not files[-1]:
+                yield Phase("Letting another runner of migrations finish")
+                known = _wait_until_quiet(conn, limits.lock_wait_seconds)
+
+
+def _wait_until_quiet(conn: Connection, most_seconds: float) -> set[str]:
+    """Wait until nobody has recorded a file for QUIET_SECONDS; returns what is recorded.
+
+    Aperture's own runner reads once what is applied, and fails at a file that we apply before it.
+    """
+    started = quiet_since = time.monotonic()
+    names = _recorded_names(conn)
+    while (now := time.monotonic()) - quiet_since < QUIET_SECONDS and now - started < most_seconds:
+        time.sleep(LOOK_AGAIN_SECONDS)
+        if (found := _recorded_names(conn)) != names:
+            names, quiet_since = found, time.monotonic()
+    return names
+
+
+def _recorded_names(conn: Connection) -> set[str]:
+    return {name for name, _ in conn.ask(sql.compose("migrations/records"), tuple_row)}
 
 
 def _attempt(
