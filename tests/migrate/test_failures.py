@@ -38,6 +38,29 @@ def test_the_error_names_file_line_column_and_what_was_kept(
     assert not table_exists(conninfo, "half")
 
 
+@pytest.mark.parametrize("mode", [(), ("--mark-applied", "0003_c")], ids=["apply", "mark"])
+def test_a_sequence_of_records_that_is_behind_is_told_with_its_remedy(
+    new_database: Callable[[], str], directory: Directory, mode: tuple[str, ...]
+) -> None:
+    conninfo = new_database()
+    path = str(directory(**{"0001_a": CREATE_THINGS, "0002_b": "SELECT 1;"}))
+    assert run_cli("migrate", "--dir", path, conninfo=conninfo).code == 0
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        sequence = "pg_get_serial_sequence('aperture_migrations', 'id')"
+        conn.execute(f"SELECT setval({sequence}, 1, false)".encode())
+        directory(**{"0003_c": "SELECT 1;"})
+        outcome = run_cli("migrate", "--dir", path, *mode, conninfo=conninfo)
+        assert outcome.code == 1
+        assert outcome.err.startswith(
+            "error: 0003_c.sql could not be recorded, and was not applied"
+        )
+        assert "numbers that are taken" in " ".join(outcome.err.split())
+        advice = " ".join(outcome.err.split()).partition("then run again: ")[2]
+        conn.execute(advice.encode())
+    assert run_cli("migrate", "--dir", path, *mode, conninfo=conninfo).code == 0
+    assert recorded(conninfo) == ["0001_a.sql", "0002_b.sql", "0003_c.sql"]
+
+
 @pytest.mark.parametrize(
     ("statement", "line"),
     [

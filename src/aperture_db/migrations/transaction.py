@@ -23,6 +23,7 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from aperture_db import sql
 from aperture_db.aperture.tables import MIGRATIONS_TABLE
 from aperture_db.errors import ApertureDbError, BusyError
+from aperture_db.format import quote_identifier, quote_literal
 from aperture_db.migrations.directory import MigrationFile
 from aperture_db.migrations.status import NEWER_THAN_RECORDS, read_environment
 from aperture_db.postgres.activity import ABORTED, COMMITTED, Session
@@ -102,7 +103,23 @@ def record(conn: Connection, name: str) -> bool:
 
     Locks the table against other writers until the transaction ends.
     """
-    cursor = psycopg.ClientCursor(conn).execute(sql.compose("migrations/record"), {"name": name})
+    cursor = psycopg.ClientCursor(conn)
+    try:
+        cursor.execute(sql.compose("migrations/record"), {"name": name})
+    except psycopg.errors.UniqueViolation as error:
+        # The name is not there, and nobody else writes: it is the id.
+        if error.diag.table_name != MIGRATIONS_TABLE:
+            raise
+        table = f"{quote_identifier(conn.schema)}.{MIGRATIONS_TABLE}"
+        sequence = f"pg_get_serial_sequence({quote_literal(table)}, 'id')"
+        remedy = f"SELECT setval({sequence}, max(id)) FROM {table};"  # noqa: S608
+        raise ApertureDbError(
+            f"{name} could not be recorded, and was not applied",
+            why="the sequence of aperture_migrations.id gives out numbers that are taken: "
+            "rows were copied into the table without setting it",
+            next_step=f"set it, then run again: {remedy}",
+            code="sequence_behind",
+        ) from error
     cursor.set_result(-2)
     return cursor.rowcount == 1
 
