@@ -40,6 +40,10 @@ HOSTILE = {
     "default_transaction_isolation": "serializable",
     "default_transaction_deferrable": "on",
     "check_function_bodies": "off",
+    "client_encoding": "LATIN1",
+    "backslash_quote": "on",
+    "default_tablespace": "pg_default",
+    "default_table_access_method": "other",
 }
 
 
@@ -49,6 +53,7 @@ def hostile_conninfo(new_database: Callable[[], str]) -> str:
     conninfo = new_database()
     with psycopg.connect(conninfo, autocommit=True) as conn:
         conn.execute("CREATE SCHEMA evil")
+        conn.execute("CREATE ACCESS METHOD other TYPE TABLE HANDLER heap_tableam_handler")
         for name, value in HOSTILE.items():
             values = sql.SQL(", ").join(map(sql.Literal, value.split(", ")))
             conn.execute(
