@@ -21,7 +21,7 @@ from aperture_db.dumps.contents import ContentsRead, DumpContents, read_contents
 from aperture_db.dumps.files import plain_text
 from aperture_db.dumps.programs import base_environment, programs_for_server
 from aperture_db.errors import UsageError
-from tests.dump_files import PHRASE, read_state, run_pg_dump
+from tests.dump_files import PHRASE, make_dump, read_state, run_pg_dump
 from tests.program import run_inside
 
 NewDatabase = Callable[[], str]
@@ -90,8 +90,9 @@ def test_what_pg_restore_takes_after_unpacking_is_taken(
     sample_database: NewDatabase, new_database: NewDatabase, tmp_path: Path
 ) -> None:
     source = sample_database()
-    archive = dump_as(source, tmp_path / "archive", "c")
+    archive = make_dump(source, tmp_path).path
     expected = contents_of(archive)
+    assert expected.has_checksum
     file = tmp_path / "other"
     for form, pack in PACKED.items():
         file.write_bytes(pack(archive.read_bytes()))

@@ -235,7 +235,8 @@ def read_open_dump(file: HeldFile) -> Iterator[Event | ContentsRead]:
     path = file.path
     format_ = detect_format(file)
     survey = _Survey(file.state)
-    has_checksum = yield from _check_checksum(file)
+    # Compressed again, ours may stand in the file as it is; the packer's own takes its place.
+    has_checksum = format_.packer is None and (yield from _check_checksum(file))
     try:
         with open_script(file, format_) as read:
             reader = ScriptReader(read)
