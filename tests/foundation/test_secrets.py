@@ -15,9 +15,11 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aperture_db.postgres.embedded import free_port
+from aperture_db.postgres.target import PG_TARGET_VARIABLES
 from tests.cli import Outcome
 from tests.foundation.listeners import close_at_once, listening
 from tests.foundation.running import run_probe
+from tests.program import run_inside
 
 # Each end is found in every encoding; between them is what URLs, shells and env files take
 # specially. What can't stand raw in a URL is left out of the raw form.
@@ -193,3 +195,50 @@ def test_when_the_connection_string_is_unreadable_or_in_the_wrong_place(
     done = run_probe(*arguments, *output, **variables)
     assert done.code == 2, done.err
     assert_no_secret(done)
+
+
+# What people paste: libpq's forms, and those of other drivers.
+PASTED = (
+    "postgresql://u:S3ntinel@h.invalid/db",
+    "postgres://u:pa/S3ntinel@[::1/db",
+    "postgresql+psycopg://u:S3ntinel@h.invalid:54x/db",
+    "jdbc:postgresql://h.invalid/db?user=u&password=S3ntinel&ssl=true",
+    "host=h.invalid password=S3ntinel user=u",
+    "host=h.invalid Password = 'S3ntin el' user=u",
+)
+
+
+@pytest.mark.parametrize("name", PG_TARGET_VARIABLES)
+def test_a_connection_string_in_a_variable_for_one_part_of_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text in PASTED:
+        with monkeypatch.context() as patch:
+            patch.setenv(name, text)
+            for output in ("-vv", "--json"):
+                done = run_inside("stats", output)
+                assert "S3ntin" not in done.out + done.err, (text, done)
+                assert done.code == 2, (text, done)
+                assert f"{name} holds a connection string" in done.out + done.err
+
+
+WRONG_PLACES = (
+    ("clean",), ("help",), ("migrate", "--to"), ("migrate", "--mark-applied"),
+    ("health", "--only"), ("health", "--ignore"), ("health", "--warn"),
+    ("backup", "--compress"), ("backup", "--keep"), ("purge", "--what"), ("purge", "--confirm"),
+    ("vacuum", "--table"), ("vacuum", "--jobs"), ("restore",), ("relink", "--show"),
+    ("relink", "--match"), ("relink", "--pair"), ("report", "--output"), ("demo",), ("stats",),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WRONG_PLACES, ids=" ".join)
+def test_a_connection_string_where_another_value_belongs(
+    words: tuple[str, ...], sample_database: Callable[[], str]
+) -> None:
+    conninfo = sample_database()
+    for text in PASTED:
+        for output in ("-vv", "--json"):
+            more = ("--what", "movies") if words == ("purge", "--confirm") else ()
+            done = run_inside(*words, text, *more, output, database=conninfo)
+            assert "S3ntin" not in done.out + done.err, (text, done)
+            assert done.code not in (0, 70), (text, done)

@@ -173,6 +173,7 @@ class Run:
 
     def warn(self, text: str) -> None:
         """Warn on stderr, also with -q, and in the JSON object."""
+        text = self.redact(text)
         self.warnings.append(text)
         self.err.print_prose(pasteable(text), "warning", "warning: ")
 
@@ -263,6 +264,7 @@ class Run:
         return f"{what} ({target}, from {target.source})"
 
     def redact(self, text: str) -> str:
-        """`text` without the password, where one is known, and without those of URLs."""
+        """`text` without the password, where one is known, and without those of connection
+        strings."""
         target = self.__dict__.get("target")
         return target.redact(text) if target is not None else redact(text, "")

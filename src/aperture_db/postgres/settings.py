@@ -59,7 +59,15 @@ def resolve_target(
         if env_file is not None and source == str(env_file):
             return replace(target, options=("--env-file", source))
         return target
-    if any(environ.get(name) for name in PG_TARGET_VARIABLES):
+    if named := [name for name in PG_TARGET_VARIABLES if environ.get(name)]:
+        for name in named:
+            if CONNECTION_STRING.search(environ[name]):
+                raise UsageError(
+                    f"{name} holds a connection string",
+                    why="it takes one part of it only",
+                    next_step=f"name the database with DATABASE_URL, and unset {name}",
+                    code="bad_connection_string",
+                )
         return from_pg_variables()
     env_files = f"{env_file}" if env_file else "an env file"
     raise UsageError(
@@ -172,7 +180,7 @@ URL_EXAMPLE = "postgresql://user:password@host:5432/database"
 SCHEMES = ("postgresql://", "postgres://")
 # Path makes one slash of two.
 CONNECTION_STRING = re.compile(
-    r"^\W*(?:export\s+)?(?:\w+\s*=\W*)?\w+:/{1,2}\S*@|^\W*postgres(?:ql)?:/|\bpassword\s*=",
+    r"^\W*(?:export\s+)?(?:\w+\s*=\W*)?[\w+]+:/{1,2}\S*@|^\W*postgres(?:ql)?:/|\bpassword\s*=",
     re.IGNORECASE,
 )
 ENV_LINE = re.compile(r"^\s*(?:export\s+)?DATABASE_URL\s*=", re.MULTILINE)

@@ -18,6 +18,10 @@ REDACTED = "********"
 # Path makes one slash of two. What stands behind the last @ of a line is no password. That of an
 # example is none, either.
 PASSWORD_IN_URL = re.compile(r"(?P<start>\b[a-z+]+:/{1,2}[^\s:/@]*:)(?!password@).*(?=@)")
+# In keyword=value, in a URL's query or a variable; not the example of an advice.
+PASSWORD_SETTING = re.compile(
+    r"(?P<start>password\s*=\s*)(?!\*|password\b)(?:'(?:[^'\\]|\\.)*'?|[^\s&'\"]+)", re.IGNORECASE
+)
 # Any of these names a server; PGPASSWORD or PGSSLMODE alone do not.
 PG_TARGET_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE")
 NAMING_KEYWORDS = ("host", "hostaddr", "port", "user", "dbname", "password")
@@ -78,7 +82,8 @@ class Target:
             f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             for host, port in zip(hosts, ports * (len(hosts) // len(ports)), strict=False)
         ]
-        return f"{self.user}@{','.join(servers)}/{self.database}"
+        # A connection string may stand where a name belongs.
+        return redact(f"{self.user}@{','.join(servers)}/{self.database}", "")
 
     def on_primary(self) -> Target:
         """The same database on the server that accepts writes, where several are named and the
@@ -107,14 +112,15 @@ def redact(text: str, secret: str, *, whole_words: bool = False) -> str:
     """Replace `secret`, as it is or as URLs, JSON, SQL and Python write it, in any mixture.
 
     `whole_words` spares words that merely contain it: garbled, they would give it away. The
-    password of any URL is replaced, too.
+    password of any connection string is replaced, too.
     """
     if secret:
         pattern = "".join(_any_spelling(character) for character in secret)
         if whole_words:
             pattern = rf"(?<!\w){pattern}(?!\w)"
         text = re.sub(pattern, REDACTED, text)
-    return PASSWORD_IN_URL.sub(rf"\g<start>{REDACTED}", text)
+    text = PASSWORD_IN_URL.sub(rf"\g<start>{REDACTED}", text)
+    return PASSWORD_SETTING.sub(rf"\g<start>{REDACTED}", text)
 
 
 def _any_spelling(character: str) -> str:
