@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,23 +103,31 @@ def healthy_server(servers: SharedServers) -> str:
     return answer["conninfo"]
 
 
-@pytest.fixture
-def clone_healthy(healthy_server: str) -> Iterator[Callable[[str], str]]:
-    """Makes copies of a template of that server; they are dropped after the test."""
+@contextmanager
+def cloning(server: str) -> Iterator[Callable[[str], str]]:
+    """A function that makes copies of a template of the server; they are dropped after the
+    block."""
     made: list[str] = []
 
     def clone(template: str) -> str:
         name = f"test_{secrets.token_hex(6)}"
-        with psycopg.connect(healthy_server, autocommit=True) as admin:
+        with psycopg.connect(server, autocommit=True) as admin:
             copy_database(admin, template, name)
         made.append(name)
-        return make_conninfo(healthy_server, dbname=name)
+        return make_conninfo(server, dbname=name)
 
     yield clone
-    with psycopg.connect(healthy_server, autocommit=True) as admin:
+    with psycopg.connect(server, autocommit=True) as admin:
         for name in made:
             drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
             admin.execute(drop.format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def clone_healthy(healthy_server: str) -> Iterator[Callable[[str], str]]:
+    """Makes copies of a template of that server; they are dropped after the test."""
+    with cloning(healthy_server) as clone:
+        yield clone
 
 
 @pytest.fixture
