@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 import pwd
@@ -26,6 +27,7 @@ from aperture_db.postgres.embedded import (
     unpacked_programs,
 )
 from aperture_db.postgres.server_account import make_enterable_directory, server_account
+from aperture_db.safe_files import hold_directory
 from tests.demo.homes import Home, end_servers
 
 PASSWORD = "it's a secret"
@@ -113,6 +115,21 @@ def test_two_processes_unpack_at_once(directory: Path, monkeypatch: pytest.Monke
     assert len(programs) == 1
     assert (programs.pop() / "pg_dump").exists()
     assert len(list(directory.iterdir())) == 1
+
+
+def test_what_killed_runs_left_is_deleted_unless_another_run_unpacks(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APERTURE_DB_HOME", str(directory))
+    left = directory / "unpack-killed"
+    (left / "data").mkdir(parents=True)
+    with hold_directory(directory) as held:
+        fcntl.flock(held.descriptor, fcntl.LOCK_SH)
+        programs = server_programs()
+        assert left.exists()
+    (programs.parents[1] / "complete").unlink()
+    server_programs()
+    assert [entry.name for entry in directory.iterdir()] == [programs.parents[1].name]
 
 
 def test_the_programs_belong_to_who_unpacked_them(

@@ -10,24 +10,26 @@ file.
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import os
-import secrets
+import select
 import stat
 import sys
+import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PARTIAL_PREFIX = ".aperture_"
-PARTIAL_SUFFIX = ".partial"
 # Reading a FIFO or a terminal would wait, or take it over.
 OPEN_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 # Opening a name here opens the file that the descriptor holds. Linux has the first, others the
 # second.
-OWN_DESCRIPTORS = next(filter(Path.exists, (Path("/proc/self/fd"), Path("/dev/fd"))))
+LINUX_DESCRIPTORS = Path("/proc/self/fd")
+OWN_DESCRIPTORS = next(filter(Path.exists, (LINUX_DESCRIPTORS, Path("/dev/fd"))))
+# A shell's <(command) is a FIFO, and the command may have to ask for something first.
+WAIT_SECONDS = 10
+BLOCK_BYTES = 1 << 20
 
 
 class ReplacedFileError(OSError):
@@ -114,12 +116,30 @@ class HeldFile:
 
 @contextmanager
 def hold(path: Path) -> Iterator[HeldFile]:
-    """Open a file that the user has named; links are followed. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    """Open a regular file that the user has named; links are followed. Raises OSError."""
+    descriptor = os.open(path, (os.O_RDONLY | OPEN_FLAGS) & ~os.O_NOFOLLOW)
     try:
+        _require_regular(path, descriptor)
         yield HeldFile(path, descriptor)
     finally:
         os.close(descriptor)
+
+
+def _require_regular(path: Path, descriptor: int) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+@contextmanager
+def unnamed_text(text: str) -> Iterator[HeldFile]:
+    """A file with a secret for a child process that inherits the descriptor and can read only
+    files. It has no name, so that no end of this process leaves it."""
+    with tempfile.TemporaryFile("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        held = HeldFile(Path("a temporary file"), file.fileno())
+        held.rewound()
+        yield held
 
 
 class HeldDirectory:
@@ -138,8 +158,7 @@ class HeldDirectory:
         """Open a regular file of the directory. Raises OSError, for a link or a FIFO too."""
         descriptor = os.open(name, flags | OPEN_FLAGS, dir_fd=self.descriptor)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", str(self.path / name))
+            _require_regular(self.path / name, descriptor)
             yield HeldFile(self.path / name, descriptor)
         finally:
             os.close(descriptor)
@@ -186,149 +205,38 @@ def hold_directory(path: Path) -> Iterator[HeldDirectory]:
         os.close(descriptor)
 
 
-class PartialFile(HeldFile):
-    """A file that is being written, under a temporary name."""
-
-    def __init__(self, directory: HeldDirectory, name: str, descriptor: int) -> None:
-        super().__init__(directory.path / name, descriptor)
-        self._directory = directory
-        self._name = name
-
-    def publish(self, name: str) -> Path:
-        """Sync the file and give it a name that nothing has. Raises FileExistsError."""
-        os.fsync(self.descriptor)
-        self._require_own_name()
-        try:
-            self._link(name)
-        except FileExistsError:
-            raise
-        except OSError:
-            # A file system without hard links, or one that refuses this one: FAT, NFS, SMB.
-            self._require_own_name()
-            if self._directory.has(name):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name) from None
-            self._rename(name)
-        self._directory.remove(self._name, self)
-        return self._confirm(name)
-
-    def replace(self, name: str) -> Path:
-        """Sync the file and give it the name, in place of the file that has it now."""
-        os.fsync(self.descriptor)
-        self._require_own_name()
-        self._rename(name)
-        return self._confirm(name)
-
-    def give_to_directory_owner(self) -> None:
-        """Where root writes into the directory of another account, let that account read it."""
-        owner = os.fstat(self._directory.descriptor)
-        if os.geteuid() == 0 and owner.st_uid != 0:
-            with suppress(OSError):
-                os.fchown(self.descriptor, owner.st_uid, owner.st_gid)
-
-    def discard(self) -> None:
-        """Delete the file unless it was published."""
-        self._directory.remove(self._name, self)
-
-    def _link(self, name: str) -> None:
-        """Through the descriptor where the system can: a name may be exchanged meanwhile."""
-        if sys.platform == "linux":
-            own = self.inherited_path
-            os.link(own, name, dst_dir_fd=self._directory.descriptor, follow_symlinks=True)
-        else:
-            directory = self._directory.descriptor
-            os.link(
-                self._name, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False
-            )
-
-    def _rename(self, name: str) -> None:
-        directory = self._directory.descriptor
-        os.rename(self._name, name, src_dir_fd=directory, dst_dir_fd=directory)
-
-    def _require_own_name(self) -> None:
-        if not self._directory.is_name_of(self._name, self):
-            raise ReplacedFileError(self.path)
-
-    def _confirm(self, name: str) -> Path:
-        path = self._directory.path / name
-        if not self._directory.is_name_of(name, self):
-            raise ReplacedFileError(path)
-        self._directory.sync()
-        return path
-
-
-@contextmanager
-def partial_file(directory: HeldDirectory) -> Iterator[PartialFile]:
-    """A new file, mode 0600, that is deleted at the end of the block unless it was published.
-
-    A lock marks it as in use, and child processes that inherit its descriptor keep the lock.
-    Those that killed runs left are deleted first. Raises OSError.
+def read_input(path: Path, most_bytes: int) -> bytes:
+    """The whole content of a regular file or a FIFO. Raises OSError: also for everything else, for
+    more bytes than `most_bytes`, and where nothing has come from a FIFO for WAIT_SECONDS.
     """
-    _remove_abandoned(directory)
-    partial = _create(directory)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
     try:
-        yield partial
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            raise OSError(errno.EINVAL, "it is a device, not a file", str(path))
+        return _read_all(path, descriptor, most_bytes)
     finally:
-        partial.discard()
-        os.close(partial.descriptor)
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[PartialFile]:
-    """A new file, mode 0600, that appears as `path` at the end of the block: complete, or after
-    an error not at all. Raises FileExistsError at the end where the name was taken, or OSError."""
-    with _file_for(path) as partial:
-        yield partial
-        partial.publish(path.name)
-
-
-def replace_file(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file in place of the one that has the name; a symbolic link there is replaced, not
-    followed. `mode` is subject to the umask. Raises OSError."""
-    umask = os.umask(0)
-    os.umask(umask)
-    with _file_for(path) as partial:
-        partial.append(text.encode())
-        os.fchmod(partial.descriptor, mode & ~umask)
-        partial.replace(path.name)
-
-
-@contextmanager
-def _file_for(path: Path) -> Iterator[PartialFile]:
-    with (
-        hold_directory(path.absolute().parent) as directory,
-        partial_file(directory) as partial,
-    ):
-        yield partial
-
-
-def _create(directory: HeldDirectory) -> PartialFile:
-    while True:
-        name = f"{PARTIAL_PREFIX}{secrets.token_hex(6)}{PARTIAL_SUFFIX}"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | OPEN_FLAGS
-        descriptor = os.open(name, flags, 0o600, dir_fd=directory.descriptor)
-        # A child that writes to it expects a file that blocks.
-        os.set_blocking(descriptor, True)
-        partial = PartialFile(directory, name, descriptor)
-        # Before the lock, another run may have deleted the file as an abandoned one.
-        if _lock(partial) and directory.has(name):
-            return partial
         os.close(descriptor)
 
 
-def _remove_abandoned(directory: HeldDirectory) -> None:
-    for name in directory.names():
-        if name.startswith(PARTIAL_PREFIX) and name.endswith(PARTIAL_SUFFIX):
-            with suppress(OSError), directory.hold(name, os.O_RDWR) as file:
-                if _lock(file, where_unknown=False):
-                    directory.remove(name, file)
+def _read_all(path: Path, descriptor: int, most_bytes: int) -> bytes:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    content = bytearray()
+    while len(content) <= most_bytes:
+        # Before the first writer has opened a FIFO, a read would take it for empty.
+        if not poll.poll(WAIT_SECONDS * 1000):
+            raise TimeoutError(errno.ETIMEDOUT, f"nothing came for {WAIT_SECONDS} s", str(path))
+        try:
+            block = os.read(descriptor, BLOCK_BYTES)
+        except BlockingIOError:
+            continue
+        if not block:
+            return bytes(content)
+        content += block
+    raise OSError(errno.EFBIG, f"it has more than {most_bytes:,} bytes", str(path))
 
 
-def _lock(file: HeldFile, *, where_unknown: bool = True) -> bool:
-    """Try to lock the file; `where_unknown` is returned on file systems without locks."""
-    try:
-        fcntl.flock(file.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return where_unknown
-    return True
+def read_input_text(path: Path, most_bytes: int) -> str:
+    """The same as text, without a byte order mark. Raises OSError or UnicodeDecodeError."""
+    return read_input(path, most_bytes).decode("utf-8-sig")

@@ -139,7 +139,7 @@ def test_the_environment_is_ours_alone(
     with opened(new_database()) as (_, conn), monkeypatch.context() as stray:
         for name in ("PGOPTIONS", "PGSERVICE", "PGSSLMODE", "PGHOSTADDR", "PGCLIENTENCODING"):
             stray.setenv(name, "stray")
-        with libpq_environment(conn) as environment:
+        with libpq_environment(conn) as (environment, _):
             assert "stray" not in environment.values()
             assert environment["PGDATABASE"] == conn.info.dbname
             assert environment["PGPORT"] == str(conn.info.port)
@@ -148,12 +148,13 @@ def test_the_environment_is_ours_alone(
 
 
 def test_a_key_with_a_passphrase(tls_server: TlsServer, tmp_path: Path) -> None:
-    """libpq has no variable for it, so it goes through a file that is ours and soon gone."""
+    """libpq has no variable for it, so it goes through a file without a name."""
     with opened(make_conninfo(tls_server.conninfo, sslpassword="S3nt1nel")) as (_, conn):
-        with libpq_environment(conn) as environment:
+        with libpq_environment(conn) as (environment, [descriptor]):
             file = Path(environment["PGSERVICEFILE"])
+            assert os.path.samestat(file.stat(), os.fstat(descriptor))
             assert file.stat().st_mode & 0o777 == 0o600
-            assert file.parent.stat().st_mode & 0o777 == 0o700
+            assert file.stat().st_nlink == 0
             assert file.read_text() == f"[{environment['PGSERVICE']}]\nsslpassword=S3nt1nel\n"
             assert "S3nt1nel" not in environment.values()
         assert not file.exists()

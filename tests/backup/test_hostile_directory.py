@@ -14,14 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from aperture_db import new_files
 from aperture_db.backup.directory import BackupDirectory, list_backups
-from aperture_db.safe_files import (
-    ReplacedFileError,
-    hold_directory,
-    new_file,
-    partial_file,
-    replace_file,
-)
+from aperture_db.new_files import new_file, partial_file, replace_file
+from aperture_db.safe_files import ReplacedFileError, hold_directory
 from tests.program import run_inside
 from tests.waiting import wait_until
 
@@ -65,6 +61,8 @@ class Surroundings:
 
     directory: Path
     victim: Path
+    has_names: bool
+    """What is written there has a temporary name, as on file systems where it must have one."""
 
     def require_unharmed(self) -> None:
         status = self.victim.stat()
@@ -72,8 +70,13 @@ class Surroundings:
         assert (status.st_uid, status.st_mode & 0o777, status.st_nlink) == (0, 0o600, 1)
 
 
-@pytest.fixture
-def surroundings() -> Iterator[Surroundings]:
+@pytest.fixture(params=["without a name", "under a temporary name"])
+def surroundings(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Surroundings]:
+    has_names = request.param == "under a temporary name"
+    if has_names:
+        monkeypatch.setattr(new_files, "_create_unnamed", lambda _directory: None)
     # pytest's own directories can't be entered by other accounts.
     home = Path(tempfile.mkdtemp(prefix="hostile-"))
     home.chmod(0o755)
@@ -83,7 +86,7 @@ def surroundings() -> Iterator[Surroundings]:
     victim = home / "victim"
     victim.write_text(SECRET)
     victim.chmod(0o600)
-    yield Surroundings(directory, victim)
+    yield Surroundings(directory, victim, has_names)
     shutil.rmtree(home)
 
 
@@ -105,6 +108,7 @@ def attacked(around: Surroundings) -> Iterator[None]:
 
 def test_three_hundred_new_files(surroundings: Surroundings) -> None:
     outcomes = {"published": 0, "refused": 0}
+    seen: set[str] = set()
     with attacked(surroundings), hold_directory(surroundings.directory) as held:
         for number in range(300):
             try:
@@ -112,6 +116,7 @@ def test_three_hundred_new_files(surroundings: Surroundings) -> None:
                     partial.append(b"begin ")
                     partial.give_to_directory_owner()
                     partial.append(b"end")
+                    seen.update(held.names())
                     assert partial.read_at(0, 100) == b"begin end"
                     partial.publish(f"file{number}")
             except (ReplacedFileError, FileNotFoundError, FileExistsError):
@@ -119,7 +124,11 @@ def test_three_hundred_new_files(surroundings: Surroundings) -> None:
             else:
                 outcomes["published"] += 1
     surroundings.require_unharmed()
-    assert outcomes["refused"] > 10
+    if surroundings.has_names:
+        assert outcomes["refused"] > 10
+    else:
+        assert not any(name.startswith(".aperture_") for name in seen)
+        assert outcomes["published"] > 250
 
 
 def test_exports_and_outputs(surroundings: Surroundings) -> None:

@@ -197,13 +197,14 @@ def test_an_end_in_the_middle(
         where = f"point {trial.point}, {texts[trial.number][:100]!r}: {trial.outcome.err}"
         ends = Ends(trial, before, now, after)
         assert ends.is_whole(name), where
+        assert list((trial.place.directory / "tmp").iterdir()) == [], where
+        assert list(trial.place.directory.rglob(".*")) == [], where
         if fault is not Fault.TOOL:
-            assert list((trial.place.directory / "tmp").iterdir()) == []
             assert ends.is_told(name), where
         again = run_inside(*work.arguments(trial.place.directory), database=trial.place.conninfo)
         assert again.code == 0, again.err
         assert read_contents(trial.place.conninfo) == after, where
-        assert ends.is_tidy(name, again), where
+        assert ends.is_tidy(again), where
 
 
 @dataclass(frozen=True)
@@ -280,10 +281,8 @@ class Ends:
         is_undone = any(phrase in self.said for phrase in UNCHANGED)
         return is_done != is_undone and self.now == (self.after if is_done else self.before)
 
-    def is_tidy(self, name: str, again: Outcome) -> bool:
+    def is_tidy(self, again: Outcome) -> bool:
         """After the second run, too, nothing is there that nobody was told of."""
-        if name == "backup":
-            return not list((self.trial.place.directory / "backups").glob(".*"))
         return all(index.split(".")[-1] in again.err for index in self.invalid_indexes)
 
     @property

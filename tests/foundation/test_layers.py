@@ -22,7 +22,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # The floors, the lowest first. A module imports from its own floor and from those below.
 FLOORS = (
-    {"errors", "format", "progress", "safe_files", "sql", "__init__"},
+    {"errors", "format", "new_files", "progress", "safe_files", "sql", "__init__"},
     {"postgres"},
     {"aperture"},
     {

@@ -116,6 +116,14 @@ def test_a_directory_without_files_is_refused(directory: Directory) -> None:
     ]
 
 
+def test_a_link_to_a_device_without_an_end_is_refused(directory: Directory) -> None:
+    path = directory(**{"0001_a": "SELECT 1;\n"})
+    (path / "0002_b.sql").symlink_to("/dev/zero")
+    outcome = run_cli("migrate", "--dir", str(path), conninfo="postgresql://h/d")
+    assert outcome.code == 2
+    assert "it is a device, not a file" in outcome.err
+
+
 def test_a_link_that_leads_nowhere_is_refused(directory: Directory) -> None:
     path = directory(**{"0001_a": "SELECT 1;\n"})
     link = path / "0002_b.sql"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import RenderableType
 
-from aperture_db.migrations.report import (
+from aperture_db.migrations import (
     AppliedMigration,
     DryRun,
     MarkedMigrations,

@@ -11,8 +11,7 @@ import psycopg
 import pytest
 
 from aperture_db import sql
-from aperture_db.migrations import status
-from aperture_db.migrations.report import MigrationStatus
+from aperture_db.migrations import MigrationStatus, status
 from aperture_db.migrations.transaction import LOCK_KEY
 from aperture_db.postgres.session import Connection
 from tests.cli import finish, run_cli, start_cli

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from aperture_db import safe_files
 from aperture_db.aperture import Media
+from aperture_db.relink import keep as kept_data
 from tests.program import run_inside
 from tests.purge.purging import PHRASE, purge, try_purge
 from tests.relink.made import expected_after, plan_of, relink, states_of, user_made
@@ -269,6 +272,26 @@ def test_carried_to_another_database(
 def test_other_files_are_refused(text: str, database: str, tmp_path: Path) -> None:
     file = tmp_path / "other"
     file.write_text(text)
+    done = run_inside("relink", "--import", str(file), database=database)
+    assert done.code == 2
+    assert "nothing was changed" in done.err
+
+
+@pytest.mark.parametrize("kind", ["device", "fifo", "larger than any"])
+def test_what_has_no_end_is_refused(
+    kind: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safe_files, "WAIT_SECONDS", 1)
+    file = tmp_path / "other"
+    match kind:
+        case "device":
+            file.symlink_to("/dev/zero")
+        case "fifo":
+            os.mkfifo(file)
+        case _:
+            monkeypatch.setattr(kept_data, "MOST_IMPORTED_BYTES", 1 << 20)
+            with file.open("wb") as opened:
+                opened.truncate(1 << 40)
     done = run_inside("relink", "--import", str(file), database=database)
     assert done.code == 2
     assert "nothing was changed" in done.err

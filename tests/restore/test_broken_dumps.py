@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
 import tarfile
 from collections.abc import Callable
@@ -155,6 +156,14 @@ def make_directory(file: Path, _conninfo: str) -> None:
     file.mkdir()
 
 
+def make_fifo(file: Path, _conninfo: str) -> None:
+    os.mkfifo(file)
+
+
+def make_link_to_device(file: Path, _conninfo: str) -> None:
+    file.symlink_to("/dev/zero")
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -167,6 +176,8 @@ def make_directory(file: Path, _conninfo: str) -> None:
         (make_foreign, "its tables are not Aperture's"),
         (make_with_transaction, "COMMIT"),
         (make_directory, "it is a directory"),
+        (make_fifo, "it is a FIFO or a device"),
+        (make_link_to_device, "it is a FIFO or a device"),
         (lambda _file, _conninfo: None, "does not exist"),
     ],
 )

@@ -37,6 +37,7 @@ from aperture_db.dumps.programs import (
     server_keepalives,
 )
 from aperture_db.errors import ApertureDbError, BusyError, UsageError
+from aperture_db.new_files import PartialFile
 from aperture_db.postgres.activity import UNKNOWN_OUTCOME, settle_commits
 from aperture_db.postgres.connection import require_session
 from aperture_db.postgres.driver_errors import (
@@ -48,7 +49,7 @@ from aperture_db.postgres.driver_errors import (
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Phase, Progress, Warned
-from aperture_db.safe_files import HeldFile, PartialFile
+from aperture_db.safe_files import HeldFile
 
 LOCK_TIMEOUT_SECONDS = 60.0
 # pg_dump --verbose names each table before it dumps the rows.
@@ -212,11 +213,11 @@ def _dump(
     total = len(snapshot.row_counts)
     done = 0
     with (
-        libpq_environment(conn) as environment,
+        libpq_environment(conn) as (environment, secrets),
         running(
             command,
             environment | server_keepalives(conn, environment),
-            inherited=[partial.descriptor],
+            inherited=[partial.descriptor, *secrets],
         ) as child,
     ):
         for line in child.lines():

@@ -18,7 +18,8 @@ from aperture_db.dumps.contents import ChecksumState, read_checksum
 from aperture_db.dumps.files import HEAD_BYTES
 from aperture_db.errors import ApertureDbError, UsageError, lack_of_resources
 from aperture_db.format import shell_command
-from aperture_db.safe_files import HeldDirectory, PartialFile, hold_directory, partial_file
+from aperture_db.new_files import PartialFile, partial_file
+from aperture_db.safe_files import HeldDirectory, hold_directory
 
 
 @dataclass(frozen=True)

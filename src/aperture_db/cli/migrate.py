@@ -17,7 +17,8 @@ from aperture_db.errors import FindingError, UsageError
 from aperture_db.format import format_seconds
 
 with lazy_imports():
-    from aperture_db.migrations import apply, directory, report, status, transaction
+    from aperture_db import migrations
+    from aperture_db.migrations import apply, directory, status, transaction
     from aperture_db.postgres import connection
     from aperture_db.render import migrate as view
     from aperture_db.render import progress
@@ -141,7 +142,7 @@ def migrate(
             _warn_of_deviations(run, planned.status)
             run.warn_of_encoding(conn)
             if dry_run:
-                run.show(report.DryRun(planned.names), view.render_dry_run)
+                run.show(migrations.DryRun(planned.names), view.render_dry_run)
             else:
                 limits = transaction.LockLimits(
                     lock_wait, lock_timeout, planned.connection_check_interval
@@ -186,7 +187,7 @@ def _show_status(
         run.say("Database is up to date.")
 
 
-def _warn_of_deviations(run: Run, found: report.MigrationStatus) -> None:
+def _warn_of_deviations(run: Run, found: migrations.MigrationStatus) -> None:
     for sentence in status.describe_deviations(found):
         run.warn(sentence)
 
@@ -199,7 +200,7 @@ def _mark_applied(
         status.require_location(conn, creates=True)
         names = [each for each in files.names if each <= last_name]
         marked = transaction.mark_applied(conn, names, lock_wait_seconds)
-    run.show(report.MarkedMigrations(marked), view.render_marked)
+    run.show(migrations.MarkedMigrations(marked), view.render_marked)
 
 
 class _Application:
@@ -209,7 +210,7 @@ class _Application:
         self._run = run
         self._planned = planned
         self._is_rehearsal = is_rehearsal
-        self._applied: list[report.AppliedMigration] = []
+        self._applied: list[migrations.AppliedMigration] = []
         self._elsewhere: list[str] = []
         self._started = time.monotonic()
         self._update_note()
@@ -250,7 +251,7 @@ class _Application:
     def _add(self, reporter: progress.ProgressReporter, outcome: apply.Outcome) -> None:
         match outcome:
             case apply.Applied(name, duration_seconds):
-                self._applied.append(report.AppliedMigration(name, duration_seconds))
+                self._applied.append(migrations.AppliedMigration(name, duration_seconds))
                 self._update_note()
                 done_word = "rehearsed" if self._is_rehearsal else "applied"
                 say = reporter.line if self._run.options.verbose else reporter.log
@@ -273,16 +274,16 @@ class _Application:
         elif not text.endswith(", skipping"):
             reporter.remark(line, "muted")
 
-    def _report(self) -> report.MigrateReport:
+    def _report(self) -> migrations.MigrateReport:
         done = {*(migration.name for migration in self._applied), *self._elsewhere}
         if self._is_rehearsal:
             done = set()
         before = self._planned.status
-        return report.MigrateReport(
+        return migrations.MigrateReport(
             applied=tuple(self._applied),
             applied_elsewhere=tuple(self._elsewhere),
             pending=tuple(name for name in before.pending if name not in done),
-            recorded_count=len(before.names(report.State.APPLIED)) + len(done),
+            recorded_count=len(before.names(migrations.State.APPLIED)) + len(done),
             is_rehearsal=self._is_rehearsal,
             duration_seconds=time.monotonic() - self._started,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Annotated, Never
@@ -18,7 +17,7 @@ from aperture_db.errors import ClientProgramError, UsageError
 from aperture_db.format import shell_command
 
 with lazy_imports():
-    from aperture_db.dumps import children, programs
+    from aperture_db.dumps import programs
 
 app = typer.Typer(add_completion=False)
 
@@ -52,15 +51,13 @@ def psql(
         )
     with run.connect(read_only=True) as conn:
         path = programs.psql_for_server(conn.info.server_version)
-        with programs.libpq_environment(conn) as connection_variables:
+        with programs.libpq_environment(conn) as (connection_variables, inherited):
             conn.close()
             run.detail(f"psql: {path}")
+            for descriptor in inherited:
+                os.set_inheritable(descriptor, True)
             words = [str(path), *(arguments or ())]
-            environment = _environment(os.environ, connection_variables)
-            if "PGSERVICEFILE" not in connection_variables:
-                _become(words, environment)
-            # That is a file with secrets, which is ours to delete afterwards.
-            return _run_and_wait(words, environment)
+            _become(words, _environment(os.environ, connection_variables))
 
 
 def _environment(
@@ -86,18 +83,3 @@ def _become(words: list[str], environment: Mapping[str, str]) -> Never:
             why=error.strerror or str(error),
             next_step="install it again, or remove it so that another one is found",
         ) from error
-
-
-def _run_and_wait(words: list[str], environment: Mapping[str, str]) -> int:
-    """The exit code; Ctrl-C is psql's to handle."""
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        done = subprocess.run(
-            words,
-            env=environment,
-            check=False,
-            preexec_fn=children.end_with_parent(),
-        )
-        return done.returncode
-    finally:
-        signal.signal(signal.SIGINT, previous)

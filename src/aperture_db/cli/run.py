@@ -21,7 +21,7 @@ from aperture_db.postgres.target import Target, redact
 from aperture_db.render.console import ColorMode, make_console
 
 with lazy_imports():
-    from aperture_db import safe_files
+    from aperture_db import new_files
     from aperture_db.postgres import activity, connection, settings
     from aperture_db.render import progress
 
@@ -196,7 +196,7 @@ class Run:
         replaced, not followed. `mode` is subject to the umask. Raises ApertureDbError.
         """
         try:
-            safe_files.replace_file(path, text, mode)
+            new_files.replace_file(path, text, mode)
         except OSError as error:
             raise ApertureDbError(
                 f"could not write {path}",

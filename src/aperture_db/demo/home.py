@@ -19,8 +19,10 @@ from pathlib import Path
 
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.format import shell_command
+from aperture_db.new_files import replace_file
 from aperture_db.postgres.embedded import (
     BIND_ADDRESS,
+    MOST_STATE_BYTES,
     Cluster,
     delete_programs,
     server_programs,
@@ -29,7 +31,7 @@ from aperture_db.postgres.embedded import (
 )
 from aperture_db.postgres.server_account import make_enterable_directory
 from aperture_db.postgres.target import Target
-from aperture_db.safe_files import replace_file
+from aperture_db.safe_files import read_input_text
 from aperture_db.stats.report import StatsReport
 
 USER = "aperture"
@@ -128,8 +130,8 @@ class DemoHome:
     def has_current_data(self) -> bool:
         """Tell whether the data directory has the programs' major version."""
         try:
-            version = (self.data / "PG_VERSION").read_text().strip()
-        except FileNotFoundError:
+            version = read_input_text(self.data / "PG_VERSION", MOST_STATE_BYTES).strip()
+        except (OSError, ValueError):
             return False
         return server_programs().parent.name.split(".")[0] == version
 

@@ -34,13 +34,13 @@ from aperture_db.migrations.apply import apply_files
 from aperture_db.migrations.directory import bundled_directory, read_directory
 from aperture_db.migrations.status import plan
 from aperture_db.migrations.transaction import LockLimits
+from aperture_db.new_files import replace_file
 from aperture_db.postgres.connection import connect, translated_errors
 from aperture_db.postgres.embedded import Cluster, free_port, is_port_free
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.settings import resolve_target
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Phase, Progress
-from aperture_db.safe_files import replace_file
 
 PORT_TRIES = 3
 MIGRATION_LIMITS = LockLimits(lock_wait_seconds=60, lock_timeout_seconds=5)

@@ -96,8 +96,6 @@ HEAD_BYTES = 512
 MOST_XZ_BYTES = 70 << 20
 BLOCK_BYTES = 1 << 16
 Packed: TypeAlias = "gzip.GzipFile | XzReader | bz2.BZ2File"
-
-
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -113,8 +111,12 @@ def open_dump(path: Path) -> Iterator[HeldFile]:
         raise not_usable(path, "it is a directory")
     with ExitStack() as stack:
         try:
-            if not path.is_file():
+            if not path.exists():
                 raise _missing(path)
+            if not path.is_file():
+                saved = shell_command(_free_name(Path("saved.dump")))
+                next_step = f"restore what this saves: cat {shell_command(path)} > {saved}"
+                raise not_usable(path, "it is a FIFO or a device", next_step=next_step)
             file = stack.enter_context(hold(path))
         except OSError as error:
             if lacking := lack_of_resources(f"{path} could not be opened", error):

@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from aperture_db.errors import ClientProgramError, UsageError, lack_of_resources
 from aperture_db.postgres.connection import APPLICATION_NAME, KEEPALIVES, Connection, is_pooled
 from aperture_db.postgres.embedded import unpacked_programs
 from aperture_db.postgres.session import SERVER_KEEPALIVES
+from aperture_db.safe_files import unnamed_text
 
 # Where packages put the programs of one major version, so that several can be installed.
 VERSIONED_DIRECTORIES = (
@@ -55,7 +55,7 @@ PASSED_VARIABLES = (
 # Keywords whose value must not come from our own connection: pg_dump has its own encoding and
 # name, and a password file is not needed once the password is known.
 LEFT_OUT = {"passfile", "client_encoding", "application_name", "service", "password"}
-# Secrets for which libpq reads no variable. They go through a service file that only we can read.
+# Secrets for which libpq reads no variable. They go through a service file.
 SERVICE_FILE_KEYWORDS = ("sslpassword", "scram_client_key", "scram_server_key")
 SERVICE = "aperture_db"
 
@@ -335,12 +335,13 @@ def how_to_install(major: int, os_release: Path = Path("/etc/os-release")) -> st
 
 
 @contextmanager
-def libpq_environment(conn: Connection) -> Iterator[dict[str, str]]:
-    """Environment variables that connect libpq to where `conn` is connected, with its TLS settings.
+def libpq_environment(conn: Connection) -> Iterator[tuple[dict[str, str], list[int]]]:
+    """Environment variables that connect libpq to where `conn` is connected, with its TLS settings,
+    and the descriptors that the child has to inherit with them.
 
     Built from the live connection: the sources of its parameters (URL, service file, password
     file) are resolved already, and of several hosts the child takes the one that answered.
-    Secrets are in no argument.
+    Secrets are in no argument, and in no file that has a name.
     """
     options = {
         option.keyword.decode(): (option.envvar, option.val.decode())
@@ -357,10 +358,12 @@ def libpq_environment(conn: Connection) -> Iterator[dict[str, str]]:
         environment["PGPASSWORD"] = conn.info.password
     secrets = {name: options[name][1] for name in SERVICE_FILE_KEYWORDS if name in options}
     if not secrets:
-        yield environment
+        yield environment, []
         return
-    with tempfile.TemporaryDirectory(prefix="aperture-db-") as directory:
-        yield environment | _write_service(Path(directory), secrets)
+    lines = [f"[{SERVICE}]", *(f"{name}={value}" for name, value in secrets.items()), ""]
+    with unnamed_text("\n".join(lines)) as file:
+        environment |= {"PGSERVICEFILE": str(file.inherited_path), "PGSERVICE": SERVICE}
+        yield environment, [file.descriptor]
 
 
 def server_keepalives(conn: Connection, environment: Mapping[str, str]) -> dict[str, str]:
@@ -386,11 +389,3 @@ def _address(conn: Connection) -> dict[str, str]:
     if conn.info.hostaddr and not conn.info.host.startswith("/"):
         address["PGHOSTADDR"] = conn.info.hostaddr
     return address
-
-
-def _write_service(directory: Path, secrets: dict[str, str]) -> dict[str, str]:
-    path = directory / "service.conf"
-    lines = [f"[{SERVICE}]", *(f"{name}={value}" for name, value in secrets.items()), ""]
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write("\n".join(lines))
-    return {"PGSERVICEFILE": str(path), "PGSERVICE": SERVICE}

@@ -26,8 +26,10 @@ from aperture_db.postgres.sql_scanner import (
     line_and_column,
     split_statements,
 )
+from aperture_db.safe_files import read_input
 
 DIRECTORY_VARIABLE = "APERTURE_MIGRATIONS_DIR"
+MOST_FILE_BYTES = 64 << 20
 NUMBER_DIGITS = 4
 NAME_PATTERN = re.compile(rf"\d{{{NUMBER_DIGITS}}}_[a-z0-9_]+\.sql")
 SETTING = re.compile(rb"\bset(?:\s|_config\b)", re.IGNORECASE)
@@ -145,7 +147,7 @@ def read_directory(
     try:
         entries = sorted(path.iterdir(), key=lambda entry: entry.name)
         files = tuple(
-            MigrationFile(entry.name, entry.read_bytes())
+            MigrationFile(entry.name, read_input(entry, MOST_FILE_BYTES))
             for entry in entries
             # A link that leads nowhere is a migration that is missing, not one that isn't meant.
             if entry.suffix.lower() == ".sql" and (entry.is_file() or entry.is_symlink())

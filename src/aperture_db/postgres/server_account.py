@@ -51,7 +51,7 @@ def _require_known_account(user_id: int) -> None:
         ) from None
 
 
-def give_to_server_account(path: Path) -> None:
+def give_to_server_account(path: Path | int) -> None:
     """Make the server's account the owner; does nothing where the user runs the server."""
     if account := server_account():
         os.chown(path, account.pw_uid, account.pw_gid)

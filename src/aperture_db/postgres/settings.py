@@ -8,6 +8,7 @@ parts are unclear, any of them may be the password.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +27,9 @@ from aperture_db.postgres.target import (
     complete,
     from_pg_variables,
 )
+from aperture_db.safe_files import read_input_text
 
+MOST_FILE_BYTES = 1 << 20
 URL_OPTION = "--database-url"
 ENV_FILES = (".env.local", ".env")
 # What a command to paste must not hold.
@@ -48,9 +51,6 @@ def resolve_target(
     """
     if env_file is not None:
         refuse_connection_string(str(env_file), "--env-file")
-        if not _is_file(env_file):
-            why = "it is a directory" if env_file.is_dir() else "there is no such file"
-            raise _unreadable(str(env_file), why, "--env-file")
     for text, source in _candidates(url, env_file, environ, directory or Path()):
         warnings: tuple[str, ...] = ()
         if env_file is not None and source != str(env_file):
@@ -86,9 +86,12 @@ def _candidates(
     if url and url.strip():
         yield url, URL_OPTION
     yield from _from_variables(environ, "")
-    for path in [env_file] if env_file else [directory / name for name in ENV_FILES]:
+    if env_file:
+        yield from _from_variables(_read_env_file(env_file, "--env-file"), str(env_file))
+        return
+    for path in (directory / name for name in ENV_FILES):
         if _is_file(path):
-            yield from _from_variables(_read_env_file(path), str(path) if env_file else path.name)
+            yield from _from_variables(_read_env_file(path, "the env file"), path.name)
 
 
 def _from_variables(variables: Mapping[str, str | None], origin: str) -> Iterator[tuple[str, str]]:
@@ -97,27 +100,31 @@ def _from_variables(variables: Mapping[str, str | None], origin: str) -> Iterato
         yield url, origin or "DATABASE_URL"
     if path := (variables.get("DATABASE_URL_FILE") or "").strip():
         refuse_connection_string(path, "DATABASE_URL_FILE")
-        try:
-            text = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise _unreadable(path, why, "DATABASE_URL_FILE") from error
+        text = _read(Path(path), "DATABASE_URL_FILE").strip()
         if ENV_LINE.search(text):
             # Somebody has made it from an env file.
-            text = (_read_env_file(Path(path)).get("DATABASE_URL") or "").strip()
+            text = (_parse_env(text).get("DATABASE_URL") or "").strip()
         if not text:
             raise _unreadable(path, "it is empty", "DATABASE_URL_FILE")
         yield text, origin or f"DATABASE_URL_FILE ({path})"
 
 
-def _read_env_file(path: Path) -> dict[str, str | None]:
+def _read_env_file(path: Path, named_by: str) -> dict[str, str | None]:
+    return _parse_env(_read(path, named_by))
+
+
+def _parse_env(text: str) -> dict[str, str | None]:
     from dotenv import dotenv_values
 
+    return dotenv_values(stream=io.StringIO(text))
+
+
+def _read(path: Path, named_by: str) -> str:
     try:
-        return dotenv_values(path, encoding="utf-8-sig")
+        return read_input_text(path, MOST_FILE_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise _unreadable(str(path), why, "the env file") from error
+        raise _unreadable(str(path), why, named_by) from error
 
 
 def _is_file(path: Path) -> bool:

@@ -19,6 +19,7 @@ from psycopg import sql
 from aperture_db import sql as queries
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.format import vacuum_command
+from aperture_db.new_files import new_file
 from aperture_db.postgres import catalog
 from aperture_db.postgres.activity import ABORTED, COMMITTED, ask_for_status, read_timeline
 from aperture_db.postgres.connection import connection_check_interval, set_local
@@ -33,7 +34,6 @@ from aperture_db.purge.guards import LockRefusedError, changed_meanwhile, descri
 from aperture_db.purge.report import PurgeOutcome, PurgePlan, TableOutcome, UpdateOutcome
 from aperture_db.purge.scopes import scope_of
 from aperture_db.purge.selection import TRUE, select
-from aperture_db.safe_files import new_file
 
 FIRST_VERSION_WITH_TRANSACTION_TIMEOUT = 170000
 

@@ -18,6 +18,7 @@ from aperture_db.aperture.schema import locate
 from aperture_db.aperture.tables import FUNCTIONS, MIGRATIONS_TABLE, group_of
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.format import list_some, plural, quote_identifier
+from aperture_db.migrations import State
 from aperture_db.migrations.directory import (
     DIRECTORY_VARIABLE,
     MigrationDirectory,
@@ -26,7 +27,6 @@ from aperture_db.migrations.directory import (
     refuse,
 )
 from aperture_db.migrations.names import find_creations
-from aperture_db.migrations.report import State
 from aperture_db.migrations.status import collect, read_environment, require_known_version
 from aperture_db.migrations.transaction import (
     FIRST_PAUSE_SECONDS,

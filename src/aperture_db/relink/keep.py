@@ -27,6 +27,7 @@ from aperture_db.aperture.schema import (
     own_tables,
 )
 from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.new_files import new_file
 from aperture_db.postgres.session import Connection
 from aperture_db.relink.kept import (
     PROFILES,
@@ -37,7 +38,7 @@ from aperture_db.relink.kept import (
     require_kept_tables,
 )
 from aperture_db.relink.report import KeptCounts, RowOrigin
-from aperture_db.safe_files import new_file
+from aperture_db.safe_files import read_input_text
 
 
 def require_may_keep(conn: Connection, *ways_out: str) -> None:
@@ -237,6 +238,8 @@ def _formatted(name: str, **parts: sql.Composable) -> sql.Composed:
 FORMAT = "aperture-db kept data"
 VERSION = 1
 BATCH = 1_000
+# A library of 200,000 films with as many series fits.
+MOST_IMPORTED_BYTES = 1 << 30
 CSV_COLUMNS = {"username", "rating", "source", "media_type", "title", "year"}
 ADVICE = "give a file of relink --export or of purge --export-ratings"
 
@@ -321,7 +324,7 @@ def _batches(records: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_input_text(path, MOST_IMPORTED_BYTES)
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
     except UnicodeDecodeError as error:

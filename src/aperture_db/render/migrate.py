@@ -17,7 +17,7 @@ from aperture_db.extensions.report import (
     ServerAccess,
 )
 from aperture_db.format import format_seconds, format_time, plural
-from aperture_db.migrations.report import (
+from aperture_db.migrations import (
     DryRun,
     MarkedMigrations,
     MigrateReport,

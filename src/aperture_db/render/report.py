@@ -29,7 +29,7 @@ from aperture_db.format import (
     visible,
 )
 from aperture_db.health.report import Area, HealthReport, Status, Verdict
-from aperture_db.migrations.report import State
+from aperture_db.migrations import State
 from aperture_db.render.stats import SHOWN_COUNTS, format_rows
 from aperture_db.report.report import DatabaseReport
 from aperture_db.stats.history import Growth, GrowthUnit, History

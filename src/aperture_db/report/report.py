@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from aperture_db.extensions.report import ExtensionsReport
 from aperture_db.health.report import Cause, Finding, HealthReport, Result
-from aperture_db.migrations.report import MigrationStatus
+from aperture_db.migrations import MigrationStatus
 from aperture_db.stats.history import History
 from aperture_db.stats.report import StatsReport, TableStats, TableTotals
 

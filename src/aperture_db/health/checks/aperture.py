@@ -21,8 +21,8 @@ from aperture_db.health.check import (
     refuse_unreadable,
 )
 from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
+from aperture_db.migrations import State
 from aperture_db.migrations.directory import read_directory
-from aperture_db.migrations.report import State
 from aperture_db.migrations.status import collect
 from aperture_db.postgres import shm_size
 from aperture_db.postgres.catalog import readable_tables, visible_tables
