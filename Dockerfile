@@ -4,11 +4,13 @@
 #     docker build -t aperture-with-db --target aperture --build-arg APERTURE_IMAGE=… .
 # docs/docker.md explains both.
 
+# `make lock` adds the digest that the tag has.
+ARG DEBIAN=debian:trixie-slim
 ARG APERTURE_IMAGE=aperture
 
 
 # --- The client programs of PostgreSQL ---------------------------------------------------------
-FROM debian:trixie-slim AS clients
+FROM ${DEBIAN} AS clients
 
 # A server needs a pg_dump at least as new as itself, and gets the oldest such one, because what
 # pg_dump 17 writes no PostgreSQL 16 restores. Debian has 17; others come from apt.postgresql.org.
@@ -18,7 +20,7 @@ RUN sh /build/collect_clients.sh /clients $POSTGRESQL_CLIENTS
 
 
 # --- The tool, in a virtual environment --------------------------------------------------------
-FROM debian:trixie-slim AS tool
+FROM ${DEBIAN} AS tool
 
 # Debian's stable release keeps versions and mends them in place; a pinned one soon is not there.
 # hadolint ignore=DL3008
@@ -30,7 +32,7 @@ RUN sh /build/source/docker/install_tool.sh /build/source /build/scratch
 
 
 # --- The image ---------------------------------------------------------------------------------
-FROM debian:trixie-slim AS aperture-db
+FROM ${DEBIAN} AS aperture-db
 
 # libpq5 and libreadline8t64 are what the client programs need, lz4 and zstd decompress dumps.
 # hadolint ignore=DL3008

@@ -27,7 +27,7 @@ help:
 	@echo "make test-server  run those that depend on the server (see tests/README.md)"
 	@echo "make bench       run the comparisons with other programs; ARGS=startup chooses one"
 	@echo "make lint        check style and types, and find dead code"
-	@echo "make lock        renew the lock files of the image, docker/*requirements.txt"
+	@echo "make lock        renew what the image pins: docker/*requirements.txt, Debian"
 	@echo "make clean       remove what the targets above have made here"
 	@echo
 	@echo "make demo PYTHON=python3.12 uses another Python than python3."
@@ -68,6 +68,7 @@ lock: $(VENV)/pip.installed
 	$(LOCK) --output-file docker/build-requirements.txt docker/build-requirements.in
 	sed -i '1i # Made by `make lock`: exact versions and hashes of what the image installs.' \
 		docker/requirements.txt docker/build-requirements.txt
+	$(RUN)/python docker/pin_image.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

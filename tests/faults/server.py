@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
 from aperture_db.postgres.embedded import Cluster
+from tests.faults.disks import SmallDisk
+from tests.servers.account import give_to_server_account, run_as_server_account
 from tests.servers.clusters import create_cluster, start_on_free_port, superuser_conninfo
 from tests.servers.programs import server_under_test
 from tests.waiting import wait_until
@@ -32,6 +36,8 @@ class MortalServer:
     cluster: Cluster
     conninfo: str
     """Superuser access to the database `postgres`."""
+    log_disk: SmallDisk | None = None
+    """Where the write-ahead log is, if it has a disk of its own."""
 
     def of(self, database: str) -> str:
         return make_conninfo(self.conninfo, dbname=database)
@@ -43,6 +49,51 @@ class MortalServer:
     def stop_immediately(self) -> None:
         """What `docker kill` and an impatient shutdown do: no checkpoint, clients are told."""
         self._end(lambda postmaster: os.kill(postmaster, signal.SIGQUIT))
+
+    @contextmanager
+    def log_on(self, disk: SmallDisk) -> Iterator[MortalServer]:
+        """The same server with its write-ahead log on a disk of which half is taken."""
+        log, place = self.cluster.data / "pg_wal", disk.path / "pg_wal"
+        self._move_log(log, place)
+        disk.fill(left_bytes=shutil.disk_usage(disk.path).total // 2)
+        log.symlink_to(place)
+        self.start()
+        try:
+            yield replace(self, log_disk=disk)
+        finally:
+            self.cluster.stop()
+            log.unlink()
+            self._move_log(place, log)
+            self.start()
+
+    def _move_log(self, source: Path, destination: Path) -> None:
+        """Stop the server and take what it needs: the segment with the last checkpoint."""
+        if self.cluster.is_running():
+            self.cluster.stop()
+        program = self.cluster.programs / "pg_controldata"
+        said = run_as_server_account([program, self.cluster.data], self.cluster.programs).stdout
+        found = re.search(r"REDO WAL file: *(\w+)", said)
+        assert found, said
+        destination.mkdir(mode=0o700)
+        shutil.copy(source / found[1], destination)
+        (destination / "archive_status").mkdir()
+        for path in (destination, *destination.iterdir()):
+            give_to_server_account(path)
+        shutil.rmtree(source)
+
+    def fill_log(self) -> None:
+        """Write until the disk of the log is full: the server panics and cannot recover. Then
+        the disk has room again."""
+        assert self.log_disk
+        postmaster, *_ = self._processes()
+        with (
+            suppress(psycopg.OperationalError),
+            psycopg.connect(self.conninfo, autocommit=True) as admin,
+        ):
+            while True:
+                admin.execute("SELECT pg_logical_emit_message(true, 'x', repeat('x', 10000000))")
+        wait_until(lambda: not is_alive(postmaster), "the server has given up", 60)
+        self.log_disk.empty()
 
     def start(self) -> None:
         self.cluster.start()
@@ -58,12 +109,16 @@ class MortalServer:
         return False
 
     def _end(self, end: object) -> None:
+        gone = self._processes()
+        assert callable(end)
+        end(gone[0])
+        wait_until(lambda: not any(map(is_alive, gone)), "the server's processes are gone", 60)
+
+    def _processes(self) -> list[int]:
+        """The postmaster, and its children at this moment."""
         postmaster = int((self.cluster.data / "postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-        assert callable(end)
-        end(postmaster)
-        gone = [postmaster, *map(int, children)]
-        wait_until(lambda: not any(map(is_alive, gone)), "the server's processes are gone", 60)
+        return [postmaster, *map(int, children)]
 
 
 def is_alive(pid: int) -> bool:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -16,56 +13,12 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.cli import COMMAND, environment
 from tests.dump_files import PHRASE, PLACES, execute, fetch_one, make_dump, read_rows
+from tests.faults.disks import SmallDisk
 from tests.program import run_inside
 from tests.purge.purging import CONFIRMED, purge
 from tests.servers.account import give_to_server_account
-from tests.servers.programs import NO_MOUNTS
 
-MOUNT, UMOUNT = (shutil.which(name) or name for name in ("mount", "umount"))
 NewDatabase = Callable[[], str]
-
-
-@dataclass(frozen=True)
-class SmallDisk:
-    """A mounted tmpfs."""
-
-    path: Path
-
-    @property
-    def filler(self) -> Path:
-        return self.path / "filler"
-
-    def fill(self, *, left_bytes: int = 0) -> None:
-        """Leave so much."""
-        size_bytes = shutil.disk_usage(self.path).free - left_bytes
-        with self.filler.open("wb") as file:
-            file.write(bytes(size_bytes))
-
-    def empty(self) -> None:
-        self.filler.unlink()
-
-
-@pytest.fixture
-def mount() -> Iterator[Callable[[str], SmallDisk]]:
-    """Mounts a disk of a size where the server's account gets in, too."""
-    mounted: list[Path] = []
-
-    def make(size: str) -> SmallDisk:
-        path = Path(tempfile.mkdtemp(prefix="aperture-db-disk-"))
-        options = ["-o", f"size={size},mode=755"]
-        done = subprocess.run(
-            [MOUNT, "-t", "tmpfs", *options, "none", path], capture_output=True, check=False
-        )
-        if done.returncode != 0:
-            path.rmdir()
-            pytest.skip(NO_MOUNTS)
-        mounted.append(path)
-        return SmallDisk(path)
-
-    yield make
-    for path in mounted:
-        subprocess.run([UMOUNT, "--lazy", path], check=True)
-        path.rmdir()
 
 
 @pytest.fixture

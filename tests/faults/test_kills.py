@@ -19,6 +19,7 @@ import pytest
 from tests.cli import Outcome
 from tests.conftest import apply_migrations, copy_database, fill_sample, make_template
 from tests.dump_files import PHRASE, execute, make_dump
+from tests.faults.disks import SmallDisk
 from tests.faults.server import MortalServer, mortal_server, start_mortal_server
 from tests.faults.trial import (
     Contents,
@@ -171,13 +172,39 @@ def make_places(
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     has_all = metafunc.config.getoption("--all-points")
-    faults = list(Fault) if has_all else [Fault.TOOL, Fault.BACKEND, Fault.POSTMASTER]
-    metafunc.parametrize("fault", faults)
     metafunc.parametrize("points", [10 if has_all else 3])
+    if "fault" in metafunc.fixturenames:
+        ends = [fault for fault in Fault if fault is not Fault.LOG]
+        faults = ends if has_all else [Fault.TOOL, Fault.BACKEND, Fault.POSTMASTER]
+        metafunc.parametrize("fault", faults)
+        metafunc.parametrize("name", SETTINGS)
+    else:
+        metafunc.parametrize("name", SETTINGS if has_all else ["migrate", "purge"])
 
 
-@pytest.mark.parametrize("name", SETTINGS)
 def test_an_end_in_the_middle(
+    name: str,
+    fault: Fault,
+    points: int,
+    server: MortalServer,
+    make_places: Callable[[str, int], list[Place]],
+) -> None:
+    try_points(name, fault, points, server, make_places)
+
+
+def test_a_write_ahead_log_without_room(
+    name: str,
+    points: int,
+    server: MortalServer,
+    make_places: Callable[[str, int], list[Place]],
+    mount: Callable[[str], SmallDisk],
+) -> None:
+    """The server panics, and comes back when there is room again."""
+    with server.log_on(mount("600m")) as cramped:
+        try_points(name, Fault.LOG, points, cramped, make_places)
+
+
+def try_points(
     name: str,
     fault: Fault,
     points: int,

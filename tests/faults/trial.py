@@ -43,6 +43,7 @@ class Fault(StrEnum):
     BACKEND = "kill -9 of the server process"
     POSTMASTER = "kill -9 of the postmaster"
     SHUTDOWN = "immediate shutdown"
+    LOG = "full disk of the write-ahead log"
 
 
 @dataclass
@@ -229,6 +230,9 @@ def strike(fault: Fault, server: MortalServer, trials: list[Trial]) -> None:
                     os.kill(pid, signal.SIGKILL)
             wait_until(lambda: is_lost(admin), "the server ends all its processes")
         server.wait_until_ready()
+    elif fault is Fault.LOG:
+        server.fill_log()
+        server.start()
     else:
         server.kill_9() if fault is Fault.POSTMASTER else server.stop_immediately()
         server.start()

@@ -55,12 +55,14 @@ class Packer(NamedTuple):
     ending: str
     magics: tuple[bytes, ...]
     """What its files begin with."""
+    always_has_checksum: bool = False
+    """Of all that was compressed. Others leave it out on request."""
 
 
 PACKERS = (
-    Packer("gzip", "gz", (b"\x1f\x8b",)),
+    Packer("gzip", "gz", (b"\x1f\x8b",), always_has_checksum=True),
     Packer("xz", "xz", (b"\xfd7zXZ",)),
-    Packer("bzip2", "bz2", (b"BZh",)),
+    Packer("bzip2", "bz2", (b"BZh",), always_has_checksum=True),
     # pzstd begins with a frame to be skipped.
     Packer("zstd", "zst", (b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18")),
     # The second is that of `lz4 -l`.

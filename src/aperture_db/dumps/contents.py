@@ -185,6 +185,15 @@ class DumpContents:
     """Of the file when it was read."""
 
     @property
+    def checked_by(self) -> str | None:
+        """Whose checksum of every byte was compared: this tool's or that of the program which
+        compressed the dump."""
+        if self.has_checksum:
+            return "aperture-db"
+        packer = self.format.packer
+        return packer.program if packer and packer.always_has_checksum else None
+
+    @property
     def row_count(self) -> int | None:
         return count_rows(self.tables)
 

@@ -87,16 +87,23 @@ def _list_notes(backups: BackupList) -> Iterator[str]:
         yield "To check one that is not checked: aperture-db backup --verify FILE"
 
 
+def describe_checksum(contents: DumpContents) -> str:
+    """Whose checksum is right, if there is one."""
+    if contents.checked_by is None:
+        return "no checksum of aperture-db"
+    return "checksum OK" if contents.has_checksum else f"checksum of {contents.checked_by} OK"
+
+
 def render_contents(contents: DumpContents) -> RenderableType:
     """The contents of a verified dump."""
-    checksum = "checksum OK" if contents.has_checksum else "no checksum of aperture-db"
     made_by = f", by pg_dump {contents.dumped_by}" if contents.dumped_by else ""
     count = contents.row_count
     rows = "rows as INSERT statements" if count is None else f"{format_count(count)} rows"
     return Group(
         unbroken(f"{contents.path} is complete", style="ok"),
         Text(
-            f"{format_bytes(contents.size_bytes)} ({contents.format}), {checksum}; "
+            f"{format_bytes(contents.size_bytes)} ({contents.format}), "
+            f"{describe_checksum(contents)}; "
             f"{plural(len(contents.tables), 'table')} with {rows}"
             f"{_at(contents.last_migration)}; "
             f"from PostgreSQL {contents.dumped_from or 'of unknown version'}{made_by}"

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.format import format_bytes, format_seconds, format_time, list_some, plural
-from aperture_db.render.backup import format_migration
+from aperture_db.render.backup import describe_checksum, format_migration
 from aperture_db.render.console import Text, dry_run_ending, make_table, unbroken
 from aperture_db.restore.plan import DrillReport, RestorePlan, RestoreReport
 
@@ -45,8 +45,8 @@ def render_dry_run(plan: RestorePlan, command: str) -> RenderableType:
 
 def _about(contents: DumpContents) -> str:
     made = f"made {format_time(contents.made_at)}, " if contents.made_at else ""
-    checksum = "checksum OK" if contents.has_checksum else "no checksum"
-    return f"{made}{format_bytes(contents.size_bytes)}, complete, {checksum}"
+    size = format_bytes(contents.size_bytes)
+    return f"{made}{size}, complete, {describe_checksum(contents)}"
 
 
 def _remarks(plan: RestorePlan) -> Iterator[str]:
@@ -55,7 +55,7 @@ def _remarks(plan: RestorePlan) -> Iterator[str]:
         f"The SQL of the dump runs with the privileges of {plan.server.role}{superuser}. Restore "
         "only files that you trust."
     )
-    if not plan.contents.has_checksum:
+    if plan.contents.checked_by is None:
         yield (
             "All rows were read. Without a checksum, damage in the definitions of tables cannot be "
             "ruled out."
