@@ -127,7 +127,6 @@ def test_what_killed_runs_left_is_deleted_unless_another_run_unpacks(
         fcntl.flock(held.descriptor, fcntl.LOCK_SH)
         programs = server_programs()
         assert left.exists()
-    (programs.parents[1] / "complete").unlink()
     server_programs()
     assert [entry.name for entry in directory.iterdir()] == [programs.parents[1].name]
 

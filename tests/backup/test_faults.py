@@ -74,10 +74,9 @@ def test_a_pg_dump_that_fails_or_lies(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals(number: signal.Signals, conninfo: str, directory: Path, tmp_path: Path) -> None:
-    script = 'echo $$ > "$FILE"; echo half >> "$FILE"; exec sleep 60'
-    process = start(conninfo, directory, stand_in(tmp_path / "bin", script))
-    wait_until(lambda: child_of(directory), "pg_dump is writing")
-    child = child_of(directory)
+    path = stand_in(tmp_path / "bin", WRITES_HALF)
+    process = start(conninfo, directory, path)
+    child = wait_for_child(tmp_path)
 
     process.send_signal(number)
     outcome = finish(process)
@@ -88,17 +87,19 @@ def test_signals(number: signal.Signals, conninfo: str, directory: Path, tmp_pat
     require_only_the_old_one(directory)
 
 
-def child_of(directory: Path) -> int:
-    """The pid that the stand-in has written into its file."""
-    lines = [line for file in directory.glob(".aperture_*") for line in file.read_text().split()]
-    return int(lines[0]) if "half" in lines else 0
+WRITES_HALF = 'echo half > "$FILE"; echo $$ > "$0.new"; mv "$0.new" "$0.pid"; exec sleep 60'
+
+
+def wait_for_child(tmp_path: Path) -> int:
+    """The pid of the stand-in, when it has written to its file."""
+    pid_file = tmp_path / "bin" / "pg_dump.pid"
+    wait_until(pid_file.exists, "pg_dump is writing")
+    return int(pid_file.read_text())
 
 
 def test_kill_9_ends_pg_dump_too(conninfo: str, directory: Path, tmp_path: Path) -> None:
-    path = stand_in(tmp_path / "bin", 'echo $$ > "$FILE"; echo half >> "$FILE"; exec sleep 60')
-    process = start(conninfo, directory, path)
-    wait_until(lambda: child_of(directory), "pg_dump is writing")
-    child = child_of(directory)
+    process = start(conninfo, directory, stand_in(tmp_path / "bin", WRITES_HALF))
+    child = wait_for_child(tmp_path)
 
     process.kill()
     process.communicate()
@@ -125,25 +126,19 @@ def test_kill_9_ends_the_sessions_too(conninfo: str, directory: Path, tmp_path: 
         wait_until(lambda: not fetch_one(conninfo, sessions), "no session is left", 5)
 
 
-def test_kill_9_leaves_no_backup_and_the_next_run_cleans_up(
-    conninfo: str, directory: Path, tmp_path: Path
-) -> None:
-    script = "trap '' TERM; " + 'echo $$ > "$FILE"; echo half >> "$FILE"; exec sleep 60'
-    process = start(conninfo, directory, stand_in(tmp_path / "bin", script))
-    wait_until(lambda: child_of(directory), "pg_dump is writing")
-    child = child_of(directory)
+def test_kill_9_leaves_nothing(conninfo: str, directory: Path, tmp_path: Path) -> None:
+    """Although this pg_dump ignores the signal, runs on, and holds on to the file."""
+    path = stand_in(tmp_path / "bin", "trap '' TERM; " + WRITES_HALF)
+    process = start(conninfo, directory, path)
+    child = wait_for_child(tmp_path)
     process.kill()
     process.communicate()
-    assert sum(file.name.startswith("aperture_backup_") for file in directory.iterdir()) == 1
+    require_only_the_old_one(directory)
 
-    # This pg_dump ignores the signal, runs on, and holds on to the file.
     assert run_inside("backup", "--dir", str(directory), database=conninfo).code == 0
-    assert child_of(directory) == child
+    assert not has_ended(child)
     os.kill(child, signal.SIGKILL)
     wait_until(lambda: has_ended(child), "it has ended")
-
-    assert run_inside("backup", "--dir", str(directory), database=conninfo).code == 0
-    assert not list(directory.glob(".aperture_*"))
 
 
 def has_ended(pid: int) -> bool:

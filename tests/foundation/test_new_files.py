@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from aperture_db import new_files
 from aperture_db.new_files import new_file, partial_file, replace_file
 from aperture_db.safe_files import hold, hold_directory, read_input
 
 WRITE_AND_WAIT = """
 import sys
 from pathlib import Path
+from aperture_db import new_files
 from aperture_db.new_files import new_file
 with new_file(Path(sys.argv[1])) as file:
     file.append(b"half")
@@ -36,6 +38,24 @@ def test_a_killed_run_leaves_nothing(tmp_path: Path) -> None:
         writer.send_signal(signal.SIGKILL)
         writer.wait()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_under_a_name_is_deleted_when_nobody_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(new_files, "_create_unnamed", lambda _directory: None)
+    with hold_directory(tmp_path) as held, partial_file(held) as partial:
+        (name,) = held.names()
+        # A child that ignores the end of its parent.
+        heir = os.dup(partial.descriptor)
+        (tmp_path / name).rename(tmp_path / "elsewhere")
+        os.link(tmp_path / "elsewhere", tmp_path / ".aperture_left.partial")
+    (tmp_path / "elsewhere").unlink()
+    replace_file(tmp_path / "first", "")
+    assert (tmp_path / ".aperture_left.partial").exists()
+    os.close(heir)
+    replace_file(tmp_path / "second", "")
+    assert {each.name for each in tmp_path.iterdir()} == {"first", "second"}
 
 
 @pytest.mark.parametrize("refusal", [errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP])

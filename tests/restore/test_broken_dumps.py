@@ -5,14 +5,16 @@ from __future__ import annotations
 import gzip
 import os
 import random
+import re
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from aperture_db.backup.directory import Backup
-from aperture_db.dumps import BrokenDumpError, contents
+from aperture_db.dumps import BrokenDumpError, children, contents
 from aperture_db.dumps.contents import read_contents
 from aperture_db.errors import UsageError
 from tests.cli import Outcome
@@ -114,6 +116,26 @@ def test_flipped_bits_in_the_rows_of_others(conninfo: str, tmp_path: Path) -> No
 
         assert outcome.code == 1, (place, outcome.err)
         assert read_rows(conninfo) == before
+
+
+def test_a_stream_that_ends_before_its_block(
+    conninfo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Damage that pg_restore works on for ever, without a word."""
+    monkeypatch.setattr(children, "STUCK_CPU_SECONDS", 1.0)
+    file = run_pg_dump(conninfo, tmp_path / "dump", "-F", "c", "-Z", "6")
+    whole = file.read_bytes()
+    # A block of rows: 1, its number and the length of its first piece, each behind a sign.
+    block = re.search(rb"\x01\x00..\x00\x00\x00[^\x00].\x00\x00\x78\x9c", whole, re.DOTALL)
+    assert block
+    place = block.end() - 2
+    ended = zlib.compress(b"")
+    file.write_bytes(whole[:place] + ended + whole[place + len(ended) :])
+    before = read_rows(conninfo)
+    for outcome in (attempt(file, conninfo), run_inside("backup", "--verify", str(file))):
+        assert outcome.code == 1, outcome.err
+        assert "a damaged part of it makes the program compute without an end" in outcome.err
+    assert read_rows(conninfo) == before
 
 
 def make_empty(file: Path, _conninfo: str) -> None:

@@ -239,8 +239,7 @@ def open_script(file: HeldFile, format_: DumpFormat) -> Iterator[Read]:
 @contextmanager
 def _unpacked(file: HeldFile, packer: Packer) -> Iterator[Read]:
     """What a compressed file decompresses to. Reading raises BrokenDumpError."""
-    is_in_library = packer.program in ("gzip", "xz", "bzip2")
-    unpacked = _unpacked_by_library if is_in_library else _unpacked_by_program
+    unpacked = _unpacked_by_program if packer.program in ("zstd", "lz4") else _unpacked_by_library
     with unpacked(file, packer) as read:
         try:
             yield read
@@ -284,6 +283,7 @@ def _unpacked_by_program(file: HeldFile, packer: Packer) -> Iterator[Read]:
                 f"result: {packer.program} -dk {shell_command(file.path)}",
             ) from error
         child.listen()
+        child.watch()
 
         def read(size: int) -> bytes:
             block = child.stdout.read1(size)
@@ -367,6 +367,7 @@ def _open_archive(file: HeldFile, unpacked: Read | None = None) -> Iterator[Read
     stdin = subprocess.PIPE if unpacked else file.rewound()
     with running(command, base_environment(), stdin=stdin, stdout=subprocess.PIPE) as child:
         child.listen()
+        child.watch()
         if unpacked:
             child.feed(unpacked)
         try:

@@ -206,6 +206,7 @@ def server_programs() -> Path:
     """
     packed, version = _packed_programs()
     unpacked = state_directory() / f"postgresql-{version}"
+    _delete_abandoned(unpacked.parent)
     if not _is_usable(unpacked):
         make_enterable_directory(unpacked.parent)
         _refuse_foreign(foreign_part(unpacked.parent), unpacked.parent)
@@ -222,7 +223,7 @@ def delete_programs() -> None:
             mark.parent.unlink()
         else:
             shutil.rmtree(mark.parent)
-    _delete_scratch(state_directory())
+    _delete_abandoned(state_directory())
 
 
 def unpacked_programs() -> list[Path]:
@@ -345,22 +346,22 @@ def _unpack(packed: Path, unpacked: Path) -> None:
 @contextmanager
 def _scratch_directory(parent: Path) -> Iterator[tuple[Path, int]]:
     """A directory for the block, and the descriptor whose lock tells that `parent` has some in
-    use, for as long as a child holds it. Those that killed runs left are deleted first."""
+    use, for as long as a child holds it."""
     with hold_directory(parent) as held:
-        with suppress(OSError):
-            fcntl.flock(held.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _delete_scratch(parent)
         fcntl.flock(held.descriptor, fcntl.LOCK_SH)
         with tempfile.TemporaryDirectory(dir=parent, prefix=SCRATCH_PREFIX) as scratch:
             yield Path(scratch), held.descriptor
 
 
-def _delete_scratch(parent: Path) -> None:
-    for left in parent.glob(f"{SCRATCH_PREFIX}*"):
-        if left.is_symlink():
-            left.unlink()
-        else:
-            shutil.rmtree(left)
+def _delete_abandoned(parent: Path) -> None:
+    """Delete what is left of unpacking that was killed, unless another run unpacks right now."""
+    with suppress(OSError), hold_directory(parent) as held:
+        fcntl.flock(held.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for left in parent.glob(f"{SCRATCH_PREFIX}*"):
+            if left.is_symlink():
+                left.unlink()
+            else:
+                shutil.rmtree(left)
 
 
 def _last_line(text: str) -> str:
