@@ -71,7 +71,7 @@ class Child:
 
     def watch(self) -> None:
         """Kill the program when it computes without an end, as pg_restore does behind the end of
-        a gzip stream that damage made too short (tried with 15 to 18). Linux only."""
+        a gzip stream that damage made too short (tried with 17 and 18). Linux only."""
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
