@@ -91,7 +91,7 @@ def test_what_pg_restore_takes_after_unpacking_is_taken(
 ) -> None:
     source = sample_database()
     archive = make_dump(source, tmp_path).path
-    expected = contents_of(archive)
+    expected, state = contents_of(archive), read_state(source)
     assert expected.has_checksum
     file = tmp_path / "other"
     for form, pack in PACKED.items():
@@ -99,10 +99,13 @@ def test_what_pg_restore_takes_after_unpacking_is_taken(
         found = contents_of(file)
         assert found.format == f"custom.{form.partition(' ')[0]}"
         assert (found.tables, found.migrations) == (expected.tables, expected.migrations), form
-        restored = new_database()
-        outcome = run_inside("restore", str(file), "--confirm", PHRASE, database=restored)
-        assert outcome.code == 0, (form, outcome.err)
-        assert read_state(restored) == read_state(source), form
+        # What is read is restored. One of those that the library reads, and one that a program
+        # reads, stand for the others.
+        if form in ("gz", "zst"):
+            restored = new_database()
+            outcome = run_inside("restore", str(file), "--confirm", PHRASE, database=restored)
+            assert outcome.code == 0, (form, outcome.err)
+            assert read_state(restored) == state, form
 
 
 @pytest.mark.parametrize("letter", ["p", "c"], ids=["script", "archive"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.backup.stand_ins import stand_in
 from tests.cli import Outcome, finish
+from tests.conftest import copy_database
 from tests.dump_files import (
     PHRASE,
     execute,
@@ -38,9 +40,22 @@ def conninfo(aperture_database: NewDatabase) -> str:
     return aperture_database()
 
 
+@pytest.fixture(scope="module")
+def dump_of_template(
+    admin_conninfo: str, aperture_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """What every test here could dump, dumped once."""
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(admin_conninfo, autocommit=True) as admin:
+        copy_database(admin, aperture_template, name)
+        conninfo = make_conninfo(admin_conninfo, dbname=name)
+        yield make_dump(conninfo, tmp_path_factory.mktemp("dumps")).path
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
 @pytest.fixture
-def dump(conninfo: str, tmp_path: Path) -> Path:
-    return make_dump(conninfo, tmp_path).path
+def dump(dump_of_template: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(dump_of_template, tmp_path))
 
 
 def test_other_sessions_are_listed_and_refused(conninfo: str, dump: Path) -> None:
