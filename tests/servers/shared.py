@@ -15,6 +15,27 @@ from pathlib import Path
 
 from tests.waiting import wait_until
 
+MEMORY = Path("/dev/shm")
+# A whole run has taken less than half of it there.
+MEMORY_BYTES = 8 << 30
+
+
+def memory_directory() -> Path | None:
+    """A file system in memory with room for the servers of a run, where a database is copied in a
+    fifth of the time. None where there is none."""
+    with suppress(OSError, AttributeError):
+        status = os.statvfs(MEMORY)
+        free_bytes = min(status.f_bavail * status.f_frsize, _available_bytes())
+        may_run = not status.f_flag & os.ST_NOEXEC and os.access(MEMORY, os.W_OK)
+        if may_run and free_bytes >= MEMORY_BYTES:
+            return MEMORY
+    return None
+
+
+def _available_bytes() -> int:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+
 
 class SharedServers:
     """The run's directory, with a data directory and a `*.pid` file for every running server."""
@@ -24,7 +45,7 @@ class SharedServers:
 
     @classmethod
     def create(cls) -> SharedServers:
-        directory = Path(tempfile.mkdtemp(prefix="aperture-db-tests-"))
+        directory = Path(tempfile.mkdtemp(prefix="aperture-db-tests-", dir=memory_directory()))
         # Servers that root started run under another account, which has to get in here.
         directory.chmod(0o755)
         return cls(directory)
