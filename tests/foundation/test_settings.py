@@ -136,7 +136,18 @@ def test_a_secret_file_that_cannot_be_read(tmp_path: Path, make: object, why: st
 def test_an_env_file_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         resolve_target(None, tmp_path / "no.env", {}, tmp_path)
-    assert caught.value.why == "No such file or directory"
+    assert caught.value.why == "there is no such file"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("no", "there is no such file"), (".", "it is a directory")]
+)
+def test_an_env_file_is_missed_although_it_would_not_be_used(
+    tmp_path: Path, name: str, why: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve_target(url("given"), tmp_path / name, {}, tmp_path)
+    assert caught.value.why == why
 
 
 @pytest.mark.parametrize("named_by", ["--env-file", "DATABASE_URL_FILE"])

@@ -19,19 +19,14 @@ from tests.migrations.conftest import RECORD_TABLE, apply_file
 from tests.migrations.structure import differences, final_structure, read_structure
 
 DIRECTORY = read_directory()
-LANES = 6
+LANES = 4
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The lanes share the steps, so that they can run side by side; two of them stand for all,
-    except with --all-points."""
-    has_all = metafunc.config.getoption("--all-points")
-    metafunc.parametrize("lane", range(LANES) if has_all else (0, LANES // 2))
-
-
+@pytest.mark.parametrize("lane", range(LANES))
 def test_a_database_at_any_step_is_completed(
     new_database: Callable[[], str], clone_database: Callable[[str], str], lane: int
 ) -> None:
+    """The lanes share the steps, so that they can run side by side."""
     expected = final_structure()
     growing = new_database()
     name = psycopg.conninfo.conninfo_to_dict(growing)["dbname"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -51,6 +52,8 @@ def resolve_target(
     """
     if env_file is not None:
         refuse_connection_string(str(env_file), "--env-file")
+        if why := _why_no_file(env_file):
+            raise _unreadable(str(env_file), why, "--env-file")
     for text, source in _candidates(url, env_file, environ, directory or Path()):
         warnings: tuple[str, ...] = ()
         if env_file is not None and source != str(env_file):
@@ -125,6 +128,15 @@ def _read(path: Path, named_by: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise _unreadable(str(path), why, named_by) from error
+
+
+def _why_no_file(path: Path) -> str:
+    """Why nothing can be read from such a path, empty where there is a file, a FIFO or a device."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "there is no such file"
+    return "it is a directory" if stat.S_ISDIR(mode) else ""
 
 
 def _is_file(path: Path) -> bool:
