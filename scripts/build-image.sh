@@ -31,8 +31,8 @@ main() {
 
     make_debian
     make_aperture
-    build aperture-db --build-arg "DEBIAN=$debian" --build-arg "POSTGRESQL_CLIENTS=${POSTGRESQL_CLIENTS:-17}"
-    build aperture-with-db --target aperture --build-arg "DEBIAN=$debian" --build-arg APERTURE_IMAGE=localhost/aperture
+    build aperture-db --build-arg "POSTGRESQL_CLIENTS=${POSTGRESQL_CLIENTS:-17}"
+    build aperture-with-db --target aperture --build-arg APERTURE_IMAGE=localhost/aperture
 
     try_image aperture-db
     try_the_waiting_container
@@ -96,7 +96,7 @@ build() {
     engine build --quiet --isolation chroot --pull-never --format docker \
         --volume "$authorities:/run/authorities.crt:ro" \
         --volume "$root/pip.conf:/etc/pip.conf:ro" \
-        --file "$source/Dockerfile" --tag "$name" "$@" "$source"
+        --file "$source/Dockerfile" --tag "$name" --build-arg "DEBIAN=$debian" "$@" "$source"
 }
 
 setting() {

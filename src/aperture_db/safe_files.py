@@ -22,7 +22,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Reading a FIFO or a terminal would wait, or take it over.
-OPEN_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+FOLLOWING_FLAGS = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+OPEN_FLAGS = FOLLOWING_FLAGS | os.O_NOFOLLOW
 # Opening a name here opens the file that the descriptor holds. Linux has the first, others the
 # second.
 LINUX_DESCRIPTORS = Path("/proc/self/fd")
@@ -117,7 +118,7 @@ class HeldFile:
 @contextmanager
 def hold(path: Path) -> Iterator[HeldFile]:
     """Open a regular file that the user has named; links are followed. Raises OSError."""
-    descriptor = os.open(path, (os.O_RDONLY | OPEN_FLAGS) & ~os.O_NOFOLLOW)
+    descriptor = os.open(path, os.O_RDONLY | FOLLOWING_FLAGS)
     try:
         _require_regular(path, descriptor)
         yield HeldFile(path, descriptor)
@@ -209,7 +210,7 @@ def read_input(path: Path, most_bytes: int) -> bytes:
     """The whole content of a regular file or a FIFO. Raises OSError: also for everything else, for
     more bytes than `most_bytes`, and where nothing has come from a FIFO for WAIT_SECONDS.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | FOLLOWING_FLAGS)
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):

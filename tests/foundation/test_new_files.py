@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from aperture_db.safe_files import hold, hold_directory, read_input
 
 WRITE_AND_WAIT = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from aperture_db import new_files
 from aperture_db.new_files import new_file
@@ -58,14 +60,18 @@ def test_what_a_killed_run_left_under_a_name_is_deleted_when_nobody_holds_it(
     assert {each.name for each in tmp_path.iterdir()} == {"first", "second"}
 
 
+def refusing(number: int) -> Callable[..., None]:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
 @pytest.mark.parametrize("refusal", [errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP])
 def test_a_file_system_that_gives_no_second_name(
     refusal: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_arguments: object, **_options: object) -> None:
-        raise OSError(refusal, os.strerror(refusal))
-
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "link", refusing(refusal))
     with new_file(tmp_path / "new") as file:
         file.append(b"complete")
     replace_file(tmp_path / "replaced", "first", mode=0o640)
@@ -85,10 +91,7 @@ def test_a_file_system_that_gives_no_second_name(
 def test_the_copy_for_such_a_file_system_has_the_same_owner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_arguments: object, **_options: object) -> None:
-        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "link", refusing(errno.EXDEV))
     os.chown(tmp_path, 4321, 4322)
     with hold_directory(tmp_path) as held, partial_file(held) as partial:
         partial.append(b"backup")

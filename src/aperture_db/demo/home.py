@@ -131,7 +131,7 @@ class DemoHome:
         """Tell whether the data directory has the programs' major version."""
         try:
             version = read_input_text(self.data / "PG_VERSION", MOST_STATE_BYTES).strip()
-        except (OSError, ValueError):
+        except FileNotFoundError:
             return False
         return server_programs().parent.name.split(".")[0] == version
 

@@ -140,7 +140,7 @@ class Cluster:
             lines = read_input_text(self._pid_file, MOST_STATE_BYTES).splitlines()
             # initdb's own process, which listens nowhere, writes its pid as a negative number.
             return int(lines[PID_FILE_PORT_LINE]) if int(lines[0]) > 0 else None
-        except (OSError, IndexError, ValueError):
+        except (FileNotFoundError, TimeoutError, IndexError, ValueError):
             return None
 
     @property
@@ -219,10 +219,7 @@ def delete_programs() -> None:
     """Delete the programs of every version that this tool has unpacked in the state directory,
     and what is left of unpacking that was killed."""
     for mark in state_directory().glob("postgresql-*/complete"):
-        if mark.parent.is_symlink():
-            mark.parent.unlink()
-        else:
-            shutil.rmtree(mark.parent)
+        _delete(mark.parent)
     _delete_abandoned(state_directory())
 
 
@@ -358,10 +355,15 @@ def _delete_abandoned(parent: Path) -> None:
     with suppress(OSError), hold_directory(parent) as held:
         fcntl.flock(held.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for left in parent.glob(f"{SCRATCH_PREFIX}*"):
-            if left.is_symlink():
-                left.unlink()
-            else:
-                shutil.rmtree(left)
+            _delete(left)
+
+
+def _delete(directory: Path) -> None:
+    """Delete a directory, or the link to it."""
+    if directory.is_symlink():
+        directory.unlink()
+    else:
+        shutil.rmtree(directory)
 
 
 def _last_line(text: str) -> str:
