@@ -30,9 +30,7 @@ SAMPLE_TEMPLATE = "aperture_sample_template"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--all-points",
-        action="store_true",
-        help="every fault at ten points, every step",
+        "--all-points", action="store_true", help="tests/faults: ten points and every fault"
     )
 
 

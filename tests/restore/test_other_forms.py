@@ -99,13 +99,10 @@ def test_what_pg_restore_takes_after_unpacking_is_taken(
         found = contents_of(file)
         assert found.format == f"custom.{form.partition(' ')[0]}"
         assert (found.tables, found.migrations) == (expected.tables, expected.migrations), form
-        # What is read is restored. One of those that the library reads, and one that a program
-        # reads, stand for the others.
-        if form in ("gz", "zst"):
-            restored = new_database()
-            outcome = run_inside("restore", str(file), "--confirm", PHRASE, database=restored)
-            assert outcome.code == 0, (form, outcome.err)
-            assert read_state(restored) == state, form
+        restored = new_database()
+        outcome = run_inside("restore", str(file), "--confirm", PHRASE, database=restored)
+        assert outcome.code == 0, (form, outcome.err)
+        assert read_state(restored) == state, form
 
 
 @pytest.mark.parametrize("letter", ["p", "c"], ids=["script", "archive"])
