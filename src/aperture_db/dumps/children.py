@@ -108,8 +108,9 @@ class Child:
     def let_go(self) -> None:
         """End the threads that work for it. The program has ended, or was stopped."""
         self._has_stopped.set()
-        if self._feeder:
-            self._feeder.join(STOP_TIMEOUT_SECONDS)
+        for thread in (self._feeder, self._listener):
+            if thread:
+                thread.join(STOP_TIMEOUT_SECONDS)
 
     def wait(self) -> int:
         """The exit status, negative for a signal."""
@@ -117,8 +118,6 @@ class Child:
         self.let_go()
         if self._feed_error:
             raise self._feed_error
-        if self._listener:
-            self._listener.join(STOP_TIMEOUT_SECONDS)
         return status
 
     @property
@@ -190,6 +189,10 @@ def running(
     finally:
         _stop(process)
         child.let_go()
+        # Not before: a thread that reads from a stream would find it closed.
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def _read_progress(pid: int) -> tuple[tuple[bytes, ...], float] | None:
@@ -213,6 +216,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
