@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from aperture_db.aperture.structure import Structure
 from aperture_db.backup.create import create
 from aperture_db.backup.directory import Backup, BackupMade
 from aperture_db.dumps import Purpose
@@ -22,7 +23,7 @@ from aperture_db.postgres.session import Connection
 from aperture_db.postgres.settings import resolve_target
 from aperture_db.postgres.target import Target
 from tests.cli import COMMAND, environment
-from tests.migrations.structure import Structure, read_structure
+from tests.migrations.structure import read_structure
 
 PHRASE = "yes I am sure"
 Rows: TypeAlias = dict[str, tuple[int, str]]

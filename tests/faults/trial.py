@@ -22,10 +22,11 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from aperture_db.aperture.structure import Structure
 from tests.cli import Outcome, finish
 from tests.dump_files import TABLES, start_program
 from tests.faults.server import MortalServer
-from tests.migrations.structure import Structure, read_structure
+from tests.migrations.structure import read_structure
 from tests.proxy import Gate, Proxy, proxied
 from tests.waiting import wait_until
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import psycopg
 
+from aperture_db.aperture.structure import Structure
 from aperture_db.postgres.embedded import server_programs
 from tests.migrations.conftest import MIGRATIONS, apply_file
-from tests.migrations.structure import FROZEN_FILE, STEPS_FILE, Structure, read_structure
+from tests.migrations.structure import FROZEN_FILE, STEPS_FILE, read_structure
 from tests.servers.clusters import start_server
 from tests.servers.shared import SharedServers
 

@@ -6,21 +6,20 @@ that belongs to a table is named `table.object`; the kinds are the keys of `QUER
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
-from typing import Any, LiteralString, TypeAlias
+from typing import LiteralString
 
 import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
+from aperture_db.aperture import structure
+from aperture_db.aperture.structure import Structure
 from tests.conftest import MIGRATION_NAMES
 
-Objects: TypeAlias = dict[str, Any]
-Structure: TypeAlias = dict[str, Objects]
-
-STEPS_FILE = Path(__file__).with_name("steps.jsonl")
+STEPS_FILE = Path(structure.__file__).with_name("steps.jsonl")
 FROZEN_FILE = Path(__file__).with_name("frozen.sha256")
 
 # Each query returns names and definitions. They rely on search_path being `public` alone, which
@@ -98,26 +97,11 @@ def read_structure(conn: psycopg.Connection[TupleRow]) -> Structure:
 
 
 def recorded_structures() -> Iterator[tuple[str, Structure]]:
-    """Name of each migration, in order, with the whole structure after it.
-
-    The record holds only what each step removes, adds and changes; an object that is renamed is
-    one removed and one added.
-    """
+    """Name of each migration, in order, with the whole structure after it."""
     current: Structure = {kind: {} for kind in QUERIES}
-    for line in STEPS_FILE.read_text(encoding="utf-8").splitlines():
-        step: dict[str, Any] = json.loads(line)
-        gone: dict[str, list[str]] = step.get("remove", {})
-        current = {
-            kind: {
-                name: definition
-                for name, definition in objects.items()
-                if name not in gone.get(kind, [])
-            }
-            | step.get("add", {}).get(kind, {})
-            | step.get("change", {}).get(kind, {})
-            for kind, objects in current.items()
-        }
-        yield step["name"], current
+    for step in structure.read_steps():
+        structure.apply_step(current, step)
+        yield step["name"], deepcopy(current)
 
 
 def final_structure() -> Structure:
@@ -126,10 +110,10 @@ def final_structure() -> Structure:
     Where a new file is not recorded yet, the test is expected to fail: test_structure says what
     to do, and once is enough.
     """
-    *_, (name, structure) = recorded_structures()
+    *_, (name, final) = recorded_structures()
     if name != MIGRATION_NAMES[-1]:
         pytest.xfail(f"{MIGRATION_NAMES[-1]} is not recorded")
-    return structure
+    return final
 
 
 def differences(expected: Structure, found: Structure) -> list[str]:

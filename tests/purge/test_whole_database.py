@@ -8,7 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.migrations.structure import Structure, read_structure
+from aperture_db.aperture.structure import Structure
+from tests.migrations.structure import read_structure
 from tests.program import run_inside
 from tests.purge.contents import Contents, Row, read_contents
 from tests.purge.expected import Case, expected_after

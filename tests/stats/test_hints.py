@@ -279,3 +279,11 @@ def test_versions_that_can_not_tell(
     assert [hint.id for hint in report.hints] == expected.get(
         version, ["movie_embeddings_pending"] if version == "0040" else []
     )
+
+
+def test_tables_that_the_recorded_migrations_make_are_missing(
+    admin: Connection, report: Report
+) -> None:
+    admin.execute("DROP TABLE user_ratings, embeddings_legacy")
+    [hint] = [each for each in report().hints if each.id == "tables_missing"]
+    assert hint.message == "1 table of Aperture is missing: user_ratings"

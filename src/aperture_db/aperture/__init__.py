@@ -7,7 +7,7 @@ name no table of Aperture in a list of their own:
   its rows, loose references, age). `tables.py` is the place to add a table of a new migration; from
   its entry alone the table appears in the plans of purge, in stats and in clean.
 - `JOBS`: the jobs in the order in which they build on each other; `KNOWN_JOBS`, `DEAD_JOBS`.
-- `SYNC_MARKS`, `DEFAULT_ROWS`, `KNOWN_DRIFT`, `DUPLICATE_INDEXES`, `UNINDEXED_FOREIGN_KEYS`.
+- `SYNC_MARKS`, `DEFAULT_ROWS`, `DUPLICATE_INDEXES`, `UNINDEXED_FOREIGN_KEYS`.
 - `read_embedding_tables`, `read_active_model`: what this database has, and what it uses.
 """
 
@@ -22,7 +22,6 @@ from aperture_db.aperture.kinds import (
     DUPLICATE_INDEXES,
     FREE_PROVIDERS,
     JOBS,
-    KNOWN_DRIFT,
     KNOWN_JOBS,
     MEDIA_TABLES,
     PARENTAL_RATINGS,
@@ -33,7 +32,6 @@ from aperture_db.aperture.kinds import (
     ApertureTable,
     DefaultRows,
     Group,
-    KnownDrift,
     LooseReference,
     LostData,
     Maker,
@@ -69,7 +67,6 @@ __all__ = [
     "FREE_PROVIDERS",
     "FUNCTIONS",
     "JOBS",
-    "KNOWN_DRIFT",
     "KNOWN_JOBS",
     "MEDIA_TABLES",
     "MIGRATIONS_TABLE",
@@ -84,7 +81,6 @@ __all__ = [
     "DefaultRows",
     "EmbeddingTable",
     "Group",
-    "KnownDrift",
     "LooseReference",
     "LostData",
     "Maker",

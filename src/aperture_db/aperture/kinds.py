@@ -320,27 +320,6 @@ DUPLICATE_INDEXES = frozenset(
 """Indexes that equal another one; a constraint's, or one with another name."""
 
 
-@dataclass(frozen=True)
-class KnownDrift:
-    """A column that an early release of a migration did not make."""
-
-    table: str
-    column: str
-    marker: str
-    """Another column that the same migration makes."""
-    definition: str
-
-
-KNOWN_DRIFT = (
-    KnownDrift(
-        "user_taste_profiles",
-        "min_franchise_size",
-        "min_franchise_items",
-        "integer NOT NULL DEFAULT 2",
-    ),
-)
-
-
 DEFAULT_MODEL = "text-embedding-3-large"
 # Those that Aperture 0.7.8 knows; every other model is in custom_ai_models.
 KNOWN_DIMENSIONS = {

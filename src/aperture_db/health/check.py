@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from aperture_db import sql as queries
+from aperture_db.aperture.structure import structure_after
 from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
 from aperture_db.format import quote_identifier
 from aperture_db.health.report import Area, Cause, Finding, Status, Thresholds
@@ -267,6 +268,11 @@ def counted_days(context: Context) -> float | None:
     return max(age.counted_seconds / DAY_SECONDS, 1.0)
 
 
+@dataclass(frozen=True)
+class RecordedMigration:
+    name: str
+
+
 def need_primary(context: Context, what: str) -> None:
     """Raise SkippedError on a standby: `what` is known to its primary only."""
     if context.identity().is_standby:
@@ -285,14 +291,29 @@ def need_aperture(context: Context) -> dict[str, Table]:
     return visible
 
 
+def recorded_migrations(context: Context) -> frozenset[str]:
+    """The names in the record of migrations; raises SkippedError where it may not be read."""
+    records = visible_tables(context.tables()).get(MIGRATIONS_TABLE)
+    if records is None:
+        return frozenset()
+    refuse_unreadable(context, [records])
+    return frozenset(row.name for row in context.rows("recorded_migrations", RecordedMigration))
+
+
 def need_tables(context: Context, *names: str) -> dict[str, Table]:
     """Aperture's tables, these of them readable.
 
-    Raises NothingToCheckError where the first is missing in this version, and SkippedError where
-    one may not be read. Others may be missing.
+    Raises NothingToCheckError where this version does not have the first, and SkippedError where
+    it should, or where one may not be read. Others may be missing.
     """
     visible = need_aperture(context)
     if names[0] not in visible:
+        if names[0] in structure_after(recorded_migrations(context))["tables"]:
+            raise SkippedError(
+                Cause.FAILED,
+                f"the table {names[0]} is missing",
+                ("aperture-db health --only schema-drift",),
+            )
         raise NothingToCheckError("not in this version")
     refuse_unreadable(context, [visible[name] for name in names if name in visible])
     return visible

@@ -174,7 +174,7 @@ def _overview(report: StatsReport, earlier: StatsReport | None) -> RenderableTyp
         before = getattr(earlier.overview, field) if earlier else count
         remark = ", ".join(filter(None, [_change(before, count), remarks.get(field)]))
         if count.unknown is Unknown.ABSENT:
-            remark = "not in this version of the schema"
+            remark = "no such table"
         grid.add_row(f"  {field.replace('_', ' ')}", _count_text(count), remark)
     return grid
 

@@ -703,6 +703,10 @@ FROM pg_prepared_xacts
 WHERE database = current_database()
 ORDER BY prepared
 
+-- name: recorded_migrations
+-- The names of the migrations that were applied. Privilege: SELECT on aperture_migrations.
+SELECT name FROM {schema}.aperture_migrations
+
 -- name: replicas
 -- Standbys and subscribers that are connected to this server; backups are none. A state is NULL
 -- where the role does not see it. Privilege: pg_monitor (or pg_read_all_stats).
@@ -854,6 +858,49 @@ SELECT
 SELECT extract(epoch FROM clock_timestamp() - stats_reset)::float8 AS counted_seconds
 FROM pg_stat_database
 WHERE datname = current_database()
+
+-- name: structure
+-- The objects of Aperture's schema by their kinds: columns with their types, constraints and indexes
+-- with definitions that name no schema. Privilege: none.
+WITH place AS (
+    SELECT oid, quote_ident(nspname) || '.' AS prefix
+    FROM pg_namespace
+    WHERE nspname = %(schema)s
+), tables AS (
+    SELECT c.oid, c.relname, p.prefix
+    FROM pg_class AS c
+    JOIN place AS p ON p.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p')
+)
+SELECT 'tables' AS kind, relname::text AS name, '' AS definition
+FROM tables
+UNION ALL
+SELECT
+    'columns',
+    format('%%s.%%s', t.relname, a.attname),
+    regexp_replace(format_type(a.atttypid, a.atttypmod), '^.*[.]', '')
+FROM tables AS t
+JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT
+    'constraints',
+    format('%%s.%%s', t.relname, k.conname),
+    replace(pg_get_constraintdef(k.oid), t.prefix, '')
+FROM tables AS t
+JOIN pg_constraint AS k ON k.conrelid = t.oid
+UNION ALL
+SELECT 'indexes', i.relname, replace(pg_get_indexdef(i.oid), t.prefix, '')
+FROM tables AS t
+JOIN pg_index AS x ON x.indrelid = t.oid
+JOIN pg_class AS i ON i.oid = x.indexrelid
+UNION ALL
+SELECT 'triggers', format('%%s.%%s', t.relname, g.tgname), ''
+FROM tables AS t
+JOIN pg_trigger AS g ON g.tgrelid = t.oid AND NOT g.tgisinternal
+UNION ALL
+SELECT 'functions', replace(f.oid::regprocedure::text, p.prefix, ''), ''
+FROM place AS p
+JOIN pg_proc AS f ON f.pronamespace = p.oid
 
 -- name: synchronous_standbys
 -- The standbys that commits wait for, and how many of them are connected. Without

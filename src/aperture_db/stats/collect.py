@@ -38,6 +38,7 @@ from aperture_db.stats.hints import (
     hints_about_kept_data,
     hints_about_library,
     hints_about_location,
+    hints_about_missing_tables,
     hints_about_unreadable_tables,
 )
 from aperture_db.stats.report import (
@@ -125,6 +126,7 @@ def _read_overview(conn: Connection, inventory: Inventory, *, estimate: bool) ->
                 inventory,
                 measure_coverage(inventory, reading.counts, results, reading.active),
             )
+        hints += hints_about_missing_tables(facts, inventory)
         hints += hints_about_unreadable_tables(
             inventory, tables, reading.table_counts.values(), facts
         )

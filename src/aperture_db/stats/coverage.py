@@ -154,7 +154,7 @@ def _present(count: Mapping[str | None, int], subject: Subject) -> int | None:
 
 def _reported(subject: Subject, inventory: Inventory, results: Mapping[str, JobResult]) -> Reported:
     if "job_runs" not in inventory.visible:
-        return Reported(None, None, "this version has no job history")
+        return Reported(None, None, "there is no job history")
     if "job_runs" not in inventory.readable:
         return Reported(None, None, "the job history can't be read")
     job_name = {Subject.MOVIES: kinds.SYNC_MOVIES, Subject.USERS: kinds.SYNC_USERS}.get(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from aperture_db import aperture
 from aperture_db.aperture import kinds
 from aperture_db.aperture.schema import OWN_SCHEMA, count_waiting, locate
-from aperture_db.format import plural
+from aperture_db.aperture.structure import find_missing_tables, read_steps, structure_after
+from aperture_db.format import list_some, plural
 from aperture_db.postgres.activity import ExclusiveLock
 from aperture_db.postgres.catalog import Table, explain_unreadable
 from aperture_db.postgres.session import Connection
@@ -228,6 +229,23 @@ def hint_about_database(facts: DatabaseFacts, tables: Collection[Table]) -> Hint
         f"{facts.name} is empty",
         "aperture-db migrate",
     )
+
+
+def hints_about_missing_tables(facts: DatabaseFacts, inventory: Inventory) -> Iterator[Hint]:
+    """Tables that the recorded migrations make and the database does not have."""
+    newest = facts.newest_migration
+    if newest is None or not aperture.TABLES.keys() - inventory.visible.keys():
+        return
+    recorded = {step["name"] for step in read_steps() if step["name"] <= newest}
+    if missing := find_missing_tables(structure_after(recorded), inventory.visible):
+        yield Hint(
+            "tables_missing",
+            True,
+            f"{plural(len(missing), 'table')} of Aperture "
+            f"{'is' if len(missing) == 1 else 'are'} missing: {list_some(missing)}",
+            f"{newest} is recorded, and the migrations up to it make them",
+            "aperture-db health --only schema-drift",
+        )
 
 
 def hints_about_kept_data(conn: Connection, inventory: Inventory) -> Iterator[Hint]:

@@ -11,6 +11,7 @@ from aperture_db.health.checks import (
     queries,
     server,
     storage,
+    structure,
 )
 
 CHECKS: tuple[Check, ...] = (
@@ -49,7 +50,7 @@ CHECKS: tuple[Check, ...] = (
     integrity.index_integrity,
     aperture.required_extensions,
     aperture.migrations,
-    aperture.schema_drift,
+    structure.schema_drift,
     jobs.row_level_security,
     aperture.default_rows,
     aperture.embedding_coverage,

@@ -168,31 +168,6 @@ def _insert_into(table: str, columns: str, values: str) -> str:
 
 
 @check(
-    "schema-drift",
-    Area.APERTURE,
-    about="Columns exist that an early release of a migration did not create; databases migrated "
-    "by it lack them.",
-    source="the history of migration 0087",
-)
-def schema_drift(context: Context) -> CheckOutcome:
-    visible = need_aperture(context)
-    findings = tuple(
-        Finding(
-            Status.WARNING,
-            f"{drift.table} lacks the column {drift.column}: an early release of its migration "
-            "was applied",
-            (f"ALTER TABLE {drift.table} ADD COLUMN {drift.column} {drift.definition};",),
-            object=f"{drift.table}.{drift.column}",
-        )
-        for drift in aperture.KNOWN_DRIFT
-        if drift.table in visible
-        and drift.marker in visible[drift.table].columns
-        and drift.column not in visible[drift.table].columns
-    )
-    return CheckOutcome("columns missing" if findings else "none", len(findings), findings)
-
-
-@check(
     "embedding-coverage",
     Area.APERTURE,
     about="The share of films, series and episodes that have an embedding of the model in use, "
