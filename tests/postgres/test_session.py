@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import timedelta, timezone
 
 import psycopg
 import pytest
@@ -186,3 +187,12 @@ def test_a_question_takes_one_round_trip_under_the_contract(
             conn.execute("SET LOCAL lock_timeout = 7000")
             lock_timeout = sql.Composed([sql.SQL("SHOW lock_timeout")])
             assert conn.ask(lock_timeout, tuple_row).fetchone() == ("7s",)
+
+
+def test_times_that_python_has_no_room_for(new_database: Callable[[], str]) -> None:
+    times = ("-infinity", "4713-01-01 BC", "0001-01-01 BC", "0001-06-01", "9999-06-01",
+             "10000-01-01", "294276-12-31", "infinity")  # fmt: skip
+    with open_session(new_database()) as conn:
+        rows = conn.execute("SELECT unnest(%s::timestamptz[])", [list(times)]).fetchall()
+    years = [moment.astimezone(timezone(timedelta(hours=14))).year for (moment,) in rows]
+    assert years == [1, 1, 1, 1, 9999, 9999, 9999, 9999]

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, LiteralString, Self, cast
 
@@ -22,6 +23,7 @@ from psycopg.abc import AdaptContext, Buffer, Params
 from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
 from psycopg.rows import Row, RowFactory, TupleRow
+from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import set_json_loads
 
 from aperture_db import ANY_BYTES
@@ -82,11 +84,8 @@ TIMEOUTS_SINCE: Mapping[int, Mapping[str, str]] = {170000: {"transaction_timeout
 ORIGINAL_PATH = (
     "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_schemas(false)::text[]"
 )
-
 # NULL for a transaction that has written nothing.
 CURRENT_TRANSACTION = "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text"
-
-
 SYSTEM_SCHEMA = re.compile(r"pg_|information_schema\Z")
 
 
@@ -114,15 +113,12 @@ class OriginalPath:
     @property
     def creation_schema(self) -> str | None:
         """Where CREATE without a schema creates lasting tables; None if nowhere."""
-        found = None
         for name in self.entries:
-            if name == "$user" and self.schemas and self.schemas[0] not in self.entries:
-                found = self.schemas[0]
-            elif name == "pg_temp" or name in self.schemas:
-                found = name
-            if found is not None:
-                break
-        return None if found is None or SYSTEM_SCHEMA.match(found) else found
+            is_own = name == "$user" and self.schemas and self.schemas[0] not in self.entries
+            if is_own or name == "pg_temp" or name in self.schemas:
+                found = self.schemas[0] if is_own else name
+                return None if SYSTEM_SCHEMA.match(found) else found
+        return None
 
 
 def timeouts_of(version: int) -> dict[str, str]:
@@ -135,18 +131,17 @@ def timeouts_of(version: int) -> dict[str, str]:
 
 
 def set_statement(settings: Mapping[str, str]) -> str:
-    """SET LOCAL of these settings."""
-    return ";".join(f"SET LOCAL {name} = {_value(name, value)}" for name, value in settings.items())
-
-
-def _value(name: str, value: str) -> str:
-    """Lists are lists of identifiers; everything else is one literal."""
-    return value if name in ("search_path", "DateStyle") else f"'{value}'"
+    """SET LOCAL of these settings: lists of identifiers as they are, other values quoted."""
+    lists = ("search_path", "DateStyle")
+    values = {name: value if name in lists else f"'{value}'" for name, value in settings.items()}
+    return ";".join(f"SET LOCAL {name} = {value}" for name, value in values.items())
 
 
 # The driver knows no other way to choose a codec, and would give bytes of SQL_ASCII.
 encodings.py_codecs[b"SQLASCII"] = ANY_BYTES
 encodings.pg2pyenc.cache_clear()
+# A day from Python's own limits: a change of the time zone must not pass them.
+EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 TEXT_TYPES = (0, "text", "name", "varchar", "bpchar", '"char"')
 
 
@@ -163,6 +158,17 @@ class TextLoader(Loader):
     def load(self, data: Buffer) -> str:
         """Decode one value."""
         return str(data, self._encoding, "surrogateescape")
+
+
+class TimeLoader(TimestamptzLoader):
+    """Times of any year: `EARLIEST` and `LATEST` stand for those that Python has no room for."""
+
+    def load(self, data: Buffer) -> datetime:
+        """Read one value."""
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            return EARLIEST if re.match(rb"-|.* BC$", bytes(data)) else LATEST
 
 
 class Cursor(psycopg.Cursor[Any]):
@@ -183,9 +189,7 @@ class Cursor(psycopg.Cursor[Any]):
             with needed:
                 return super().execute(query, params, prepare=prepare, binary=binary)
         except UnicodeEncodeError as error:
-            what = (
-                "a name or value has bytes that are no UTF-8, and the database's encoding is UTF8"
-            )
+            what = "a name or value has bytes that are not valid UTF-8, the database's encoding"
             raise psycopg.errors.CharacterNotInRepertoire(what) from error
 
 
@@ -385,6 +389,7 @@ def open_session(
     )
     for name in TEXT_TYPES:
         conn.adapters.register_loader(name, TextLoader)
+    conn.adapters.register_loader("timestamptz", TimeLoader)
     set_json_loads(lambda data: json.loads(str(cast("bytes", data), ANY_BYTES)), conn)
     if conn.contract["client_encoding"] == "SQL_ASCII":
         # For `execute_alone`, and for the quoting of names. A pooler that lends servers out for a
