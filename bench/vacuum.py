@@ -2,10 +2,10 @@
 
     python -m bench.vacuum [ROWS [ROUNDS]]
 
-The first part has a quarter of the rows dead in three tables, at two sizes: a start of Python, half
-a second, is a large part of the smaller one. The second has one table of ROWS vectors with an HNSW
-index, of which a quarter is dead, and the promise that rebuilding is faster. Every run starts from
-a copy of the same database.
+The first part has a quarter of the rows dead in three tables, at two sizes. A third program, the
+bare statements with psycopg, shows what the start of Python takes of the smaller one. The second
+part has one table of ROWS vectors with an HNSW index, of which a quarter is dead, and the promise
+that rebuilding is faster. Every run starts from a copy of the same database.
 """
 
 from __future__ import annotations
@@ -54,6 +54,21 @@ VECTORS = (
 )
 
 
+# What any program in Python takes for the work itself: bare connections and statements.
+SCRIPT = """
+import os, psycopg, sys
+from concurrent.futures import ThreadPoolExecutor
+tables = sys.argv[2:]
+def work():
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as conn:
+        while tables:
+            conn.execute(f"VACUUM (ANALYZE) {tables.pop()}")
+with ThreadPoolExecutor(int(sys.argv[1])) as pool:
+    for job in [pool.submit(work) for _ in range(int(sys.argv[1]))]:
+        job.result()
+"""
+
+
 @contextmanager
 def prepared(server: Server, statements: Sequence[str]) -> Iterator[str]:
     """The name of a database that the statements have filled."""
@@ -81,6 +96,12 @@ def vacuumdb(server: Server, template: str, jobs: int) -> Cost:
         return run([*command, "--dbname", conninfo], {})
 
 
+def script(server: Server, template: str, jobs: int) -> Cost:
+    with server.new_database(template) as conninfo:
+        command = [sys.executable, "-c", SCRIPT, str(jobs), *TABLES]
+        return run(command, {"DATABASE_URL": conninfo})
+
+
 def compare_with_vacuumdb(server: Server, rows: int, rounds: int) -> None:
     with prepared(server, sized(LIBRARY, rows)) as template:
         candidates: dict[str, Callable[[], Cost]] = {}
@@ -91,11 +112,13 @@ def compare_with_vacuumdb(server: Server, rows: int, rounds: int) -> None:
             candidates[f"vacuumdb --analyze --jobs {jobs}"] = partial(
                 vacuumdb, server, template, jobs
             )
+            candidates[f"psycopg on {jobs} at a time"] = partial(script, server, template, jobs)
         costs = run_in_turns(candidates, rounds)
     names = list(candidates)
-    for ours, theirs in zip(names[::2], names[1::2], strict=True):
-        work = f"`{ours}`, a quarter dead in three tables of {rows:,} rows"
-        print_row(work, costs[ours], theirs, costs[theirs], "1.3")
+    for ours, theirs, bare in zip(names[::3], names[1::3], names[2::3], strict=True):
+        work = "{}, a quarter dead in three tables of " + f"{rows:,} rows"
+        print_row(work.format(f"`{ours}`"), costs[ours], theirs, costs[theirs], "1.3")
+        print_row(work.format(bare), costs[bare], theirs, costs[theirs], "")
 
 
 def compare_rebuilding(server: Server, rows: int, rounds: int) -> None:
