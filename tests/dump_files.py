@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.aperture.structure import Structure
 from aperture_db.backup.create import create
-from aperture_db.backup.directory import Backup, BackupMade
+from aperture_db.backup.report import Backup, BackupMade
 from aperture_db.dumps import Purpose
 from aperture_db.dumps.programs import base_environment, programs_for_server
 from aperture_db.postgres.connection import connect

@@ -129,5 +129,6 @@ def test_a_backup_with_something_unknown_is_kept_with_a_warning(
     outcome = run_inside("backup", "--dir", str(tmp_path), database=aperture_database())
 
     assert outcome.code == 0, outcome.err
-    assert "warning: pg_restore can read the backup, but it was not verified: " in outcome.err
+    assert "warning: the backup was not verified, and aperture-db restore" in outcome.err
+    assert "not verified" in outcome.out
     assert list(tmp_path.glob("aperture_backup_*.dump"))

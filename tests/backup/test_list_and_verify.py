@@ -11,19 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from aperture_db.backup.directory import (
-    Backup,
-    BackupDirectory,
-    BackupList,
-    BackupReport,
-    ListedBackup,
-    list_backups,
-)
-from aperture_db.dumps import CUSTOM, Purpose, contents, make_name, read_name
+from aperture_db.backup.directory import BackupDirectory, BackupList, ListedBackup, list_backups
+from aperture_db.backup.report import Backup, BackupReport
+from aperture_db.dumps import CUSTOM, Purpose, checksum, contents, make_name, read_name
 from aperture_db.dumps.programs import how_to_get, how_to_install, installed_programs
 from aperture_db.postgres.embedded import server_programs
 from aperture_db.render.backup import render_backup, render_contents, render_list
 from aperture_db.restore import plan, server
+from aperture_db.restore.report import RestoreReport
 from aperture_db.safe_files import HeldFile, hold_directory
 from tests.conftest import MIGRATION_NAMES
 from tests.described import undescribed
@@ -42,7 +37,7 @@ def test_every_kind_of_file_in_a_directory(tmp_path: Path, snapshot: Snapshot) -
     sealed = tmp_path / "aperture_backup_2026-03-09_02-00-00.dump"
     sealed.write_bytes(whole)
     with hold_directory(tmp_path) as held, held.hold(sealed.name, os.O_RDWR) as file:
-        contents.write_checksum(file)
+        checksum.write_checksum(file)
     for name, content in {
         "aperture_backup_2026-03-08_02-00-00.dump": whole,
         "aperture_backup_2026-03-07_02-00-00.dump": b"",
@@ -219,9 +214,10 @@ def test_views(snapshot: Snapshot) -> None:
         server_version="16.4",
         pg_dump_version="16.4",
         duration_seconds=12.3,
+        refusal=None,
     )
     pruned = (Path("/backups/aperture_backup_2026-03-03_02-00-00.dump"),)
-    report = BackupReport(backup, keep=7, pruned=pruned, is_recorded=True)
+    report = BackupReport(backup, keep=7, pruned=pruned, spared=None, is_recorded=True)
     snapshot("backup/made", rendered(render_backup(report)))
     held = contents.DumpContents(
         path=backup.path,
@@ -235,6 +231,8 @@ def test_views(snapshot: Snapshot) -> None:
         migrations=("0114_watch_history_playback_progress.sql",),
         extensions=(),
         entries=(),
+        native_functions=frozenset(),
+        settings=frozenset(),
         file=HeldFile(backup.path, -1),
         file_state=(0, 0, 0),
     )
@@ -254,7 +252,7 @@ def test_the_json_is_described() -> None:
     )
     assert not undescribed(
         "restore",
-        plan.RestoreReport,
+        RestoreReport,
         plan.RestorePlan,
         server.TargetServer,
         server.OtherSession,

@@ -435,5 +435,35 @@ def test_choose_expired_counts_only_whole_ones_of_ours() -> None:
         listed(5),
         listed(6),
     ]
-    expired = choose_expired(backups, 3, Path("/6"))
-    assert [each.path.name for each in expired] == ["1"]
+    retention = choose_expired(backups, 3, Path("/6"))
+    assert [each.path.name for each in retention.expired] == ["1"]
+    assert retention.spared is None
+
+
+def test_backups_of_a_database_without_its_rows_do_not_push_out_the_last_that_has_them(
+    sample_database: NewDatabase, aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    full, emptied = sample_database(), aperture_database()
+    good = make_dump(full, tmp_path).path
+    older = tmp_path / "aperture_backup_2024-01-01_00-00-00.dump"
+    older.write_bytes(good.read_bytes())
+    for _ in range(3):
+        outcome = backup(emptied, "--dir", str(tmp_path), "--keep", "2", "-q")
+        assert outcome.code == 0, outcome.err
+    assert good.exists()
+    assert not older.exists()
+    assert len(list(tmp_path.iterdir())) == 3
+    assert f"much smaller than {good.name}, which is not deleted" in outcome.err
+    outcome = backup(full, "--dir", str(tmp_path), "--keep", "2", "--json")
+    assert outcome.envelope["data"]["spared"] is None
+    assert not good.exists()
+
+
+def test_a_backup_of_another_database_deletes_none(
+    sample_database: NewDatabase, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    good = make_dump(sample_database(), tmp_path).path
+    outcome = backup(new_database(), "--dir", str(tmp_path), "--keep", "1", "-q")
+    assert outcome.code == 0, outcome.err
+    assert "has no record of Aperture's migrations" in outcome.err
+    assert good.exists()

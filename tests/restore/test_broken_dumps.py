@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from aperture_db.backup.directory import Backup
-from aperture_db.dumps import BrokenDumpError, children, contents
+from aperture_db.backup.report import Backup
+from aperture_db.dumps import BrokenDumpError, checksum, children
 from aperture_db.dumps.contents import read_contents
 from aperture_db.errors import UsageError
 from tests.cli import Outcome
@@ -43,7 +43,7 @@ def test_cut_at_ten_places(conninfo: str, backup: Backup, tmp_path: Path) -> Non
     before = read_rows(conninfo)
     whole = backup.path.read_bytes()
     places = [len(whole) * tenth // 10 for tenth in range(10)]
-    seal_start = len(whole) - contents.CHECKSUM_LENGTH
+    seal_start = len(whole) - checksum.CHECKSUM_LENGTH
     for place in [*places, seal_start + 5, seal_start + 60, len(whole) - 1]:
         file = tmp_path / "cut.dump"
         file.write_bytes(whole[:place])

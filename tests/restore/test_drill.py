@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.dumps import Purpose, make_name
 from aperture_db.render.restore import render_drill
-from aperture_db.restore.plan import DrillReport
+from aperture_db.restore.report import DrillReport
 from tests.cli import finish
 from tests.conftest import apply_migrations
 from tests.described import undescribed

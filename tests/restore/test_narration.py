@@ -11,7 +11,7 @@ import pytest
 
 from aperture_db.render import progress
 from aperture_db.render.restore import render_report
-from aperture_db.restore.plan import RestoreReport
+from aperture_db.restore.report import RestoreReport
 from tests.backup.stand_ins import stand_in
 from tests.dump_files import PHRASE, PLACES, make_dump
 from tests.program import run_inside

@@ -82,14 +82,6 @@ ATTACKS = {
     "a block": (under("FUNCTION", "DO $$ BEGIN END $$;\n"), "DO $$"),
     "a call": (under("FUNCTION", "CALL public.x();\n"), "CALL"),
     "a library": (under("FUNCTION", "LOAD 'evil';\n"), "LOAD"),
-    "a function of a library": (
-        under(
-            "FUNCTION",
-            "CREATE FUNCTION public.system(cstring) RETURNS integer\n"
-            "    LANGUAGE c AS '/lib/libc.so.6', 'system';\n",
-        ),
-        "library",
-    ),
     "a function of PostgreSQL": (
         under("FUNCTION", "CREATE FUNCTION pg_catalog.now2() RETURNS int LANGUAGE sql AS '';\n"),
         "pg_catalog",

@@ -11,22 +11,22 @@ from pathlib import Path
 import psycopg
 
 from aperture_db.backup.directory import (
-    Backup,
     BackupDirectory,
-    BackupFinished,
-    BackupMade,
-    BackupReport,
+    choose_expired,
     disk_full,
+    list_backups,
     new_backup,
     now,
     prune,
     publish,
     require_directory,
 )
+from aperture_db.backup.report import Backup, BackupFinished, BackupMade, BackupReport
 from aperture_db.backup.settings import Snapshot, open_snapshot, record_backup
 from aperture_db.dumps import BrokenDumpError, NotUnderstoodError, Purpose
+from aperture_db.dumps.checksum import write_checksum
 from aperture_db.dumps.children import Child, running
-from aperture_db.dumps.contents import ContentsRead, DumpContents, read_open_dump, write_checksum
+from aperture_db.dumps.contents import ContentsRead, DumpContents, read_open_dump
 from aperture_db.dumps.programs import (
     ClientPrograms,
     Compression,
@@ -37,6 +37,7 @@ from aperture_db.dumps.programs import (
     server_keepalives,
 )
 from aperture_db.errors import ApertureDbError, BusyError, UsageError
+from aperture_db.format import plural, shell_command
 from aperture_db.new_files import PartialFile
 from aperture_db.postgres.activity import UNKNOWN_OUTCOME, settle_commits
 from aperture_db.postgres.connection import require_session
@@ -73,7 +74,8 @@ def make_backup(
     """Make a backup, record it, and prune the backups beyond `keep`; the last event is
     BackupFinished.
 
-    Raises as `create` does. Once the dump is made, a failure to record or prune is a warning.
+    Raises as `create` does. Once the dump is made, a failure to record or prune is a warning. One
+    that was not verified prunes nothing.
     """
     require_directory(directory)
     backup: Backup | None = None
@@ -101,13 +103,38 @@ def make_backup(
             yield Warned(f"the backup may not be recorded, and then {shown}: {error.why}")
         else:
             yield Warned(f"the backup was not recorded, so {shown}: {error.why}")
-    pruned = []
-    for result in prune(directory, keep, backup.path):
+    pruned, spared = yield from _prune(directory, backup, keep)
+    yield BackupFinished(BackupReport(backup, keep, pruned, spared, is_recorded))
+
+
+def _prune(
+    directory: BackupDirectory, backup: Backup, keep: int
+) -> Generator[Event, None, tuple[tuple[Path, ...], Path | None]]:
+    """Delete the backups beyond `keep`; returns their paths, and that of one that is spared."""
+    pruned: list[Path] = []
+    if backup.refusal is not None:
+        return (), None
+    if backup.last_migration is None:
+        yield Warned(
+            "the backup has no record of Aperture's migrations, so older backups are not deleted: "
+            "check that the URL names Aperture's database"
+        )
+        return (), None
+    retention = choose_expired(list_backups(directory).backups, keep, backup.path)
+    for result in prune(directory, retention.expired):
         if isinstance(result, OSError):
             yield Warned(f"could not delete the old backup {result.filename}: {result.strerror}")
         else:
             pruned.append(result)
-    yield BackupFinished(BackupReport(backup, keep, tuple(pruned), is_recorded))
+    if retention.spared is None:
+        return tuple(pruned), None
+    yield Warned(
+        f"each of the newest {plural(keep, 'backup')} is much smaller than "
+        f"{retention.spared.name}, which is not deleted: check that the database has its rows "
+        "(aperture-db stats). If they are all there, delete it: rm "
+        f"{shell_command(retention.spared.path)}"
+    )
+    return tuple(pruned), retention.spared.path
 
 
 def create(
@@ -142,12 +169,22 @@ def create(
             yield from _dump(target, conn, command, partial, snapshot, lock_timeout_seconds)
         yield Phase("verifying the backup")
         write_checksum(partial)
+        refusal = None
         try:
             contents = yield from _verify(partial, snapshot.row_counts)
         except NotUnderstoodError as error:
             # pg_restore has read it to its end, so it is not damaged.
-            yield Warned(f"pg_restore can read the backup, but it was not verified: {error.why}")
-            contents = None
+            if purpose is not Purpose.BACKUP:
+                raise ApertureDbError(
+                    "aperture-db restore would refuse the safety backup, so nothing was changed",
+                    why=error.why,
+                    next_step="make a backup with pg_dump -Fc, and run again without this one",
+                ) from error
+            contents, refusal = None, error.why
+            yield Warned(
+                f"the backup was not verified, and aperture-db restore would refuse it: {refusal}; "
+                "pg_restore can read it"
+            )
         size_bytes = partial.size_bytes
         path = publish(partial, purpose, made_at)
     row_counts = snapshot.row_counts.values()
@@ -163,6 +200,7 @@ def create(
             server_version=contents.dumped_from if contents else "",
             pg_dump_version=contents.dumped_by if contents else str(programs),
             duration_seconds=time.monotonic() - started,
+            refusal=refusal,
         )
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from aperture_db.aperture import DEFAULT_BACKUP_PATH
 from aperture_db.backup.settings import BackupSettings
 from aperture_db.dumps import Purpose, archive_compression, make_name, read_name
-from aperture_db.dumps.contents import ChecksumState, read_checksum
+from aperture_db.dumps.checksum import ChecksumState, read_checksum
 from aperture_db.dumps.files import HEAD_BYTES
 from aperture_db.errors import ApertureDbError, UsageError, lack_of_resources
 from aperture_db.format import shell_command
@@ -82,48 +82,8 @@ class BackupList:
         return sum(backup.size_bytes for backup in self.backups)
 
 
-@dataclass(frozen=True)
-class Backup:
-    """A new dump that was verified."""
-
-    path: Path
-    made_at: datetime
-    size_bytes: int
-    compression: str
-    """Method and level as pg_dump takes them: zstd:3."""
-    table_count: int
-    row_count: int
-    last_migration: str | None
-    server_version: str
-    pg_dump_version: str
-    duration_seconds: float
-
-
-@dataclass(frozen=True)
-class BackupMade:
-    """The dump is verified and has its name."""
-
-    backup: Backup
-
-
-@dataclass(frozen=True)
-class BackupReport:
-    """The result of `aperture-db backup`."""
-
-    backup: Backup
-    keep: int
-    pruned: tuple[Path, ...]
-    is_recorded: bool
-    """Aperture's backup_config names the new backup, which is in its backup_path."""
-
-
-@dataclass(frozen=True)
-class BackupFinished:
-    """The backup is recorded, and older ones are pruned."""
-
-    report: BackupReport
-
-
+# The levels of one method of compression differ by less.
+MUCH_LARGER = 2
 CLOCK_TOLERANCE = timedelta(minutes=10)
 MAGIC = {".dump": b"PGDMP", ".gz": b"\x1f\x8b"}
 STATES = {
@@ -263,9 +223,8 @@ def _state(directory: HeldDirectory, name: str) -> BackupState:
     return STATES[checksum]
 
 
-def prune(directory: BackupDirectory, keep: int, just_made: Path) -> Iterator[Path | OSError]:
-    """Delete the backups that `choose_expired` names; yields the path or the error of each."""
-    expired = choose_expired(list_backups(directory).backups, keep, just_made)
+def prune(directory: BackupDirectory, expired: Iterable[ListedBackup]) -> Iterator[Path | OSError]:
+    """Delete these backups; yields the path or the error of each."""
     with hold_directory(directory.path) as held:
         for backup in expired:
             try:
@@ -287,24 +246,39 @@ def _unreadable(directory: Path, error: PermissionError) -> ApertureDbError:
     )
 
 
-def choose_expired(
-    backups: Iterable[ListedBackup], keep: int, just_made: Path
-) -> tuple[ListedBackup, ...]:
-    """The backups beyond the newest `keep`, oldest last.
+@dataclass(frozen=True)
+class Retention:
+    """The old backups of a directory that are to go, and one that is spared."""
+
+    expired: tuple[ListedBackup, ...]
+    """The newest first."""
+    spared: ListedBackup | None
+
+
+def choose_expired(backups: Iterable[ListedBackup], keep: int, just_made: Path) -> Retention:
+    """The backups beyond the newest `keep`.
 
     Only complete, not renamed backups of this tool are counted and pruned. The one just made is
-    always kept, even if the clock was wrong when the others were made.
+    always kept, even if the clock was wrong when the others were made. Backups of a database that
+    has lost its rows never push out the last that has them: of those beyond `keep`, the newest that
+    is much larger than each kept one is spared.
     """
     ours = sorted(
-        (
-            backup
-            for backup in backups
-            if backup.purpose is Purpose.BACKUP and backup.is_ours and backup.path != just_made
-        ),
+        (each for each in backups if each.purpose is Purpose.BACKUP and each.is_ours),
         key=age_order(),
         reverse=True,
     )
-    return tuple(ours[max(0, keep - 1) :])
+    ours.sort(key=lambda each: each.path != just_made)
+    kept, beyond = ours[: max(1, keep)], ours[max(1, keep) :]
+    spared = next(
+        (old for old in beyond if kept and all(_is_much_larger(old, each) for each in kept)), None
+    )
+    return Retention(tuple(old for old in beyond if old is not spared), spared)
+
+
+def _is_much_larger(old: ListedBackup, new: ListedBackup) -> bool:
+    """Tell if `old` must hold more; files compressed by other methods can't be compared."""
+    return old.compression == new.compression and old.size_bytes > MUCH_LARGER * new.size_bytes
 
 
 def publish(partial: PartialFile, purpose: Purpose, made_at: datetime) -> Path:

@@ -17,6 +17,7 @@ from aperture_db.errors import UsageError
 with lazy_imports():
     from aperture_db import aperture
     from aperture_db.backup import create, directory, settings
+    from aperture_db.backup import report as results
     from aperture_db.dumps import contents, programs
     from aperture_db.render import backup as view
 
@@ -137,9 +138,9 @@ def _make(
         with run.reporter() as reporter, closing(events):
             for event in reporter.report(events):
                 match event:
-                    case directory.BackupMade(made):
+                    case results.BackupMade(made):
                         run.interrupted_note = f"{made.path} was made and is complete"
-                    case directory.BackupFinished(result):
+                    case results.BackupFinished(result):
                         report = result
     run.show(report, view.render_backup)
 

@@ -32,6 +32,7 @@ with lazy_imports():
     from aperture_db.render import restore as view
     from aperture_db.restore import apply, plan, server
     from aperture_db.restore import drill as drills
+    from aperture_db.restore import report as results
 
 DRILL_PANEL = "Instead of a restore"
 MAX_DIFFERENCES = 20
@@ -148,7 +149,7 @@ def restore(
             run.err.print_result(view.render_plan(planned))
         save_to = None if unsaved else _safety_directory(planned, directory, configured)
         _require_consent(run, planned, confirm, save_to, terminate=terminate)
-        _apply(run, conn, planned, plan.RestoreOptions(lock_timeout, save_to, terminate))
+        _apply(run, conn, planned, results.RestoreOptions(lock_timeout, save_to, terminate))
 
 
 def _require_file(file: Path | None, into: str | None) -> Path:
@@ -244,14 +245,14 @@ def _apply(
     run: Run,
     conn: connection.Connection,
     planned: plan.RestorePlan,
-    options: plan.RestoreOptions,
+    options: results.RestoreOptions,
 ) -> None:
     run.interrupted_note = "nothing was restored, the database is unchanged"
     events = apply.apply(run.target, conn, planned, options)
     with run.reporter() as reporter, closing(events):
         for event in reporter.report(events):
             match event:
-                case plan.SafetyBackupMade(backup):
+                case results.SafetyBackupMade(backup):
                     reporter.line(f"Safety backup: {backup.path}")
                 case progress.Committing():
                     run.interrupted_note = (
@@ -260,7 +261,7 @@ def _apply(
                     )
                 case progress.Committed():
                     run.interrupted_note = "the dump was restored; only statistics are missing"
-                case plan.Restored(result):
+                case results.Restored(result):
                     report = result
     findings = _final_findings(run, run.target, report)
     run.show(replace(report, findings=findings), view.render_report)
@@ -270,7 +271,7 @@ def _apply(
 FINAL_CHECKS = frozenset({"extensions", "migrations", "default-rows", "constraints"})
 
 
-def _final_findings(run: Run, target: Target, report: plan.RestoreReport) -> tuple[str, ...]:
+def _final_findings(run: Run, target: Target, report: results.RestoreReport) -> tuple[str, ...]:
     """Findings about the restored database, with the step that fixes each, through a connection
     as Aperture will open it. The report names the migrations itself where it is behind."""
     only = FINAL_CHECKS - ({"migrations"} if report.is_behind else set())

@@ -1,22 +1,16 @@
-"""Reads a dump to its end and validates it, also by the checksum at the end of our dumps.
-
-pg_restore ignores bytes after an archive. The archive itself protects its rows but not its table
-of contents, where a flipped bit goes unnoticed. A checksum inside the file is copied with it, and
-identifies our own dumps.
-"""
+"""Reads a dump to its end and validates it."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 
 from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
-from aperture_db.dumps import DumpFormat, read_name
+from aperture_db.dumps import DumpFormat, Purpose, read_name
+from aperture_db.dumps.checksum import ChecksumState, matches_checksum, read_checksum
 from aperture_db.dumps.files import (
     HEAD_BYTES,
     broken,
@@ -43,67 +37,19 @@ from aperture_db.dumps.script import (
     created_table,
     name_in_comments,
 )
-from aperture_db.dumps.statements import LARGE_OBJECT_KINDS, unexpected, without_values
+from aperture_db.dumps.statements import (
+    LARGE_OBJECT_KINDS,
+    SETTING,
+    makes_native_function,
+    read_setting,
+    unexpected,
+    without_values,
+)
 from aperture_db.progress import Event, Progress
 from aperture_db.safe_files import HeldFile
 
-CHECKSUM_START = b"\n-- aperture-db seal "
 COPY_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-CHECKSUM_TEMPLATE = CHECKSUM_START + b"sha256 %s size %020d --\n"
-CHECKSUM_PATTERN = re.compile(
-    re.escape(CHECKSUM_START) + rb"sha256 ([0-9a-f]{64}) size (\d{20}) --\n"
-)
-CHECKSUM_LENGTH = len(CHECKSUM_TEMPLATE % (b"0" * 64, 0))
-# Two words far enough apart that no single flipped bit hides both.
-CHECKSUM_TRACES = (b"aperture-db seal", b" size 0000")
-BLOCK_BYTES = 1 << 20
 CREATE_TABLE = ("TABLE", b"CREATE")
-
-
-class ChecksumState(StrEnum):
-    """State of the checksum at the end of a file."""
-
-    NONE = "none"
-    """No checksum: another program's dump, or a file cut right before it."""
-    INTACT = "intact"
-    """A checksum for a file of this size; the bytes have not been compared."""
-    BROKEN = "broken"
-    """Parts of a checksum, or one for a file of another size."""
-
-
-def read_checksum(file: HeldFile) -> tuple[ChecksumState, str]:
-    """Read the last bytes of the file; returns the state and the SHA-256 that they name (hex)."""
-    size_bytes = file.size_bytes
-    tail = file.read_at(max(0, size_bytes - CHECKSUM_LENGTH), CHECKSUM_LENGTH)
-    match = CHECKSUM_PATTERN.fullmatch(tail)
-    if match:
-        is_right_size = int(match[2]) == size_bytes - CHECKSUM_LENGTH
-        return (ChecksumState.INTACT if is_right_size else ChecksumState.BROKEN), match[1].decode()
-    is_cut = any(tail.endswith(CHECKSUM_START[:length]) for length in range(4, len(CHECKSUM_START)))
-    if is_cut or any(trace in tail for trace in CHECKSUM_TRACES):
-        return ChecksumState.BROKEN, ""
-    return ChecksumState.NONE, ""
-
-
-def write_checksum(file: HeldFile) -> None:
-    """Append the checksum to the file and sync the file to disk."""
-    size_bytes = file.size_bytes
-    file.append(CHECKSUM_TEMPLATE % (_digest(file, size_bytes).encode(), size_bytes))
-
-
-def matches_checksum(file: HeldFile, digest: str) -> bool:
-    """Compare the SHA-256 with the file, which is read to its end."""
-    return _digest(file, file.size_bytes - CHECKSUM_LENGTH) == digest
-
-
-def _digest(file: HeldFile, size_bytes: int) -> str:
-    """SHA-256 of the first `size_bytes`, in hex."""
-    digest = hashlib.sha256()
-    done = 0
-    while done < size_bytes and (block := file.read_at(done, min(BLOCK_BYTES, size_bytes - done))):
-        digest.update(block)
-        done += len(block)
-    return digest.hexdigest()
 
 
 INSERTED_NAME = re.compile(rb"'([^']+\.sql)'")
@@ -179,6 +125,10 @@ class DumpContents:
     """The names that aperture_migrations records, sorted."""
     extensions: tuple[DumpedExtension, ...]
     entries: tuple[DumpEntry, ...] = field(repr=False, metadata={"json": False})
+    native_functions: frozenset[DumpEntry] = field(repr=False, metadata={"json": False})
+    """Written in C or aliases of the server's own: never made from a dump."""
+    settings: frozenset[tuple[str, str]] = field(repr=False, metadata={"json": False})
+    """The settings that it makes, with their values, each once."""
     file: HeldFile = field(repr=False, compare=False, metadata={"json": False})
     """Stays open: its name may be another file's when the dump is restored."""
     file_state: tuple[int, int, int] = field(repr=False, compare=False, metadata={"json": False})
@@ -215,6 +165,13 @@ class DumpContents:
     def server_major(self) -> int | None:
         match = re.match(r"\d+", self.dumped_from)
         return int(match[0]) if match else None
+
+    @property
+    def is_safety_backup(self) -> bool:
+        """This tool made it before it changed the database."""
+        name = read_name(self.path.name)
+        is_before = name is not None and name.purpose is not Purpose.BACKUP
+        return self.has_checksum and is_before
 
     @property
     def is_empty(self) -> bool:
@@ -296,6 +253,8 @@ class _Survey:
         self._extensions: list[DumpedExtension] = []
         self._migrations: set[str] = set()
         self._created: dict[DumpEntry, CreatedTable | None] = {}
+        self._native_functions: set[DumpEntry] = set()
+        self._settings: set[tuple[str, str]] = set()
 
     def take(self, part: Part) -> Iterator[Event]:
         entry = part.entry
@@ -306,6 +265,11 @@ class _Survey:
                 self._count_rows(part)
             case DumpStatement(text=text, head=head) if (entry.kind, head[0]) == CREATE_TABLE:
                 self._created[entry] = created_table(text)
+            case DumpStatement(text=text, head=head) if makes_native_function(entry, text, head):
+                self._native_functions.add(entry)
+            case DumpStatement(text=text, head=(b"SET", *_)):
+                if match := SETTING.fullmatch(text.strip()):
+                    self._settings.add(read_setting(match))
             case DumpStatement(text=text) if entry.kind == "EXTENSION":
                 if found := EXTENSION_STATEMENT.search(text[:HEAD_BYTES].decode(errors="replace")):
                     self._extensions.append(DumpedExtension(found["name"], found["schema"]))
@@ -345,6 +309,8 @@ class _Survey:
             migrations=tuple(sorted(self._migrations)),
             extensions=tuple(self._extensions),
             entries=tuple(reader.entries),
+            native_functions=frozenset(self._native_functions),
+            settings=frozenset(self._settings),
             file=file.kept(),
             file_state=self._file_state,
         )
@@ -365,15 +331,18 @@ def _column(copy_statement: bytes, rows: bytes, name: str) -> Iterator[str]:
     names = [each.strip(' "') for each in columns.split(",")]
     if name in names and rows:
         for row in rows.decode(errors="surrogateescape").removesuffix("\n").split("\n"):
-            value = row.split("\t")[names.index(name)]
+            values = row.split("\t")
+            if len(values) != len(names):
+                raise DumpScriptError("a row of aperture_migrations does not have its columns")
+            value = values[names.index(name)]
             yield re.sub(r"\\(.)", lambda match: COPY_ESCAPES.get(match[1], match[1]), value)
 
 
 def require_restorable(contents: DumpContents) -> None:
     """Raise UsageError for a part of a dump, or for a dump of another application.
 
-    A dump of a database without tables is accepted where it has our checksum: it undoes the
-    first restore into an empty database.
+    A dump of a database without tables, or with those of others, is accepted where it is a safety
+    backup with our checksum: it undoes the first restore into that database.
     """
     if reason := _unrestorable_reason(contents):
         raise not_usable(contents.path, reason)
@@ -385,6 +354,8 @@ def _unrestorable_reason(contents: DumpContents) -> str | None:
         if has_rows:
             return "it contains rows but no tables (pg_dump --data-only)"
         return None if contents.has_checksum else "it contains no tables"
+    if contents.is_safety_backup:
+        return None
     if not has_rows:
         return "it contains tables but no rows (pg_dump --schema-only)"
     if not contents.aperture_schemas:

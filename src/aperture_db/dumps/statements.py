@@ -213,8 +213,6 @@ def _unexpected_target(entry: DumpEntry, text: bytes, tokens: list[Token]) -> st
         return "rows for a table without its schema"
     if words[0] == "COPY" and not _reads_stdin(text):
         return "COPY from or to a file or program"
-    if entry.kind in ("FUNCTION", "PROCEDURE") and words[0] == "CREATE" and _is_native(text):
-        return "a function in a library of the server"
     return None
 
 
@@ -252,8 +250,17 @@ def _reads_stdin(text: bytes) -> bool:
     return list(last) == ["FROM", "STDIN"]
 
 
-def _is_native(text: bytes) -> bool:
-    """Written in C, or an alias of a function inside the server."""
+def read_setting(match: re.Match[bytes]) -> tuple[str, str]:
+    """The name and the value of what SETTING has matched, without quotation marks."""
+    value = match["value"].decode(errors="surrogateescape")
+    return match["name"].decode().lower(), value.strip("'\"")
+
+
+def makes_native_function(entry: DumpEntry, text: bytes, head: tuple[bytes, ...]) -> bool:
+    """Tell whether the statement makes a function that is written in C, or an alias of one inside
+    the server: it could do anything there, so it is never made from a dump."""
+    if entry.kind not in ("FUNCTION", "PROCEDURE") or head[0] != b"CREATE":
+        return False
     for word, language in pairwise(SqlScanner().tokens(text.decode("latin-1"))):
         if word.kind is TokenKind.WORD and word.text == "LANGUAGE":
             return language.text.lower() in ("c", "internal")

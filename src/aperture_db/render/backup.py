@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 
-from aperture_db.backup.directory import BackupList, BackupReport, BackupState, ListedBackup
+from aperture_db.backup.directory import BackupList, BackupState, ListedBackup
+from aperture_db.backup.report import BackupReport
 from aperture_db.dumps import Purpose
 from aperture_db.dumps.contents import DumpContents
 from aperture_db.format import (
@@ -38,7 +39,7 @@ def _report_lines(report: BackupReport) -> Iterator[Text]:
     yield unbroken(f"Backed up to {backup.path}")
     yield Text(
         f"{format_bytes(backup.size_bytes)} ({backup.compression}) with {held}"
-        f"{_at(backup.last_migration)}; verified; "
+        f"{_at(backup.last_migration)}; {'not ' if backup.refusal else ''}verified; "
         f"took {format_seconds(backup.duration_seconds)}."
     )
     if report.pruned:

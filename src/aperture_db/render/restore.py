@@ -10,7 +10,8 @@ from aperture_db.dumps.contents import DumpContents
 from aperture_db.format import format_bytes, format_seconds, format_time, list_some, plural
 from aperture_db.render.backup import describe_checksum, format_migration
 from aperture_db.render.console import Text, dry_run_ending, make_table, unbroken
-from aperture_db.restore.plan import DrillReport, RestorePlan, RestoreReport
+from aperture_db.restore.plan import RestorePlan
+from aperture_db.restore.report import DrillReport, RestoreReport
 
 # More tables than one version of Aperture ever added.
 NAMED = 40

@@ -11,7 +11,7 @@ from psycopg import sql as identifiers
 
 from aperture_db.aperture import MIGRATIONS_TABLE
 from aperture_db.backup.create import create
-from aperture_db.backup.directory import Backup, BackupMade
+from aperture_db.backup.report import Backup, BackupMade
 from aperture_db.dumps import Purpose
 from aperture_db.dumps.contents import DumpContents, DumpedTable
 from aperture_db.errors import ApertureDbError, BusyError
@@ -45,18 +45,14 @@ from aperture_db.progress import Committed, Committing, Event, Phase, Progress, 
 from aperture_db.restore.objects import (
     drop_statements,
     find_dependents,
+    give_back,
     privileges_on,
     read_objects,
 )
-from aperture_db.restore.plan import (
-    Restored,
-    RestoreOptions,
-    RestorePlan,
-    RestoreReport,
-    SafetyBackupMade,
-)
+from aperture_db.restore.plan import RestorePlan
 from aperture_db.restore.plan import plan as make_plan
-from aperture_db.restore.run import DumpRunner, make_filter
+from aperture_db.restore.report import Restored, RestoreOptions, RestoreReport, SafetyBackupMade
+from aperture_db.restore.run import DumpRunner
 from aperture_db.restore.server import (
     create_extensions,
     describe_refusal,
@@ -280,7 +276,7 @@ def _replace(conn: Connection, plan: RestorePlan) -> Generator[Event, None, int]
         yield Warned(f"the extension {name} could not be created and is left out")
     if plan.owner != plan.server.role:
         conn.execute(as_bytes(f"SET LOCAL ROLE {quote_identifier(plan.owner)}"))
-    runner = DumpRunner(conn, contents, make_filter(contents, plan.replacement.left_out_schemas))
+    runner = DumpRunner(conn, contents, plan.filter)
     conn.use_original_search_path()
     yield from runner.run()
     conn.renew_contract()
@@ -293,6 +289,8 @@ def _replace(conn: Connection, plan: RestorePlan) -> Generator[Event, None, int]
     yield from _attach(conn, [each for each in lacking if each.kind != "publication"])
     # A publication may belong to the login, where the tables belong to another role.
     conn.execute("SET LOCAL ROLE NONE")
+    for refusal in give_back(conn, restored, plan.replacement.replaced):
+        yield Warned(refusal)
     yield from _attach(conn, [each for each in lacking if each.kind == "publication"])
     return sum(runner.row_counts.values())
 

@@ -27,7 +27,7 @@ from aperture_db.postgres.driver_errors import translate_query_error
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Phase, Warned
-from aperture_db.restore.plan import DrillReport, Restored, RestoreReport
+from aperture_db.restore.report import DrillReport, Restored, RestoreReport
 
 Restoring: TypeAlias = Callable[
     [Target, Connection, DumpContents, float], Generator[object, None, None]

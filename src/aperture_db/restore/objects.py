@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import psycopg
 from psycopg.rows import class_row
 
 from aperture_db import aperture, sql
 from aperture_db.dumps.contents import DumpContents, DumpedTable
 from aperture_db.dumps.script import DumpEntry, name_in_comments
 from aperture_db.errors import ApertureDbError
+from aperture_db.format import as_bytes, quote_identifier
 from aperture_db.postgres.catalog import (
     Attachment,
     Privileges,
@@ -88,12 +90,16 @@ class Replacement:
 
     @property
     def owner(self) -> str | None:
-        """The owner of aperture_migrations, else of most replaced objects."""
-        for each in self.replaced:
-            if each.name == aperture.MIGRATIONS_TABLE:
-                return each.owner
+        """The owner of most replaced objects, for those that are new."""
         owners = Counter(each.owner for each in self.replaced)
         return owners.most_common(1)[0][0] if owners else None
+
+    @property
+    def foreign_tables(self) -> tuple[DatabaseObject, ...]:
+        """Tables with Aperture's names in a database that is not Aperture's."""
+        tables = [each for each in self.replaced if each.is_table and _is_aperture(each)]
+        is_apertures = aperture.is_aperture(each.name for each in tables)
+        return () if is_apertures else tuple(tables)
 
 
 def read_objects(conn: Connection) -> tuple[DatabaseObject, ...]:
@@ -108,6 +114,8 @@ def divide(
     """Decide about each object; `schemas` are those of the database."""
     own = own_schemas(contents)
     dumped = {_key(entry) for entry in contents.entries if entry.schema in own}
+    # They are never made from a dump, so the database's own stay.
+    dumped -= {_key(entry) for entry in contents.native_functions}
     replaced: list[DatabaseObject] = []
     kept: list[DatabaseObject] = []
     for each in objects:
@@ -123,8 +131,9 @@ def divide(
 
 
 def own_schemas(contents: DumpContents) -> frozenset[str]:
-    """The schemas of the dump that hold Aperture's tables, and the tool's own."""
-    return contents.aperture_schemas | {TOOL_SCHEMA}
+    """The schemas of the dump that hold Aperture's tables, and the tool's own. A safety backup of a
+    database without Aperture has what stood in Aperture's place."""
+    return (contents.aperture_schemas or frozenset({"public"})) | {TOOL_SCHEMA}
 
 
 def _is_aperture(each: DatabaseObject) -> bool:
@@ -232,6 +241,25 @@ def _is_dumped(
     name = bare if each.kind in ("index", "statistics") else of_table
     schema = name_in_comments(each.schema)
     return any((kind, schema, name) in entries for kind in ENTRY_KINDS.get(each.kind, ()))
+
+
+def give_back(
+    conn: Connection, restored: Iterable[DatabaseObject], replaced: Iterable[DatabaseObject]
+) -> Iterator[str]:
+    """Give each restored object to the owner of the one that it replaces; yields those for which
+    this role may not do that, in words."""
+    owners = {(each.kind, each.identity): each.owner for each in replaced}
+    for each in restored:
+        owner = owners.get((each.kind, each.identity), each.owner)
+        if owner == each.owner:
+            continue
+        statement = f"ALTER {each.drop_kind} {each.identity} OWNER TO {quote_identifier(owner)}"
+        try:
+            with conn.transaction():
+                conn.execute(as_bytes(statement))
+        except psycopg.errors.InsufficientPrivilege as error:
+            reason = error.diag.message_primary
+            yield f"{each} belongs to {each.owner} and not to {owner} as before: {reason}"
 
 
 def require_ownership(replacement: Replacement, role: str) -> None:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from psycopg import sql as identifiers
 
 from aperture_db.aperture import MIGRATIONS_TABLE
-from aperture_db.backup.directory import Backup, BackupDirectory, choose_directory, require_writable
+from aperture_db.backup.directory import BackupDirectory, choose_directory, require_writable
 from aperture_db.backup.settings import BackupSettings
 from aperture_db.dumps.contents import DumpContents, DumpedTable, count_rows
+from aperture_db.dumps.script import name_in_comments
 from aperture_db.errors import ApertureDbError, UsageError
+from aperture_db.format import list_some
 from aperture_db.migrations.directory import bundled_directory
 from aperture_db.postgres import catalog
 from aperture_db.postgres.catalog import OBJECT_KINDS, Attachment
 from aperture_db.postgres.connection import set_local, timeout_parameter
 from aperture_db.postgres.session import Connection
 from aperture_db.restore import OtherTables
+from aperture_db.restore.filter import StatementFilter, describe_left_out, make_filter
 from aperture_db.restore.objects import (
     AttachmentPlan,
     DatabaseObject,
@@ -32,7 +34,6 @@ from aperture_db.restore.objects import (
     read_objects,
     require_ownership,
 )
-from aperture_db.restore.run import describe_left_out
 from aperture_db.restore.server import (
     OtherSession,
     TargetServer,
@@ -93,12 +94,35 @@ class RestorePlan:
         return count_rows(self.tables)
 
     @property
+    def unavailable(self) -> frozenset[tuple[str, str]]:
+        """Settings of the dump that name a tablespace or an access method, with that name, which
+        the server lacks or this role may not use."""
+        there = {
+            "default_tablespace": {"", *self.server.tablespaces},
+            "default_table_access_method": self.server.access_methods,
+        }
+        return frozenset(
+            (name, value)
+            for name, value in self.contents.settings
+            if name in there and value not in there[name]
+        )
+
+    @property
+    def filter(self) -> StatementFilter:
+        return make_filter(self.contents, self.replacement.left_out_schemas, self.unavailable)
+
+    @property
     def missing_schemas(self) -> tuple[str, ...]:
-        """Schemas to create for the dump's tables and extensions."""
-        wanted = {table.schema for table in self.tables}
-        for extension in self.contents.extensions:
-            if extension.name in self.create_extensions:
-                wanted.add(extension.schema)
+        """Schemas to create for whatever is restored, and for the extensions."""
+        tables = {table.schema for table in self.tables}
+        # Comments on the entries spell a few names differently.
+        others = {entry.schema for entry in self.contents.entries if self.filter.takes(entry)}
+        extensions = {
+            extension.schema
+            for extension in self.contents.extensions
+            if extension.name in self.create_extensions
+        }
+        wanted = tables | (others - set(map(name_in_comments, tables))) | extensions
         return tuple(sorted(wanted - set(self.server.schemas)))
 
     @property
@@ -159,6 +183,7 @@ def plan(
             sessions=sessions,
             warnings=_warnings(conn, contents, server),
         )
+        planned = replace(planned, warnings=planned.warnings + tuple(_lacking(planned)))
         schemas = {table.schema for table in planned.tables}
         require_schemas(conn, server, planned.owner, schemas, planned.missing_schemas)
     return planned
@@ -174,6 +199,8 @@ def settle(
     """Decide which objects are replaced. Raises ApertureDbError or UsageError where that is not
     possible safely."""
     replacement = divide(read_objects(conn), contents, schemas)
+    if not migrations and not contents.is_safety_backup:
+        replacement = _decide_about_foreign_tables(replacement, others)
     replacement = _decide_about_others(replacement, contents, migrations, others)
     if dependents := find_dependents(conn, replacement.replaced):
         raise ApertureDbError(
@@ -184,6 +211,27 @@ def settle(
             code="dependent_objects",
         )
     return replacement
+
+
+def _decide_about_foreign_tables(
+    replacement: Replacement, others: OtherTables | None
+) -> Replacement:
+    """Let the user decide about tables with Aperture's names in a database that is not Aperture's:
+    they are another application's, or the rest of a broken Aperture."""
+    foreign = replacement.foreign_tables
+    if not foreign:
+        return replacement
+    if others is OtherTables.DROP:
+        return replace(replacement, dropped=foreign)
+    raise UsageError(
+        "this is not Aperture's database, and it has tables in the way",
+        why=f"{list_some(map(str, foreign))} have Aperture's names, and no migration is recorded",
+        next_step=(
+            "give Aperture a database of its own: CREATE DATABASE aperture;",
+            "or, if they are the rest of a broken Aperture, drop them: add --others drop",
+        ),
+        code="names_in_use",
+    )
 
 
 def _decide_about_others(
@@ -199,7 +247,9 @@ def _decide_about_others(
     if others is OtherTables.DROP:
         kept = tuple(each for each in replacement.kept if each not in doubtful)
         replaced = replacement.replaced + doubtful
-        return Replacement(replaced, kept, replacement.left_out_schemas, dropped=doubtful)
+        return Replacement(
+            replaced, kept, replacement.left_out_schemas, dropped=replacement.dropped + doubtful
+        )
     known = {path.name for path in bundled_directory().glob("*.sql")} | set(contents.migrations)
     unknown = sorted(set(migrations) - known)
     if doubtful and unknown and others is None:
@@ -277,6 +327,24 @@ def _warnings(conn: Connection, contents: DumpContents, server: TargetServer) ->
     return tuple(warnings)
 
 
+def _lacking(planned: RestorePlan) -> Iterator[str]:
+    """What the dump needs and this server does not have, and what becomes of it."""
+    kinds = {"default_tablespace": "tablespace", "default_table_access_method": "access method"}
+    defaults = {"default_tablespace": "default one", "default_table_access_method": "heap"}
+    for name, value in sorted(planned.unavailable):
+        yield (
+            f"the {kinds[name]} {value} is not there, or this role may not use it: what the dump "
+            f"has in it is created with the {defaults[name]}"
+        )
+    present = {name_in_comments(each.name) for each in planned.replacement.kept}
+    for entry in sorted(planned.contents.native_functions, key=lambda entry: entry.name):
+        if entry.name.partition("(")[0] not in present:
+            yield (
+                f"the function {entry.name} is written in C, and such functions are never made "
+                "from a dump: create it first where the dump's tables or indexes use it"
+            )
+
+
 def safety_directory(settings: BackupSettings | None, option: Path | None, dump: Path) -> Path:
     """The directory of --dir, else Aperture's where it exists here, else the dump's.
 
@@ -287,70 +355,3 @@ def safety_directory(settings: BackupSettings | None, option: Path | None, dump:
         directory = BackupDirectory(dump.absolute().parent, "the dump's directory", is_chosen=True)
     require_writable(directory)
     return directory.path
-
-
-@dataclass(frozen=True)
-class RestoreOptions:
-    """The user's choices for a restore."""
-
-    lock_timeout_seconds: float
-    safety_directory: Path | None
-    """The directory for the safety backup; None for no safety backup."""
-    terminate_sessions: bool
-
-
-@dataclass(frozen=True)
-class SafetyBackupMade:
-    """The present contents of the database are backed up."""
-
-    backup: Backup
-
-
-@dataclass(frozen=True)
-class RestoreReport:
-    """The result of a restore."""
-
-    path: Path
-    table_count: int
-    row_count: int
-    last_migration: str | None
-    previous_migration: str | None
-    safety_backup: Path | None
-    is_behind: bool
-    """The database was at a later migration before the restore."""
-    undo_command: str | None
-    duration_seconds: float
-    findings: tuple[str, ...] = ()
-    """Results of the final checks that call for a step before Aperture is started."""
-
-
-@dataclass(frozen=True)
-class Restored:
-    """The dump is restored, compared and committed."""
-
-    report: RestoreReport
-
-
-@dataclass(frozen=True)
-class DrillReport:
-    """The result of `restore --drill`."""
-
-    path: Path
-    made_at: datetime | None
-    size_bytes: int
-    scratch_database: str
-    """Its name. It was dropped."""
-    database_bytes: int
-    """Size of the restored database."""
-    table_count: int
-    row_count: int
-    last_migration: str | None
-    is_compared_with_live: bool
-    """The structure was compared with the real database's, being of the same migration."""
-    differences: tuple[str, ...]
-    """Objects of only one of the two, or defined differently."""
-    findings: tuple[str, ...]
-    """Results of the final checks of a restore, made in the scratch database."""
-    restore_seconds: float
-    duration_seconds: float
-    is_recorded: bool

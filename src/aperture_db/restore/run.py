@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql as identifiers
@@ -18,41 +17,19 @@ from aperture_db.dumps.script import (
     CopyData,
     DumpEntry,
     DumpScriptError,
-    DumpStatement,
     Part,
     ScriptReader,
 )
-from aperture_db.dumps.statements import (
-    LARGE_OBJECT_KINDS,
-    LEFT_OUT_HEADS,
-    SESSION_SETTING,
-    SETTING,
-    SKIPPED_SETTINGS,
-    is_owner_change,
-    is_unchecked,
-    without_values,
-)
+from aperture_db.dumps.statements import without_values
 from aperture_db.errors import ApertureDbError
+from aperture_db.format import list_some
 from aperture_db.postgres.connection import build_index
 from aperture_db.postgres.session import Connection
 from aperture_db.progress import Event, Progress, Warned
+from aperture_db.restore.filter import StatementFilter
 
 PROGRESS_EVERY_BYTES = 16 << 20
 SHOWN_CHARACTERS = 200
-# Privileges are kept as the database has them; statistics are gathered anew; the rest is not
-# Aperture's.
-SKIPPED_KINDS = {
-    "ACL", "DEFAULT ACL", "SECURITY LABEL", "STATISTICS DATA", "PUBLICATION TABLE",
-    "PUBLICATION TABLES IN SCHEMA",
-}  # fmt: skip
-# Not reported as left out: extensions are created separately, and the rest belongs to them, to
-# the schema public, or to the database as a whole.
-SILENT_KINDS = {
-    "EXTENSION", "COMMENT", "SCHEMA", "DATABASE", "DATABASE PROPERTIES", "ENCODING",
-    "STDSTRINGS", "SEARCHPATH",
-}  # fmt: skip
-
-
 # Kinds of entries whose statements call functions, and the errors of one that finds nothing.
 CALLING_KINDS = {
     "CHECK CONSTRAINT", "CONSTRAINT", "INDEX", "MATERIALIZED VIEW", "MATERIALIZED VIEW DATA",
@@ -63,81 +40,23 @@ UNDEFINED = (
     psycopg.errors.UndefinedObject,
     psycopg.errors.UndefinedTable,
 )
-# COPY in the encoding SQL_ASCII puts bytes that are no text even into a UTF8 database.
-SERVER_ENCODING = (
-    b"SELECT pg_catalog.set_config("
-    b"'client_encoding', pg_catalog.current_setting('server_encoding'), true);"
+# What a schema holds beside tables, views, sequences, functions and types. The plan replaces none
+# of these: one that is there is kept.
+KEPT_KINDS = {
+    "COLLATION", "CONVERSION", "FUNCTION", "OPERATOR", "OPERATOR CLASS", "OPERATOR FAMILY",
+    "PROCEDURE", "SHELL TYPE", "TEXT SEARCH CONFIGURATION", "TEXT SEARCH DICTIONARY",
+    "TEXT SEARCH PARSER", "TEXT SEARCH TEMPLATE", "TYPE",
+}  # fmt: skip
+DUPLICATES = (
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.DuplicateFunction,
+    # Of an index of the catalogs: nobody looks for text search objects before they are made.
+    psycopg.errors.UniqueViolation,
 )
 ENCODING_ERRORS = (
     psycopg.errors.CharacterNotInRepertoire,
     psycopg.errors.UntranslatableCharacter,
 )
-
-
-@dataclass(frozen=True)
-class StatementFilter:
-    """Selects and rewrites the statements of a dump that are run."""
-
-    left_out_schemas: frozenset[str]
-    created_tables: frozenset[tuple[str, str]]
-
-    def takes(self, entry: DumpEntry) -> bool:
-        """Tell whether the statements of this entry are run."""
-        if not entry.schema or entry.schema in self.left_out_schemas:
-            return False
-        if entry.kind in SKIPPED_KINDS:
-            return False
-        # The settings of an extension are dumped as rows of a table that is not in the dump.
-        is_data = entry.kind == "TABLE DATA"
-        return not is_data or (entry.schema, entry.name) in self.created_tables
-
-    def translate(self, part: Part) -> bytes | None:
-        """The statement as it is run in our transaction; None for one that is not run."""
-        if isinstance(part, CopyData):
-            return part.text if self.takes(part.entry) else None
-        if (setting := _translate_setting(part)) is not None:
-            return setting or None
-        if not self.takes(part.entry) or part.head[0] in LEFT_OUT_HEADS:
-            return None
-        return None if is_owner_change(part.text) else part.text
-
-
-def _translate_setting(statement: DumpStatement) -> bytes | None:
-    """A setting, made for the transaction only; empty for one that is left out, None for any
-    other statement. A plain SET would outlast the transaction, and reach others in a pooler."""
-    text = statement.text.strip()
-    if statement.head[0] == b"SET":
-        # A change of the role is left out: the owner of all objects is decided by the plan.
-        match = SETTING.fullmatch(text)
-        if not match or match["name"].lower() in SKIPPED_SETTINGS:
-            return b""
-        if match["name"].lower() == b"client_encoding" and is_unchecked(match["value"]):
-            return SERVER_ENCODING
-        return b"SET LOCAL " + text[len(b"SET ") :]
-    if SESSION_SETTING.fullmatch(text):
-        return SESSION_SETTING.sub(rb"\1true);", text)
-    return None
-
-
-def make_filter(contents: DumpContents, left_out_schemas: tuple[str, ...]) -> StatementFilter:
-    """The filter for one dump."""
-    return StatementFilter(
-        frozenset(left_out_schemas),
-        frozenset(table.key for table in contents.tables),
-    )
-
-
-def describe_left_out(contents: DumpContents, left_out_schemas: tuple[str, ...]) -> tuple[str, ...]:
-    """Parts of the dump that are not restored, in words for the user."""
-    kinds = Counter(
-        entry.kind
-        for entry in contents.entries
-        if not entry.schema and entry.kind not in SILENT_KINDS | SKIPPED_KINDS | LARGE_OBJECT_KINDS
-    )
-    schemas = tuple(f"schema {name}" for name in left_out_schemas)
-    others = tuple(f"{kind.lower()} ({count})" for kind, count in sorted(kinds.items()))
-    has_large_objects = any(entry.kind in LARGE_OBJECT_KINDS for entry in contents.entries)
-    return schemas + others + (("large objects",) if has_large_objects else ())
 
 
 def execute_one(conn: Connection, statement: bytes) -> psycopg.Cursor[TupleRow]:
@@ -160,6 +79,7 @@ class DumpRunner:
         self._entry: DumpEntry | None = None
         self._entries_done = 0
         self._called_by: DumpEntry | None = None
+        self._kept: DumpEntry | None = None
         self._altered: list[identifiers.SQL] = []
         self.row_counts: Counter[tuple[str, str]] = Counter()
         """Rows inserted into each table, by schema and name."""
@@ -202,6 +122,9 @@ class DumpRunner:
         if text is None:
             return
         with self._explained(part.entry, text):
+            if part.entry.kind in KEPT_KINDS:
+                yield from self._create_unless_kept(part.entry, text)
+                return
             if part.entry.kind == "FOREIGN TABLE":
                 yield from self._try(part, text)
                 return
@@ -220,6 +143,18 @@ class DumpRunner:
                 )
                 with self._read_again(part) as again:
                     yield from self._execute(again, text)
+
+    def _create_unless_kept(self, entry: DumpEntry, text: bytes) -> Iterator[Event]:
+        """Create an object that the plan does not replace, unless the database has it. The other
+        statements of its entry are about it."""
+        if entry == self._kept:
+            return
+        try:
+            with self._conn.transaction():
+                execute_one(self._conn, text)
+        except DUPLICATES:
+            self._kept = entry
+            yield Warned(f"{_describe(entry)} is kept as the database has it")
 
     def _try(self, part: Part, text: bytes) -> Iterator[Event]:
         """A foreign table has no rows here, and its server is no part of a restore."""
@@ -340,6 +275,12 @@ class DumpRunner:
             return (
                 f"restore into PostgreSQL {dumped_major} or newer: the dump comes from "
                 f"{dumped_major} and this server is {server_major}"
+            )
+        native = sorted(entry.name for entry in self._contents.native_functions)
+        if isinstance(error, psycopg.errors.UndefinedFunction) and native:
+            return (
+                f"create {list_some(native)} first, as the database that was dumped has it: a "
+                "function in C is never made from a dump"
             )
         if isinstance(error, psycopg.errors.UndefinedObject) and not self._contents.extensions:
             return (

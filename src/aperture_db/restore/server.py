@@ -36,6 +36,10 @@ class TargetServer:
     is_read_only: bool
     may_create_schemas: bool
     schemas: list[str] = field(metadata={"json": False})
+    tablespaces: list[str] = field(metadata={"json": False})
+    """Those in which this role may create tables."""
+    access_methods: list[str] = field(metadata={"json": False})
+    """For tables."""
 
 
 def read_server(conn: Connection) -> TargetServer:

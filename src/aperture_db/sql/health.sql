@@ -85,7 +85,7 @@ SELECT
     NULL::float8 AS installed_seconds_ago
 FROM aperture_db.backups
 WHERE made_at < clock_timestamp() + interval '10 minutes'
-ORDER BY made_at DESC
+ORDER BY made_at DESC, id DESC
 LIMIT 1
 
 -- name: bloat

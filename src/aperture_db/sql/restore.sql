@@ -115,7 +115,11 @@ SELECT
     pg_is_in_recovery() AS is_standby,
     current_setting('transaction_read_only') = 'on' AS is_read_only,
     has_database_privilege(current_database(), 'CREATE') AS may_create_schemas,
-    ARRAY(SELECT nspname::text FROM pg_namespace) AS schemas
+    ARRAY(SELECT nspname::text FROM pg_namespace) AS schemas,
+    ARRAY(
+        SELECT spcname::text FROM pg_tablespace WHERE has_tablespace_privilege(oid, 'CREATE')
+    ) AS tablespaces,
+    ARRAY(SELECT amname::text FROM pg_am WHERE amtype = 't') AS access_methods
 
 -- name: sessions
 -- The other sessions of this database. Privilege: pg_monitor (or pg_read_all_stats) to see more
