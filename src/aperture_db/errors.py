@@ -116,3 +116,19 @@ def lack_of_resources(what: str, error: OSError) -> ApertureDbError | None:
         next_step="raise the limits of this account (ulimit -n, ulimit -u), then run again",
         code="no_resources",
     )
+
+
+def file_failure(error: OSError) -> ApertureDbError:
+    """The error for a file or directory that the system refuses to read or write, where no command
+    has a better one."""
+    reason = error.strerror or str(error)
+    next_step = "check the disk and its file system: dmesg, df -h"
+    if error.errno == errno.ENAMETOOLONG:
+        next_step = "choose a shorter name; most file systems take up to 255 bytes"
+    name = f"the file {error.filename}" if isinstance(error.filename, str) else "a file"
+    return ApertureDbError(
+        f"{name} could not be read or written",
+        why=reason,
+        next_step=next_step,
+        code="file_failure",
+    )

@@ -132,3 +132,37 @@ def test_a_backup_with_something_unknown_is_kept_with_a_warning(
     assert "warning: the backup was not verified, and aperture-db restore" in outcome.err
     assert "not verified" in outcome.out
     assert list(tmp_path.glob("aperture_backup_*.dump"))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["standard_conforming_strings = off", "client_encoding = latin1", "quote_all_identifiers = on",
+     "bytea_output = escape", "search_path = ''", "DateStyle = 'German'", "TimeZone = 'Asia/Kabul'",
+     "IntervalStyle = iso_8601", "extra_float_digits = -10", "default_transaction_read_only = on",
+     "statement_timeout = '90ms'", "lock_timeout = '1ms'", "xmloption = document",
+     "default_transaction_isolation = serializable", "array_nulls = off", "row_security = off",
+     "check_function_bodies = off", "default_with_oids = off", "synchronize_seqscans = off"],
+)  # fmt: skip
+def test_the_defaults_of_a_database_decide_nothing_about_a_dump(
+    setting: str, aperture_database: NewDatabase, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    conninfo, other = aperture_database(), new_database()
+    execute(
+        conninfo,
+        "INSERT INTO movies (provider_item_id, title) VALUES ('1', E'Łódź \\\\ ''x''')",
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {}', current_database()); END $$".format(
+            setting.replace("'", "''")
+        ),
+    )
+    outcome = run_inside("backup", "--dir", str(tmp_path), database=conninfo)
+    if outcome.code == 2:
+        assert "search_path" in setting
+        return
+    assert outcome.code == 0, outcome.err
+    assert "not verified" not in outcome.out
+    (file,) = tmp_path.iterdir()
+    reset = "EXECUTE format('ALTER DATABASE %I RESET ALL', current_database())"
+    execute(conninfo, "SET default_transaction_read_only = off", f"DO $$ BEGIN {reset}; END $$")
+    restored = run_inside("restore", str(file), "--confirm", PHRASE, database=other)
+    assert restored.code == 0, restored.err
+    assert read_rows(other) == read_rows(conninfo)

@@ -467,3 +467,17 @@ def test_a_backup_of_another_database_deletes_none(
     assert outcome.code == 0, outcome.err
     assert "has no record of Aperture's migrations" in outcome.err
     assert good.exists()
+
+
+@pytest.mark.parametrize("path", ["", "backups"])
+def test_a_relative_path_in_apertures_settings_is_refused(
+    path: str, aperture_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "backups").mkdir()
+    monkeypatch.chdir(tmp_path)
+    conninfo = aperture_database()
+    execute(conninfo, f"UPDATE backup_config SET backup_path = '{path}'")
+    outcome = backup(conninfo)
+    assert outcome.code == 1
+    assert "is not an absolute path" in outcome.err
+    assert list(tmp_path.rglob("*.dump")) == []

@@ -231,3 +231,17 @@ def test_a_dump_that_the_server_refuses(conninfo: str, tmp_path: Path) -> None:
     assert "no_such_method" in outcome.err
     assert "the database is unchanged" in outcome.err
     assert read_rows(conninfo) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("x" * 300, "choose a shorter name"), ("/proc/self/mem", "dmesg")]
+)
+def test_what_the_system_refuses_to_read_is_named(
+    name: str, shown: str, aperture_database: NewDatabase, tmp_path: Path
+) -> None:
+    for arguments in (("restore", "--dry-run"), ("backup", "--verify")):
+        outcome = run_inside(*arguments, str(tmp_path / name), database=aperture_database())
+        assert outcome.code == 1
+        assert "could not be read" in outcome.err
+        assert shown in outcome.err
+        assert "unexpected" not in outcome.err

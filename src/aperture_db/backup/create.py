@@ -34,7 +34,7 @@ from aperture_db.dumps.programs import (
     default_compression,
     libpq_environment,
     programs_for_server,
-    server_keepalives,
+    server_settings,
 )
 from aperture_db.errors import ApertureDbError, BusyError, UsageError
 from aperture_db.format import plural, shell_command
@@ -236,8 +236,9 @@ def _dump(
     snapshot: Snapshot,
     lock_timeout_seconds: float,
 ) -> Iterator[Event]:
-    if conn.info.parameter_status("server_encoding") not in ("UTF8", "SQL_ASCII"):
-        # Readable for any database. From SQL_ASCII there is no conversion.
+    if conn.info.parameter_status("server_encoding") != "SQL_ASCII":
+        # Readable for any database, whatever the role's default. From SQL_ASCII nothing is
+        # converted.
         command = [*command, "--encoding=UTF8"]
     command = [
         *command,
@@ -254,7 +255,7 @@ def _dump(
         libpq_environment(conn) as (environment, secrets),
         running(
             command,
-            environment | server_keepalives(conn, environment),
+            environment | server_settings(conn, environment),
             inherited=[partial.descriptor, *secrets],
         ) as child,
     ):

@@ -106,10 +106,12 @@ def choose_directory(option: Path | None, settings: BackupSettings | None) -> Ba
 def require_directory(directory: BackupDirectory) -> None:
     """Raise ApertureDbError when it does not exist. It is never created: a missing directory is
     usually a volume that is not mounted."""
-    if directory.path.is_dir():
+    if directory.path.is_absolute() and directory.path.is_dir():
         return
     what = f"the backup directory {directory.path} does not exist"
-    if directory.path.exists():
+    if not directory.path.is_absolute():
+        what = f"the backup directory {str(directory.path)!r} is not an absolute path"
+    elif directory.path.exists():
         what = f"{directory.path} is not a directory"
     error = UsageError if directory.is_chosen else ApertureDbError
     raise error(

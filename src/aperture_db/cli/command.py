@@ -22,7 +22,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.run import CommonOptions, Run
-from aperture_db.errors import ApertureDbError, lack_of_resources
+from aperture_db.errors import ApertureDbError, file_failure, lack_of_resources
 from aperture_db.postgres.target import redact
 from aperture_db.render.console import ColorMode, OutputClosedError, render_envelope
 
@@ -260,9 +260,12 @@ def execute(run: Run, body: Callable[..., int | None], values: dict[str, Any]) -
         error = _interrupted(run.interrupted_note)
     except OutputClosedError:
         return EXIT_CODE_OUTPUT_CLOSED
+    except OSError as failure:
+        error = lack_of_resources("the work broke off", failure) or file_failure(failure)
+        error.__cause__ = failure
+        code = exit_code_for(run.command, error)
     except Exception as failure:
-        lacking = isinstance(failure, OSError) and lack_of_resources("the work broke off", failure)
-        error = lacking or _unexpected(run, failure)
+        error = _unexpected(run, failure)
         code = exit_code_for(run.command, error)
     return report(run, error, code)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from aperture_db.errors import ClientProgramError, UsageError, lack_of_resources
 from aperture_db.postgres.connection import APPLICATION_NAME, KEEPALIVES, Connection, is_pooled
 from aperture_db.postgres.embedded import unpacked_programs
-from aperture_db.postgres.session import SERVER_KEEPALIVES
+from aperture_db.postgres.session import CONTRACT, SERVER_KEEPALIVES
 from aperture_db.safe_files import unnamed_text
 
 # Where packages put the programs of one major version, so that several can be installed.
@@ -291,7 +291,9 @@ def _missing(major: int | None, found: Sequence[ClientPrograms]) -> ClientProgra
 
 def too_old_to_read(path: Path, made_by: str) -> ClientProgramError:
     """The error for an archive of a newer pg_dump than the installed ones."""
-    major = int(made_by.partition(".")[0]) if made_by[:1].isdigit() else None
+    # 18.1, 19beta1 (Debian …)
+    found = re.match(r"\d+", made_by)
+    major = int(found[0]) if found else None
     return ClientProgramError(
         f"{path} was made by a newer pg_dump ({made_by}) than those installed",
         why=f"pg_restore cannot read newer archives, and the newest one installed is "
@@ -366,13 +368,20 @@ def libpq_environment(conn: Connection) -> Iterator[tuple[dict[str, str], list[i
         yield environment, [file.descriptor]
 
 
-def server_keepalives(conn: Connection, environment: Mapping[str, str]) -> dict[str, str]:
-    """PGOPTIONS with which the server notices that the network to the child vanished. Empty
-    through a pooler, which refuses them."""
+# Settings of the contract that pg_dump takes from the server and that a dump is written by.
+DECIDING = ("standard_conforming_strings", "quote_all_identifiers", "bytea_output")
+
+
+def server_settings(conn: Connection, environment: Mapping[str, str]) -> dict[str, str]:
+    """PGOPTIONS for pg_dump: the server notices that the network to it vanished, and the defaults
+    of a role or database decide nothing about what it writes. Empty through a pooler, which
+    refuses them."""
     if is_pooled(conn):
         return {}
-    settings = (f"-c {name}={value}" for name, value in SERVER_KEEPALIVES.items())
-    return {"PGOPTIONS": " ".join([*settings, environment.get("PGOPTIONS", "")]).strip()}
+    keepalives = [f"-c {name}={value}" for name, value in SERVER_KEEPALIVES.items()]
+    written = [f"-c {name}={CONTRACT[name]}" for name in DECIDING]
+    users = environment.get("PGOPTIONS", "")
+    return {"PGOPTIONS": " ".join(filter(None, [*keepalives, users, *written]))}
 
 
 def connection_arguments(conn: Connection) -> list[str]:
