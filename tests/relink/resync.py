@@ -42,8 +42,10 @@ def resync(
     seed: int,
     media: Collection[Media] = EVERYTHING,
     lost_ids: float = 0.0,
+    is_rebuilt: bool = True,
 ) -> dict[UUID, UUID]:
-    """Insert the titles with new ids, in another order, with item ids of another server.
+    """Insert the titles with new ids, in another order; with new item ids, too, if the server was
+    built anew.
 
     `lost_ids` is the share of titles that come without ids at other catalogs. Returns the new ids
     by the old ones.
@@ -55,7 +57,8 @@ def resync(
         random.shuffle(rows)
         for row in rows:
             row["id"] = new_ids[row["id"]]
-            row["provider_item_id"] = f"new-{row['id']}"
+            if is_rebuilt:
+                row["provider_item_id"] = f"new-{row['id']}"
             if each is Media.EPISODE:
                 row["series_id"] = new_ids[row["series_id"]]
             elif random.random() < lost_ids:

@@ -33,7 +33,7 @@ def test_the_list_comes_back_from_the_server_and_its_times_from_relink(
     conn.execute("UPDATE users SET is_enabled = true")
     snapshot, before = take_snapshot(conn), watching(conn)
     purge(database, "--what", "series")
-    new_ids = resync(conn, snapshot, seed=1, media=SERIES)
+    new_ids = resync(conn, snapshot, seed=1, media=SERIES, is_rebuilt=False)
     relink(database)
     assert watching(conn) == {}, "a favorite that was removed meanwhile must not come back"
     assert states_of(plan_of(database), "user_watching_series") == {
@@ -49,9 +49,27 @@ def test_the_list_comes_back_from_the_server_and_its_times_from_relink(
         "INSERT INTO job_runs (job_name, status, started_at, completed_at, duration_ms) VALUES "
         "('sync-watching-favorites', 'completed', now(), now(), 1)"
     )
-    relink(database)
+    assert states_of(plan_of(database), "user_watching_series")["no longer wanted"] == 1
+    assert relink(database)["ended"] == {"user_watching_series": 1}
     assert watching(conn) == {key: added for key, added in returned.items() if key != gone}
     assert plan_of(database)["waiting_rows"] == 0
+
+
+def test_the_list_is_added_after_the_server_was_built_anew_under_its_address(
+    conn: Conn, database: str
+) -> None:
+    """It knows none of the favorites any more, so nobody has removed one."""
+    conn.execute("UPDATE users SET is_enabled = true")
+    snapshot, before = take_snapshot(conn), watching(conn)
+    purge(database, "--what", "content")
+    new_ids = resync(conn, snapshot, seed=1)
+    conn.execute(
+        "INSERT INTO job_runs (job_name, status, started_at, completed_at, duration_ms) VALUES "
+        "('sync-watching-favorites', 'completed', now(), now(), 1)"
+    )
+    assert states_of(plan_of(database), "user_watching_series") == {"ready": len(before)}
+    assert relink(database)["ended"] == {}
+    assert watching(conn) == {(user, new_ids[series]): at for (user, series), at in before.items()}
 
 
 def test_series_are_added_where_no_sync_fetches_them(conn: Conn, database: str) -> None:

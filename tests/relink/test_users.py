@@ -111,3 +111,40 @@ def test_another_database_has_nothing_to_keep_or_pair(
         plain.execute(tables.encode())
     refused = run_inside("relink", mode, "--json", database=conninfo)
     assert (refused.code, refused.envelope["error"]["code"]) == (2, "not_aperture")
+
+
+@pytest.mark.parametrize(
+    "pairs", [("old=new", "old=other"), ("old=new", "older=new")], ids=["old", "new"]
+)
+def test_an_account_in_two_pairs_is_refused(
+    pairs: tuple[str, str], conn: Conn, database: str
+) -> None:
+    setting = "INSERT INTO system_settings (key, value) VALUES ('media_server_type', 'jellyfin') "
+    conn.execute(setting + "ON CONFLICT (key) DO UPDATE SET value = 'jellyfin'")
+    for name, provider in (("old", "emby"), ("older", "emby"), ("new", "jellyfin"),
+                           ("other", "jellyfin")):  # fmt: skip
+        conn.execute(
+            "INSERT INTO users (username, provider, provider_user_id, is_enabled) "
+            "VALUES (%s, %s, %s, false)",
+            [name, provider, name],
+        )
+    before = conn.execute("SELECT * FROM users ORDER BY id").fetchall()
+    words = [word for pair in pairs for word in ("--pair", pair)]
+    outcome = run_inside("relink", "--users", *words, "--apply", "--confirm", PHRASE,
+                         database=database)  # fmt: skip
+    assert outcome.code == 2
+    assert "stands in more than one pair" in outcome.err
+    assert conn.execute("SELECT * FROM users ORDER BY id").fetchall() == before
+
+
+def test_the_printed_command_keeps_the_pairs(conn: Conn, database: str) -> None:
+    setting = "INSERT INTO system_settings (key, value) VALUES ('media_server_type', 'jellyfin') "
+    conn.execute(setting + "ON CONFLICT (key) DO UPDATE SET value = 'jellyfin'")
+    for name, provider in (("old", "emby"), ("new one", "jellyfin")):
+        conn.execute(
+            "INSERT INTO users (username, provider, provider_user_id, is_enabled) "
+            "VALUES (%s, %s, %s, false)",
+            [name, provider, name],
+        )
+    outcome = run_inside("relink", "--users", "--pair", "old=new one", database=database)
+    assert "--users --pair 'old=new one' --apply" in outcome.out

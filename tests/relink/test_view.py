@@ -7,8 +7,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from aperture_db.aperture import Media
-from aperture_db.relink import apply, keep, kept, report
-from aperture_db.relink.apply import Account, AdoptedPair, UsersPlan
+from aperture_db.relink import keep, kept, report, users
 from aperture_db.relink.report import (
     Evidence,
     PendingTitle,
@@ -23,6 +22,7 @@ from aperture_db.relink.report import (
     TitleChoice,
     TitleCounts,
 )
+from aperture_db.relink.users import Account, AdoptedPair, UsersPlan
 from aperture_db.render.relink import render_pending, render_relink, render_users
 from tests.described import undescribed
 from tests.snapshot import rendered
@@ -67,7 +67,7 @@ PLAN = RelinkPlan(
     ready_rows=131,
     waiting_rows=35,
 )
-OUTCOME = RelinkOutcome({"user_ratings": 118}, {"user_ratings": 2}, {"channels": 1}, 3, 0.42)
+OUTCOME = RelinkOutcome({"user_ratings": 118}, {"user_ratings": 2}, {"channels": 1}, {}, 3, 0.42)
 
 
 def test_plan(snapshot: Snapshot) -> None:
@@ -113,6 +113,6 @@ def test_the_json_is_described() -> None:
         report.RelinkReport, report.RelinkPlan, report.RelinkOutcome, report.TitleCounts,
         report.RowCounts, report.ReferenceCounts, report.PendingTitle, report.TitleChoice,
         report.PendingTitles, kept.Decision, kept.Decisions, kept.ForgetPlan,
-        keep.Transfer, report.KeptCounts, apply.Account, apply.AdoptedPair, apply.UsersPlan,
+        keep.Transfer, report.KeptCounts, users.Account, users.AdoptedPair, users.UsersPlan,
     )  # fmt: skip
     assert undescribed("relink", *shapes) == set()

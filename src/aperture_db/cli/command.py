@@ -25,6 +25,7 @@ from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.errors import ApertureDbError, file_failure, lack_of_resources
 from aperture_db.postgres.target import redact
 from aperture_db.render.console import ColorMode, OutputClosedError, render_envelope
+from aperture_db.render.follow_up import FOLLOW_UP_OPTIONS
 
 with lazy_imports():
     from aperture_db.cli import ping
@@ -267,7 +268,10 @@ def execute(run: Run, body: Callable[..., int | None], values: dict[str, Any]) -
     except Exception as failure:
         error = _unexpected(run, failure)
         code = exit_code_for(run.command, error)
-    return report(run, error, code)
+    try:
+        return report(run, error, code)
+    finally:
+        FOLLOW_UP_OPTIONS.use(())
 
 
 def exit_code_for(command_name: str, error: ApertureDbError) -> int:

@@ -22,7 +22,7 @@ with lazy_imports():
     from aperture_db import aperture
     from aperture_db.postgres import activity, connection
     from aperture_db.relink import apply as room
-    from aperture_db.relink import keep, kept, plan, report
+    from aperture_db.relink import keep, kept, plan, report, users
     from aperture_db.render import relink as view
 
 INSTEAD = "Instead of listing"
@@ -243,7 +243,7 @@ def _match(run: Run, words: list[str]) -> None:
 def _users(run: Run, words: list[str], confirm: str | None, *, is_applied: bool) -> None:
     decided = [_split(word, "--pair") for word in words]
     with run.connect(read_only=True) as conn, conn.transaction():
-        made = room.plan_users(conn, decided)
+        made = users.plan_users(conn, decided)
     run.data = made
     if not is_applied or not made.ready:
         run.show(made, view.render_users)
@@ -255,7 +255,7 @@ def _users(run: Run, words: list[str], confirm: str | None, *, is_applied: bool)
         run, confirm, f"This makes {names} those of {made.provider}, and deletes the new ones."
     )
     with _connect(run) as conn, conn.transaction():
-        done = room.adopt_users(conn, made, decided)
+        done = users.adopt_users(conn, made, decided)
     run.show(done, view.render_users)
 
 

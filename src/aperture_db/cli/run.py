@@ -19,6 +19,7 @@ from aperture_db.errors import ApertureDbError
 from aperture_db.format import pasteable, shell_command, visible
 from aperture_db.postgres.target import Target, redact
 from aperture_db.render.console import ColorMode, make_console
+from aperture_db.render.follow_up import FOLLOW_UP_OPTIONS
 
 with lazy_imports():
     from aperture_db import new_files
@@ -64,6 +65,7 @@ class Run:
         self.options = options
         self.out = make_console(options.color, sys.stdout, os.environ)
         self.err = make_console(options.color, sys.stderr, os.environ)
+        FOLLOW_UP_OPTIONS.use(())
         self.data: object = None
         self.error: ApertureDbError | None = None
         self._full_view: Callable[[], RenderableType] = str
@@ -77,6 +79,7 @@ class Run:
         target = settings.resolve_target(self.options.database_url, self.options.env_file)
         if self.command not in MAY_READ_STANDBY:
             target = target.on_primary()
+        FOLLOW_UP_OPTIONS.use(target.options)
         for warning in target.warnings:
             self.warnings.append(warning)
             self.say(f"warning: {warning}", style="warning")

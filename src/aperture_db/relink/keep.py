@@ -221,6 +221,7 @@ def _drop_deleted(conn: Connection, library: Library, kind: Media) -> None:
                     kind=sql.Literal(str(kind)),
                     titles=library.tables[MEDIA_TABLES[kind]].identifier,
                     table=source.table.identifier,
+                    users=library.tables["users"].identifier,
                 )
             )
 

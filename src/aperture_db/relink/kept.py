@@ -167,6 +167,11 @@ def _row_sources(conn: Connection, tables: Mapping[str, Table]) -> Collection[Ro
     for key in read_foreign_keys(conn):
         if key.referenced_oid in media_of and len(key.columns) == 1:
             columns.setdefault(key.table_oid, {})[media_of[key.referenced_oid]] = key.columns[0]
+    for table in tables.values():
+        for media in media_of.values():
+            # A restore may have left the foreign key out.
+            if (column := f"{media}_id") in table.columns:
+                columns.setdefault(table.oid, {}).setdefault(media, column)
     return [
         RowSource(table, columns[table.oid])
         for name, table in sorted(tables.items())
@@ -288,14 +293,14 @@ def map_users(kept: Kept, present: Iterable[PresentUser]) -> dict[tuple[UUID, bo
     """The present user for each kept one, by the id and whether the row was imported.
 
     The id decides, then the account on the media server. Names decide only for rows that came
-    from another database, and only where they are unique on both sides.
+    from another database, and only where they are unique here and among the users there.
     """
     here = list(present)
     by_id = {user.user_id: user for user in here}
     by_account = {(user.provider, user.provider_user_id): user for user in here}
     by_name = _unique_names(here)
-    kept_names = _unique_names(kept.users.values())
     found = {}
+    strangers = []
     for user_id in {row.user_id for row in kept.rows} | kept.users.keys():
         known = kept.users.get(user_id)
         same = by_id.get(user_id)
@@ -304,9 +309,13 @@ def map_users(kept: Kept, present: Iterable[PresentUser]) -> dict[tuple[UUID, bo
         if same is not None:
             found[user_id, False] = found[user_id, True] = same
         elif known is not None:
-            name = known.username.casefold()
-            if name in by_name and name in kept_names:
-                found[user_id, True] = by_name[name]
+            strangers.append(known)
+    # A file of ratings names its users and nothing else, so each name is one user there.
+    named = [user for user in strangers if user.provider_user_id is None]
+    others = _unique_names(user for user in strangers if user.provider_user_id is not None)
+    for user in (*named, *others.values()):
+        if same := by_name.get(user.username.casefold()):
+            found[user.user_id, True] = same
     return found
 
 

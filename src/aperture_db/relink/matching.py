@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from aperture_db.relink.report import (
     years_differ,
 )
 
+FIRST = datetime.min.replace(tzinfo=UTC)
 EXTERNAL_ID_OF = {evidence: each for each, evidence in OF_EXTERNAL_ID.items()}
 # What may be true of two different titles at once.
 WEAK = frozenset({Evidence.PATH, Evidence.TITLE, Evidence.ITEM, Evidence.KEPT_LATER})
@@ -284,16 +286,19 @@ def _match_episodes(
     here = [title for title in present if title.kind is Media.EPISODE]
     by_id = {title.id: title for title in here}
     by_place = {(title.series_id, title.season, title.episode): title for title in here}
-    new_series = {
-        old.id: result.new.id for old, result in results.items() if isinstance(result, Match)
-    }
+    # Of an id that was kept as two series, the one as which it was kept with the episode.
+    new_series: dict[UUID, list[tuple[datetime, UUID | None]]] = {}
+    for old, result in results.items():
+        if old.kind is Media.SERIES:
+            series_id = result.new.id if isinstance(result, Match) else None
+            new_series.setdefault(old.id, []).append((old.kept_at or FIRST, series_id))
     found: dict[TitleIdentity, Result] = {}
     for old in episodes:
         decided = by_id.get(decisions.get(old.id, old.id)) if old.id in decisions else None
         if decided is not None:
             found[old] = Match(old, decided, Evidence.DECIDED)
             continue
-        series = new_series.get(old.series_id) if old.series_id else None
+        series = _series_of(old, new_series.get(old.series_id, ()) if old.series_id else ())
         new = by_place.get((series, old.season, old.episode)) if series else None
         if new is None:
             missing = "the series has no such episode" if series else "its series is not matched"
@@ -305,6 +310,19 @@ def _match_episodes(
             evidence = Evidence.SAME_ID if new.id == old.id else Evidence.EPISODE
             found[old] = Match(old, new, evidence)
     return found
+
+
+def _series_of(
+    episode: TitleIdentity, candidates: Iterable[tuple[datetime, UUID | None]]
+) -> UUID | None:
+    """The new series of an episode, from the times at which its series was kept and the matches:
+    the newest that was kept before or with it, else the oldest."""
+    in_order = sorted(candidates, key=lambda each: each[0])
+    when = episode.kept_at or FIRST
+    earlier = [new for kept_at, new in in_order if kept_at <= when]
+    if earlier:
+        return earlier[-1]
+    return in_order[0][1] if in_order else None
 
 
 def matched(results: Mapping[TitleIdentity, Result]) -> dict[UUID, TitleIdentity]:

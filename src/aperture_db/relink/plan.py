@@ -109,6 +109,7 @@ def make_plan(conn: Connection, options: RelinkOptions) -> tuple[RelinkPlan, Lin
         remarks=tuple(_remarks(links)),
         ready_rows=_in_states(rows, RowState.READY) + sum(each.rows for each in named),
         waiting_rows=_in_states(rows, *WAITING) + sum(each.waiting for each in named),
+        options=options,
     )
     return plan, links
 
@@ -167,6 +168,8 @@ class _Rules:
         self._watching: set[tuple[UUID, UUID]] = set()
         self._unsynced: set[UUID] = set()
         self._is_watching_disabled = False
+        self._present = set(_find_present(conn, library))
+        """Keys of kept rows that are there although a purge kept them: it was undone."""
         if any(row.source == WATCHING for row in kept.rows) and WATCHING in library.tables:
             self._read_watching(conn)
 
@@ -180,7 +183,8 @@ class _Rules:
         if not isinstance(result, Match) or row.source not in self._library.tables:
             return Assignment(row, RowState.TITLE_PENDING, None, user)
         assert old is not None
-        if row.origin == RowOrigin.KEEP and result.new.id == old.id:
+        is_same_title = result.new.id == old.id
+        if is_same_title and (row.origin == RowOrigin.KEEP or row.id in self._present):
             return Assignment(row, RowState.IN_PLACE, result.new, user)
         if user is None:
             return Assignment(row, RowState.USER_MISSING, result.new)
@@ -197,16 +201,19 @@ class _Rules:
     ) -> Assignment:
         """Aperture makes a favorite of what is only in its table, so rows come back from the
         media server where they can, and only their time is put back."""
-        if not user.is_enabled or self._is_watching_disabled or self._is_other_server(old):
+        if not user.is_enabled or self._is_watching_disabled or self._is_other_server(old, new):
             return Assignment(row, RowState.READY, new, user)
         if (user.user_id, new.id) in self._watching:
             return Assignment(row, RowState.READY, new, user, may_insert=False)
         state = RowState.RETURNS if new.id in self._unsynced else RowState.ENDED
         return Assignment(row, state, new, user, may_insert=False)
 
-    def _is_other_server(self, old: TitleIdentity) -> bool:
+    def _is_other_server(self, old: TitleIdentity, new: TitleIdentity) -> bool:
+        """Another address, or items with other ids: a server that was built anew knows none of
+        the favorites."""
         server = self._library.server
-        return old.server is not None and server is not None and old.server != server
+        is_elsewhere = old.server is not None and server is not None and old.server != server
+        return is_elsewhere or bool(old.item_id and new.item_id and old.item_id != new.item_id)
 
     def _read_watching(self, conn: Connection) -> None:
         tables = self._library.tables
@@ -229,6 +236,17 @@ class _Rules:
             )
             row = conn.execute(setting, {"key": "watching_library_enabled"}).fetchone()
             self._is_watching_disabled = row == ("false",)
+
+
+def _find_present(conn: Connection, library: Library) -> Iterator[int]:
+    for source in library.sources:
+        query = sql.SQL(queries.load("relink/present_rows")).format(
+            table=source.table.identifier,
+            title=source.title,
+            source=sql.Literal(source.name),
+        )
+        for (kept_id,) in conn.execute(query):
+            yield kept_id
 
 
 def _count_titles(links: Links) -> Iterator[TitleCounts]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
@@ -243,6 +243,16 @@ class RelinkOptions:
     """Verdicts of the AI about pairs of titles, which were paid for."""
     locked_profiles: bool = False
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The options of the command that asks for the same."""
+        chosen = {
+            "--include-watch-history": self.watch_history,
+            "--include-similarity": self.similarity,
+            "--include-locked": self.locked_profiles,
+        }
+        return tuple(word for word, is_chosen in chosen.items() if is_chosen)
+
 
 class RowState(StrEnum):
     """What a relink would do with a kept row; the words are shown to the user."""
@@ -253,7 +263,7 @@ class RowState(StrEnum):
     RETURNS = "returns with a sync"
     NOT_REQUESTED = "not requested"
     IN_PLACE = "in place"
-    """Kept without a purge, and still there or deleted by its user."""
+    """Still there, or kept without a purge and deleted by its user."""
     ENDED = "no longer wanted"
     """The user has removed the series from the favorites since."""
 
@@ -332,6 +342,7 @@ class RelinkPlan:
     """Rows that would be put back or updated."""
     waiting_rows: int
     """Rows that would still wait afterwards."""
+    options: RelinkOptions = field(default=RelinkOptions(), metadata={"json": False})
 
 
 @dataclass(frozen=True)
@@ -351,6 +362,8 @@ class RelinkOutcome:
     """Rows that were not put back because another row was there, by their tables."""
     updated: dict[str, int]
     """Rows whose ids of titles were replaced, by their tables."""
+    ended: dict[str, int]
+    """Rows that wait no longer: their users have removed the series from the favorites."""
     aged_profiles: int
     """Taste profiles that the next recommendations rebuild."""
     duration_seconds: float

@@ -31,6 +31,7 @@ from rich.theme import Theme
 
 from aperture_db.errors import ApertureDbError
 from aperture_db.format import UNSHOWN, pasteable, visible
+from aperture_db.render.follow_up import shown
 
 # Wide enough that no line is ever wrapped or cut for a pipe or a log.
 UNLIMITED_WIDTH = 16_384
@@ -72,7 +73,7 @@ class OutputClosedError(Exception):
 def wrap_prose(text: str, width: int, mark: str) -> list[str]:
     """The lines of a sentence after a mark, broken between words and not inside a command."""
     lines = textwrap.wrap(
-        COMMAND.sub(lambda match: match[0].replace(" ", "\0"), visible(text)),
+        COMMAND.sub(lambda match: match[0].replace(" ", "\0"), shown(text)),
         max(width, MIN_PROSE_WIDTH),
         initial_indent=mark,
         subsequent_indent=" " * len(mark),
@@ -86,11 +87,11 @@ class Text(rich_text.Text):
     """A styled text in which every character is visible."""
 
     def __init__(self, text: str = "", style: str | Style = "", **options: Any) -> None:
-        super().__init__(visible(text), style, **options)
+        super().__init__(shown(text), style, **options)
 
     def append(self, text: rich_text.Text | str, style: str | Style | None = None) -> Self:
         """Add to the end."""
-        super().append(visible(text) if isinstance(text, str) else text, style)
+        super().append(shown(text) if isinstance(text, str) else text, style)
         return self
 
 
@@ -99,7 +100,7 @@ class QuittingConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> rich_text.Text:
         """The Text of a string that is printed, or stands in a table."""
-        return super().render_str(visible(text), **options)
+        return super().render_str(shown(text), **options)
 
     def on_broken_pipe(self) -> None:
         self.quiet = True

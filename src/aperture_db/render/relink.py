@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 
 from aperture_db.format import format_count, format_seconds, plural, shell_command
-from aperture_db.relink.apply import Account, UsersPlan
 from aperture_db.relink.keep import Transfer
 from aperture_db.relink.kept import Decisions, ForgetPlan
 from aperture_db.relink.report import (
@@ -20,6 +19,7 @@ from aperture_db.relink.report import (
     RelinkReport,
     RowState,
 )
+from aperture_db.relink.users import Account, UsersPlan
 from aperture_db.render.console import NOTHING, Item, Text, make_table, unbroken
 
 MOST_REMARKS = 10
@@ -29,6 +29,7 @@ STATES = {
     RowState.USER_MISSING: "user missing",
     RowState.RETURNS: "waits for a sync",
     RowState.NOT_REQUESTED: "not requested",
+    RowState.ENDED: "no longer wanted",
 }
 
 
@@ -99,7 +100,7 @@ def _plan_parts(plan: RelinkPlan) -> Iterator[RenderableType]:
     yield ""
     yield Text(_plan_summary(plan))
     if plan.ready_rows:
-        yield _apply_command()
+        yield _apply_command(*plan.options.words)
     if plan.pending:
         yield Text("To see the titles that are pending:")
         yield unbroken("  aperture-db relink --show pending")
@@ -163,11 +164,15 @@ def _plan_summary(plan: RelinkPlan) -> str:
 
 
 def _outcome_parts(plan: RelinkPlan, outcome: RelinkOutcome) -> Iterator[RenderableType]:
-    columns = ("put back", "already there", "updated")
-    table = make_table("table", *columns, right=columns)
-    parts = (outcome.put_back, outcome.already_there, outcome.updated)
-    for name in dict.fromkeys(name for part in parts for name in part):
-        table.add_row(name, *(_count(part.get(name, 0)) for part in parts))
+    parts = {
+        "put back": outcome.put_back,
+        "already there": outcome.already_there,
+        "updated": outcome.updated,
+        **({"no longer wanted": outcome.ended} if outcome.ended else {}),
+    }
+    table = make_table("table", *parts, right=tuple(parts))
+    for name in dict.fromkeys(name for part in parts.values() for name in part):
+        table.add_row(name, *(_count(part.get(name, 0)) for part in parts.values()))
     if table.row_count:
         yield table
         yield ""
@@ -241,7 +246,9 @@ def _users_parts(plan: UsersPlan) -> Iterator[RenderableType]:
     elif plan.ready:
         yield ""
         yield Text(f"To adopt {plural(len(plan.ready), 'old account')}:")
-        yield unbroken("  aperture-db relink --users --apply")
+        pairs = [word for pair in plan.decided for word in ("--pair", "=".join(pair))]
+        command = shell_command("aperture-db", "relink", "--users", *pairs, "--apply")
+        yield unbroken(f"  {command}")
 
 
 def _account(account: Account) -> str:
@@ -258,8 +265,8 @@ def _forget_text(verb: str, plan: ForgetPlan) -> str:
     )
 
 
-def _apply_command() -> RenderableType:
-    return unbroken("  aperture-db relink --apply")
+def _apply_command(*options: str) -> RenderableType:
+    return unbroken("  " + shell_command("aperture-db", "relink", *options, "--apply"))
 
 
 def _section(title: str, style: str = "heading") -> Iterator[RenderableType]:

@@ -184,8 +184,8 @@ JOIN LATERAL (
 ) AS title ON true
 
 -- name: drop_deleted_rows
--- Purpose: mark rows as done that were kept in place and that their users have deleted since: the
--- title is there, and the row is not. Privilege: SELECT on the tables, UPDATE on kept_rows.
+-- Purpose: mark rows as done that were kept in place and that their users have deleted since: title
+-- and user are there, and the row is not. Privilege: SELECT on the tables, UPDATE on kept_rows.
 UPDATE aperture_db.kept_rows AS kept
 SET done_at = now(), outcome = 'deleted by its user'
 FROM aperture_db.kept_titles AS title
@@ -195,6 +195,7 @@ WHERE kept.origin = 'keep'
     AND title.id = kept.title_id
     AND title.kind = {kind}
     AND EXISTS (SELECT FROM {titles} AS t WHERE t.id = title.old_id)
+    AND EXISTS (SELECT FROM {users} AS u WHERE u.id = kept.user_id)
     AND NOT EXISTS (SELECT FROM {table} AS r WHERE r.id = kept.row_id)
 
 -- name: drop_purged_rows
@@ -234,6 +235,15 @@ SELECT
     u.id AS user_id, u.provider, u.provider_user_id, u.username, {is_enabled} AS is_enabled,
     u.id IN ({unread}) AS is_unread
 FROM {users} AS u
+
+-- name: present_rows
+-- Purpose: of the kept rows of a table, those that are there under the id of their title.
+-- Privilege: SELECT on the table.
+SELECT kept.id
+FROM aperture_db.kept_rows AS kept
+JOIN aperture_db.kept_titles AS title ON title.id = kept.title_id
+JOIN {table} AS r ON r.id = kept.row_id AND {title} = title.old_id
+WHERE kept.done_at IS NULL AND kept.source = {source} AND kept.origin <> 'keep'
 
 -- name: present_watching
 -- Purpose: the series that users watch, as pairs. Privilege: SELECT on user_watching_series.
@@ -281,10 +291,14 @@ RETURNING r.id
 
 -- name: put_back
 -- Purpose: insert kept rows with the new ids of their titles, and mark them as done, in one
--- statement. Rows that are there already win. Rows whose title or user has gone meanwhile wait on.
--- Privilege: SELECT and UPDATE on the tables of titles and users, INSERT on the table.
+-- statement. Rows of the same user and title that are there already win. A row that still has its
+-- id, unchanged, but names a title that a sync has turned into another one is moved. Rows whose
+-- title or user has gone meanwhile wait on, as does what could not be inserted.
+-- Privilege: SELECT and UPDATE on the tables of titles and users, and all on the table.
 WITH wanted AS (
-    SELECT kept.id, kept.row_id, kept.content, link.title_id, link.user_id, link.may_insert, link.position
+    SELECT
+        kept.id, kept.row_id, kept.content, kept.changed_at,
+        link.title_id, link.user_id, link.may_insert, link.position
     FROM unnest(%(rows)s::bigint[], %(titles)s::uuid[], %(users)s::uuid[], %(may_insert)s::boolean[])
         WITH ORDINALITY AS link (row, title_id, user_id, may_insert, position)
     JOIN aperture_db.kept_rows AS kept ON kept.id = link.row
@@ -299,7 +313,12 @@ owner AS (
     SELECT u.id FROM {users} AS u WHERE u.id IN (SELECT user_id FROM wanted) FOR KEY SHARE
 ),
 ready AS (
-    SELECT wanted.*
+    SELECT
+        wanted.*,
+        EXISTS (
+            SELECT FROM {table} AS r
+            WHERE r.user_id = wanted.user_id AND r.{title_name} = wanted.title_id
+        ) AS is_there
     FROM wanted
     JOIN title ON title.id = wanted.title_id
     JOIN owner ON owner.id = wanted.user_id
@@ -307,8 +326,17 @@ ready AS (
 chosen AS (
     SELECT DISTINCT ON (user_id, title_id) *
     FROM ready
-    WHERE may_insert
+    WHERE may_insert AND NOT is_there
     ORDER BY user_id, title_id, position
+),
+moved AS (
+    UPDATE {table} AS r
+    SET {title_name} = chosen.title_id
+    FROM chosen
+    WHERE r.id = chosen.row_id
+        AND r.user_id = chosen.user_id
+        AND {changed_at}::timestamptz IS NOT DISTINCT FROM chosen.changed_at
+    RETURNING r.user_id, r.{title_name} AS title_id
 ),
 inserted AS (
     INSERT INTO {table} ({columns})
@@ -318,23 +346,42 @@ inserted AS (
         NULL::{table},
         chosen.content
         || jsonb_build_object({title_column}::text, chosen.title_id, 'user_id', chosen.user_id)
+        || CASE
+            WHEN EXISTS (SELECT FROM {table} AS other WHERE other.id = chosen.row_id)
+            THEN jsonb_build_object('id', gen_random_uuid())
+            ELSE '{{}}'
+        END
     ) AS r
+    WHERE NOT EXISTS (
+        SELECT FROM moved
+        WHERE moved.user_id = chosen.user_id AND moved.title_id = chosen.title_id
+    )
     ON CONFLICT DO NOTHING
     RETURNING user_id, {title}
+),
+placed AS (
+    SELECT user_id, title_id FROM inserted
+    UNION ALL
+    SELECT user_id, title_id FROM moved
 ),
 {renewed}
 UPDATE aperture_db.kept_rows AS kept
 SET done_at = now(),
     outcome = CASE
-        WHEN chosen.id IS NOT NULL AND inserted.user_id IS NOT NULL THEN 'put back'
+        WHEN chosen.id IS NOT NULL AND placed.user_id IS NOT NULL THEN 'put back'
         WHEN renewed.user_id IS NOT NULL THEN 'put back'
         ELSE 'another row was there'
     END
 FROM ready
 LEFT JOIN chosen ON chosen.id = ready.id
-LEFT JOIN inserted ON inserted.user_id = ready.user_id AND inserted.title_id = ready.title_id
+LEFT JOIN placed ON placed.user_id = ready.user_id AND placed.title_id = ready.title_id
 LEFT JOIN renewed ON renewed.user_id = ready.user_id AND renewed.title_id = ready.title_id
-WHERE kept.id = ready.id AND (ready.may_insert OR renewed.user_id IS NOT NULL)
+WHERE kept.id = ready.id
+    AND (
+        placed.user_id IS NOT NULL
+        OR renewed.user_id IS NOT NULL
+        OR (ready.may_insert AND ready.is_there)
+    )
 RETURNING ready.user_id, kept.outcome
 
 -- name: renew_nothing
@@ -363,22 +410,34 @@ WHERE p.user_id = ANY (%(users)s)
     AND p.auto_updated_at IS NOT NULL
 
 -- name: restore_profile
--- Purpose: give a locked taste profile back what a purge has reset, unless it was built anew or is
--- of another model. Privilege: SELECT and UPDATE on user_taste_profiles.
+-- Purpose: give a locked taste profile back what a purge has reset. One that was built anew since is
+-- left alone; one of another model than the profiles of today waits.
+-- Privilege: SELECT and UPDATE on user_taste_profiles.
 WITH kept AS (
-    UPDATE aperture_db.kept_rows
-    SET done_at = now(), outcome = 'put back'
+    SELECT id, row_id, content
+    FROM aperture_db.kept_rows
     WHERE id = %(row)s AND done_at IS NULL
-    RETURNING row_id, content
+    FOR UPDATE
+),
+restored AS (
+    UPDATE {profiles} AS p
+    SET embedding = (kept.content ->> 'embedding')::{type},
+        embedding_model = kept.content ->> 'embedding_model',
+        auto_updated_at = (kept.content ->> 'auto_updated_at')::timestamptz
+    FROM kept
+    WHERE p.id = kept.row_id
+        AND p.embedding IS NULL
+        AND kept.content ->> 'embedding_model' IS NOT DISTINCT FROM %(model)s
+    RETURNING p.id
 )
-UPDATE {profiles} AS p
-SET embedding = (kept.content ->> 'embedding')::{type},
-    embedding_model = kept.content ->> 'embedding_model',
-    auto_updated_at = (kept.content ->> 'auto_updated_at')::timestamptz
+UPDATE aperture_db.kept_rows AS row
+SET done_at = now(),
+    outcome = CASE WHEN restored.id IS NULL THEN 'another row was there' ELSE 'put back' END
 FROM kept
-WHERE p.id = kept.row_id
-    AND p.embedding IS NULL
-    AND kept.content ->> 'embedding_model' IS NOT DISTINCT FROM %(model)s
+LEFT JOIN restored ON restored.id = kept.row_id
+LEFT JOIN {profiles} AS built ON built.id = kept.row_id AND built.embedding IS NOT NULL
+WHERE row.id = kept.id AND (restored.id IS NOT NULL OR built.id IS NOT NULL)
+RETURNING row.outcome
 
 -- name: finish_row
 -- Purpose: mark kept rows as done that need nothing. Privilege: UPDATE on kept_rows.
@@ -402,12 +461,20 @@ UPDATE aperture_db.kept_titles SET chosen_id = %(new)s WHERE old_id = %(old)s RE
 DROP TABLE IF EXISTS aperture_db.kept_rows, aperture_db.kept_titles, aperture_db.kept_users
 
 -- name: kept_columns
--- Purpose: the columns that all of these rows were kept with. Privilege: SELECT on kept_rows.
-SELECT key
-FROM aperture_db.kept_rows AS kept, jsonb_object_keys(kept.content) AS key
+-- Purpose: the columns that each of these rows was kept with. Privilege: SELECT on kept_rows.
+SELECT kept.id, ARRAY(SELECT key FROM jsonb_object_keys(kept.content) AS key)
+FROM aperture_db.kept_rows AS kept
 WHERE kept.id = ANY (%(rows)s)
-GROUP BY key
-HAVING count(*) = cardinality(%(rows)s)
+
+-- name: insertable_columns
+-- Purpose: the columns of a table into which a value can be written. Privilege: none.
+SELECT a.attname
+FROM pg_attribute AS a
+WHERE a.attrelid = %(table)s
+    AND a.attnum > 0
+    AND NOT a.attisdropped
+    AND a.attgenerated = ''
+    AND a.attidentity <> 'a'
 
 -- name: count_kept
 -- Purpose: how much is kept. Privilege: SELECT on the tables.
