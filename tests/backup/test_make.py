@@ -173,9 +173,11 @@ def test_a_read_only_role(
     refused = backup(conninfo, "--dir", str(tmp_path))
     assert refused.code == 1
     assert "permission denied for sequence" in refused.err
-    assert f'GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO "{role}";' in refused.err
+    advice = re.search(r'GRANT SELECT ON SEQUENCE "public".*;', refused.err)
+    assert advice
+    assert f'TO "{role}"' in advice[0]
     assert not list(tmp_path.iterdir())
-    execute(database, f'GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO "{role}"')
+    execute(database, advice[0])
 
     outcome = backup(conninfo, "--dir", str(tmp_path))
 

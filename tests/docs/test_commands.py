@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from aperture_db.cli.app import COMMANDS
-from aperture_db.cli.options import spell_out_interval
+from aperture_db.cli.app import COMMANDS, spell_out_interval
 from tests.docs.markdown import DOCUMENTS, EXAMPLES, ROOT, command_lines, name_of, read
 
 # What stands for a value that the reader knows.

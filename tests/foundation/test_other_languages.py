@@ -178,10 +178,14 @@ def test_waiting_for_a_server_that_starts_up(servers: SharedServers, language: s
 @pytest.mark.parametrize(
     ("statement", "writes", "advice"),
     [
-        ("SELECT * FROM public.movies", False, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO"),
-        ("DELETE FROM public.movies", True, "GRANT ALL ON ALL TABLES IN SCHEMA public TO"),
+        ("SELECT * FROM public.movies", False, 'GRANT SELECT ON "public"."movies" TO'),
+        ("DELETE FROM public.movies", True, 'DELETE ON "public"."movies" TO'),
         ("CREATE TABLE other.t ()", True, "GRANT USAGE, CREATE ON SCHEMA other TO"),
-        ("SELECT nextval('public.movies_id_seq')", True, "GRANT ALL ON ALL SEQUENCES IN SCHEMA"),
+        (
+            "SELECT nextval('public.movies_id_seq')",
+            True,
+            'USAGE ON SEQUENCE "public"."movies_id',
+        ),
         ("SELECT pg_ls_waldir()", False, "GRANT EXECUTE ON FUNCTION pg_ls_waldir TO"),
         ("CREATE SCHEMA third", True, "GRANT CREATE ON DATABASE"),
     ],

@@ -11,9 +11,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from aperture_db.errors import ApertureDbError, BusyError, ConnectError
 from aperture_db.postgres.connection import connect, set_local, translated_errors
-from aperture_db.postgres.driver_errors import OTHERWISE, grant_for
+from aperture_db.postgres.refusals import OTHERWISE, grant_for
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.settings import resolve_target
+from aperture_db.postgres.target import Target
 from tests.servers.roles import Rights
 from tests.waiting import wait_until
 
@@ -70,7 +71,7 @@ def test_no_privilege_to_read(
     assert error.why == "permission denied for table movies"
     assert error.next_step == (
         "as the owner or a superuser run: "
-        f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{conninfo_to_dict(role)["user"]}";'
+        f'GRANT SELECT ON "public"."movies" TO "{conninfo_to_dict(role)["user"]}";'
     )
     assert (error.code, error.exit_code) == ("no_privilege", 1)
 
@@ -82,9 +83,12 @@ def test_the_grant_that_is_advised_helps(
     with psycopg.connect(database) as admin:
         admin.execute("CREATE TABLE movies (id serial)")
         admin.execute("CREATE SCHEMA other")
+        admin.execute("CREATE SCHEMA hidden")
+        admin.execute("CREATE TABLE hidden.notes (id int)")
     role = limited_role(database, "read")
     for statement in (
         "DELETE FROM movies",
+        "INSERT INTO hidden.notes VALUES (1)",
         "SELECT nextval('movies_id_seq')",
         "CREATE TABLE other.shows (id int)",
         "CREATE SCHEMA third",
@@ -92,6 +96,13 @@ def test_the_grant_that_is_advised_helps(
         "SELECT pg_ls_waldir()",
     ):
         advice = failure(role, statement).next_step
+        if "notes" in statement:
+            # The schema comes first, and then the table.
+            with psycopg.connect(database) as admin:
+                admin.execute(advice.partition("run: ")[2].encode())
+            advice = failure(role, statement).next_step
+            assert '"hidden"."notes"' in advice
+        assert "ALL" not in advice
         with psycopg.connect(database) as admin:
             admin.execute(advice.partition("run: ")[2].encode())
         run_steps(role, statement)
@@ -114,7 +125,8 @@ def test_the_grant_that_is_advised_helps(
     ],
 )
 def test_grants(message: str, advice: str) -> None:
-    assert grant_for(message, 'a "b"') == advice
+    nowhere = Target({"user": 'a "b"', "host": "127.0.0.1", "port": "1"}, "a test")
+    assert grant_for(message, nowhere) == advice
 
 
 def test_the_servers_own_hint_is_no_advice_of_the_tool(

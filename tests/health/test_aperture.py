@@ -252,12 +252,17 @@ def test_a_run_that_was_never_finished(
     assert reading.changed_since(before) == {"unfinished-runs"}
     check = reading["unfinished-runs"]
     assert check["status"] == "warning"
-    assert check["reason"].startswith(f"2 runs in {table} are called running, the oldest for 25 h")
+    assert check["reason"].startswith(f"2 runs in {table} have the status running, the oldest")
     critical = read_check(library, "unfinished-runs", "--crit", "unfinished-runs=1d")
     assert critical["status"] == "critical"
     follow_advice(library, check)
     after = read_check(library, "unfinished-runs")
     assert (after["status"], after["summary"]) == ("ok", "for 23 h 00 min")
+    # The advice is about what the threshold calls too long.
+    hour = ("--warn", "unfinished-runs=1h")
+    follow_advice(library, read_check(library, "unfinished-runs", *hour))
+    assert read_check(library, "unfinished-runs", *hour)["summary"] == "none"
+    execute(library, insert.format("now() - interval '23 hours'"))
     role = role_of(library, "read")
     execute(library, f"REVOKE SELECT ON {table} FROM {conninfo_to_dict(role)['user']}")
     hidden = read_check(role, "unfinished-runs")

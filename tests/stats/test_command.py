@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aperture_db.cli.options import spell_out_interval
+from aperture_db.cli.app import spell_out_interval
 from aperture_db.stats import report
 from aperture_db.stats.history import Growth, History, Sample
 from tests.cli import COMMAND, environment, finish, run_cli, start_cli

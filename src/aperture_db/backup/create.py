@@ -43,10 +43,10 @@ from aperture_db.postgres.activity import UNKNOWN_OUTCOME, settle_commits
 from aperture_db.postgres.connection import require_session
 from aperture_db.postgres.driver_errors import (
     LOCKS_SETTING,
-    grant_for,
     out_of_locks,
     translate_query_error,
 )
+from aperture_db.postgres.refusals import grant_for
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 from aperture_db.progress import Event, Phase, Progress, Warned
@@ -306,7 +306,7 @@ def describe_dump_failure(child: Child, target: Target, directory: Path) -> Aper
         return ApertureDbError(
             "permission denied for a part of the database, so a backup would be incomplete",
             why=reason,
-            next_step=grant_for(reason, target.user),
+            next_step=grant_for(reason, target),
             code="no_privilege",
         )
     if "lock timeout" in reason or "LOCK TABLE" in said:

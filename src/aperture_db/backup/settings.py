@@ -22,11 +22,15 @@ from psycopg.sql import Identifier
 from aperture_db import sql
 from aperture_db.aperture.schema import create_schema, own_tables
 from aperture_db.errors import ApertureDbError, BusyError
-from aperture_db.format import plural, quote_identifier
+from aperture_db.format import as_administrator, plural, quote_identifier
 from aperture_db.postgres.activity import BlockerWatch, Session
-from aperture_db.postgres.catalog import read_tables, require_all_rows
+from aperture_db.postgres.catalog import (
+    MOST_NAMED_TABLES,
+    read_database,
+    read_tables,
+    require_all_rows,
+)
 from aperture_db.postgres.connection import allow_long_transaction, set_local, timeout_parameter
-from aperture_db.postgres.driver_errors import grant_for
 from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 
@@ -152,13 +156,13 @@ def open_snapshot(
             BlockerWatch(target, lock_timeout_seconds) as watch,
         ):
             watch.start(row[1])
-            counts, findings = _count_rows(conn, target, watch)
+            counts, findings = _count_rows(conn, watch)
             findings += _compare_indexes(conn, counts)
         yield Snapshot(row[0], counts, findings)
 
 
 def _count_rows(
-    conn: Connection, target: Target, watch: BlockerWatch
+    conn: Connection, watch: BlockerWatch
 ) -> tuple[dict[tuple[str, str], int], list[str]]:
     """The rows of each table, and what is wrong with those that cannot be counted."""
     with conn.cursor(row_factory=args_row(_Relation)) as cursor:
@@ -167,7 +171,7 @@ def _count_rows(
         incomplete = "a backup would lack rows that are hidden, so none was made"
         require_all_rows(conn, read_tables(conn), incomplete)
     if unreadable := [relation for relation in relations if not relation.may_select]:
-        raise _unreadable(unreadable, target)
+        raise _unreadable(unreadable, read_database(conn).role)
     tables = [relation for relation in relations if not relation.is_sequence]
     # Without ONLY the rows of inheritance children would be counted twice.
     sources = [
@@ -252,17 +256,25 @@ def _used_index(conn: Connection, source: identifiers.Composable) -> str:
     return str(json.loads(found[1])) if found else ""
 
 
-def _unreadable(relations: list[_Relation], target: Target) -> ApertureDbError:
-    """pg_dump 18 writes a wrong value for a sequence without SELECT, and reports success."""
-    messages = {
-        relation.is_sequence: f"permission denied for "
-        f"{'sequence' if relation.is_sequence else 'table'} {relation.name}"
-        for relation in reversed(relations)
-    }
+def _unreadable(relations: list[_Relation], role: str) -> ApertureDbError:
+    """The error for relations without SELECT. Of a sequence without it pg_dump 18 writes a wrong
+    value, and reports success."""
+    first = min(relations, key=lambda relation: relation.is_sequence)
+    kind = "sequence" if first.is_sequence else "table"
+    groups: dict[tuple[str, bool], list[str]] = {}
+    for relation in relations:
+        groups.setdefault((relation.schema, relation.is_sequence), []).append(relation.name)
+    steps = []
+    for (schema_name, is_sequence), names in sorted(groups.items()):
+        schema, word = quote_identifier(schema_name), "SEQUENCE" if is_sequence else "TABLE"
+        what = f"{word} " + ", ".join(f"{schema}.{quote_identifier(name)}" for name in names)
+        if len(names) > MOST_NAMED_TABLES:
+            what = f"ALL {word}S IN SCHEMA {schema}"
+        steps.append(f"GRANT SELECT ON {what} TO {quote_identifier(role)};")
     return ApertureDbError(
         "permission denied for a part of the database, so a backup would be incomplete",
-        why=messages.get(False) or messages[True],
-        next_step=(grant_for(message, target.user) for message in messages.values()),
+        why=f"permission denied for {kind} {first.name}",
+        next_step=as_administrator(steps),
         code="no_privilege",
     )
 

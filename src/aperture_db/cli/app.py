@@ -14,9 +14,9 @@ from typer.core import TyperCommand
 
 from aperture_db import __version__
 from aperture_db.cli.command import EXIT_CODE_OUTPUT_CLOSED, PlainGroup, exit_code_for, report
-from aperture_db.cli.options import spell_out_interval
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.errors import UsageError
+from aperture_db.format import parse_seconds
 
 if TYPE_CHECKING:
     from typer._click.core import Command, Context
@@ -33,6 +33,7 @@ EPILOG = """Examples:
 aperture-db stats -d postgresql://user:password@localhost:5432/aperture
 aperture-db health
 aperture-db COMMAND --help"""
+DEFAULT_INTERVAL = "5s"
 
 
 class CommandEntry(NamedTuple):
@@ -169,6 +170,23 @@ def run_program(arguments: list[str]) -> int:
         completes = not end.code or COMPLETION_VARIABLE in os.environ
         return int(end.code or 0) if completes else EXIT_CODE_OUTPUT_CLOSED
     return int(code or 0)
+
+
+def spell_out_interval(arguments: list[str]) -> list[str]:
+    """Add the default interval to a bare `--watch`: Typer has no options with optional values."""
+    spelled: list[str] = []
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        alone = word == "--watch" and not _is_duration(following)
+        spelled.append(f"--watch={DEFAULT_INTERVAL}" if alone else word)
+    return spelled
+
+
+def _is_duration(word: str) -> bool:
+    try:
+        parse_seconds(word)
+    except ValueError:
+        return False
+    return True
 
 
 def in_usual_order(arguments: list[str]) -> list[str]:

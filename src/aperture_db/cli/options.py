@@ -86,7 +86,6 @@ if TYPE_CHECKING:
 
 Report = TypeVar("Report")
 
-DEFAULT_INTERVAL = "5s"
 MIN_SECONDS = 0.1
 
 WatchOption = Annotated[
@@ -98,23 +97,6 @@ WatchOption = Annotated[
         help="Refresh every SECONDS (default 5) until Ctrl-C.",
     ),
 ]
-
-
-def spell_out_interval(arguments: list[str]) -> list[str]:
-    """Add the default interval to a bare `--watch`: Typer has no options with optional values."""
-    spelled: list[str] = []
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
-        alone = word == "--watch" and not _is_duration(following)
-        spelled.append(f"--watch={DEFAULT_INTERVAL}" if alone else word)
-    return spelled
-
-
-def _is_duration(word: str) -> bool:
-    try:
-        parse_seconds(word)
-    except ValueError:
-        return False
-    return True
 
 
 def require_watchable(run: Run) -> None:

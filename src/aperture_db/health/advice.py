@@ -39,7 +39,7 @@ SUPPORT_ENDS_SOON = timedelta(days=183)
 
 @dataclass(frozen=True)
 class Setting:
-    """A row of health/setting_source.sql."""
+    """A row of health/setting_source."""
 
     source: str
     """In the words of pg_settings."""

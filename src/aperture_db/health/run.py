@@ -180,9 +180,12 @@ class CheckSession:
     def begin(self, timeout_seconds: float) -> None:
         """Have a transaction with these limits open, the last check's where it will do."""
         conn = self.open()
-        if conn.info.transaction_status is TransactionStatus.INTRANS:
-            if time.monotonic() - self._began < SHARED_SECONDS:
-                return
+        status = conn.info.transaction_status
+        is_young = time.monotonic() - self._began < SHARED_SECONDS
+        if status is TransactionStatus.INTRANS and is_young:
+            return
+        if status is not TransactionStatus.IDLE:
+            # A check that was skipped for an error leaves a failed transaction.
             conn.rollback()
         conn.begin()
         set_local(

@@ -7,13 +7,9 @@ by SQLSTATE. Texts of libpq and of the server never reach the user without `Targ
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from contextlib import suppress
-from typing import TypeVar
 
 import psycopg
 from psycopg import errors as pg
-from psycopg.conninfo import make_conninfo
 
 from aperture_db import sql
 from aperture_db.errors import ApertureDbError, BusyError, ConnectError, UsageError
@@ -33,7 +29,8 @@ from aperture_db.postgres.connect_failures import (
     pg_hba_line,
     read_refusals,
 )
-from aperture_db.postgres.session import Connection, open_session
+from aperture_db.postgres.refusals import ask, grant_for, restate
+from aperture_db.postgres.session import Connection
 from aperture_db.postgres.target import Target
 
 TLS_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
@@ -44,32 +41,10 @@ FINAL_CLASSES = ("0A", "22", "28", "3D", "42")
 TIMED_OUT = re.compile("timed out|[Nn]o route to host|unreachable")
 
 
-Answer = TypeVar("Answer")
-# What an administrator runs to give a role the privilege that the server found missing.
-OWNER_PATTERN = re.compile(r"must be owner of (?P<kind>[a-z ]+?) (?P<name>\S+)$")
-KINDS = ("table", "sequence", "view", "materialized view", "function", "schema", "database", "type")
-OWNED_KINDS = {"relation": "TABLE", **{kind: kind.upper() for kind in KINDS}}
-
-DENIED_PATTERN = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>\S+)$")
-READ_GRANTS = {
-    "table": "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user};",
-    "view": "GRANT pg_monitor TO {user};",
-    "sequence": "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {user};",
-    "large object": "GRANT SELECT ON LARGE OBJECT {name} TO {user};",
-    "schema": "GRANT USAGE ON SCHEMA {name} TO {user};",
-    "function": "GRANT EXECUTE ON FUNCTION {name} TO {user};",
-}
-WRITE_GRANTS = READ_GRANTS | {
-    "table": "GRANT ALL ON ALL TABLES IN SCHEMA public TO {user};",
-    "sequence": "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {user};",
-    "schema": "GRANT USAGE, CREATE ON SCHEMA {name} TO {user};",
-    "database": "GRANT CREATE ON DATABASE {name} TO {user};",
-}
 LOCKS_SETTING = "max_locks_per_transaction"
 RIGHT_ENCODING = (
     "use a database with the encoding UTF8, or correct what is no text where it is from"
 )
-OTHERWISE = "connect as the owner of Aperture's tables or as a superuser"
 
 
 def translate_connect_error(
@@ -155,30 +130,6 @@ def _is_named(target: Target, keyword: str, message: str) -> bool:
     return bool(value) and value in message
 
 
-def grant_for(message: str, user: str, *, writes: bool = False) -> str:
-    """The statement that the server's message about a missing privilege asks for.
-
-    `message` is in English; any other gets the general advice. `writes` tells whether the
-    refused work changes data.
-    """
-    role = quote_identifier(user)
-    owner = OWNER_PATTERN.search(message)
-    if owner and owner["kind"] in OWNED_KINDS:
-        kind = OWNED_KINDS[owner["kind"]]
-        return f"as a superuser run: ALTER {kind} {_quoted(owner['name'])} OWNER TO {role};"
-    denied = DENIED_PATTERN.search(message)
-    templates = WRITE_GRANTS if writes else READ_GRANTS
-    if denied and denied["kind"] in templates:
-        grant = templates[denied["kind"]].format(name=_quoted(denied["name"]), user=role)
-        return f"as the owner or a superuser run: {grant}"
-    return OTHERWISE
-
-
-def _quoted(name: str) -> str:
-    """A name from a message, which has it as it is; an ordinary one stays."""
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*|\d+", name) else quote_identifier(name)
-
-
 def is_hidden_by_policy(error: psycopg.Error) -> bool:
     """Tell whether row-level security refused a statement: its SQLSTATE is that of privileges."""
     return error.diag.source_function == "check_enable_rls"
@@ -208,26 +159,6 @@ def read_only_error(conn: Connection) -> ApertureDbError | None:
     )
 
 
-def ask(target: Target, question: Callable[[Connection], Answer | None]) -> Answer | None:
-    """Ask the server for a cause through another connection: the one of the failed statement may
-    be in an aborted transaction. None where there is no answer."""
-    with suppress(psycopg.Error):
-        conninfo = make_conninfo(**{**target.params, "connect_timeout": "5"})
-        with open_session(conninfo) as conn:
-            return question(conn)
-    return None
-
-
-def restate(message: str, target: Target, *, writes: bool) -> str:
-    """The server's message about a missing privilege in English: the longest name in it of an
-    object on which the role lacks a privilege, or that it does not own."""
-    words = ["", *re.findall(r"[^\s«»„“<>]+", message), ""]
-    parameters = {"words": " ".join(words), "writes": writes}
-    query = sql.load("postgres/refused_object")
-    row = ask(target, lambda conn: conn.execute(query, parameters).fetchone())
-    return str(row[0]) if row else message
-
-
 def translate_query_error(
     error: psycopg.Error, target: Target, *, writes: bool = False
 ) -> ApertureDbError:
@@ -246,7 +177,7 @@ def translate_query_error(
         case pg.InsufficientPrivilege():
             if not message.startswith(("permission denied", "must be ")):
                 message = restate(message, target, writes=writes)
-            advice = grant_for(message, target.user, writes=writes)
+            advice = grant_for(message, target, writes=writes)
             return ApertureDbError(
                 "the database refused a statement",
                 why=message,

@@ -50,6 +50,43 @@ JOIN (
 WHERE a.pid <> pg_backend_pid()
 ORDER BY l.is_held DESC, a.xact_start
 
+-- name: lacking_privileges
+-- What this role lacks on the relation of a name, in Aperture's schema, the tool's own, or another:
+-- to read it, and with `writes` to change its rows. Privilege: none.
+SELECT
+    n.nspname::text AS schema_name,
+    ARRAY(
+        SELECT wanted.privilege
+        FROM (
+            VALUES (1, 'SELECT', false), (2, 'INSERT', true), (3, 'UPDATE', true), (4, 'DELETE', true),
+                (5, 'USAGE', true)
+        ) AS wanted (position, privilege, is_for_writing)
+        WHERE (%(writes)s OR NOT wanted.is_for_writing)
+            AND CASE
+                WHEN c.relkind = 'S' AND wanted.privilege IN ('SELECT', 'UPDATE', 'USAGE')
+                THEN NOT has_sequence_privilege(c.oid, wanted.privilege)
+                WHEN c.relkind <> 'S' AND wanted.privilege <> 'USAGE'
+                THEN NOT has_table_privilege(c.oid, wanted.privilege)
+                ELSE false
+            END
+        ORDER BY wanted.position
+    ) AS privileges,
+    has_schema_privilege(n.oid, 'USAGE') AS may_enter,
+    CASE WHEN c.relkind = 'S' THEN 'SEQUENCE ' ELSE '' END AS kind
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relname = %(name)s AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+ORDER BY
+    has_schema_privilege(n.oid, 'USAGE')
+        AND CASE
+            WHEN c.relkind = 'S' THEN has_sequence_privilege(c.oid, 'SELECT')
+            ELSE has_table_privilege(c.oid, 'SELECT')
+                AND (NOT %(writes)s OR has_table_privilege(c.oid, 'INSERT'))
+        END,
+    n.nspname <> %(schema)s,
+    n.nspname
+LIMIT 1
+
 -- name: sessions
 -- Purpose: the other sessions of clients in this database.
 -- Privilege: pg_monitor (or pg_read_all_stats) to see more than the pid of other users' sessions.

@@ -218,7 +218,7 @@ LARGE_DATABASE = 1 << 30
 
 @dataclass(frozen=True)
 class Spilled:
-    """A row of health/spilled.sql."""
+    """A row of health/spilled."""
 
     temp_files: int
     temp_bytes: int
@@ -256,7 +256,7 @@ def work_mem(context: Context) -> CheckOutcome:
 
 @dataclass(frozen=True)
 class LargestIndex:
-    """A row of health/largest_hnsw.sql."""
+    """A row of health/largest_hnsw."""
 
     name: str
     table_oid: int
@@ -299,7 +299,7 @@ def maintenance_work_mem(context: Context) -> CheckOutcome:
 
 @dataclass(frozen=True)
 class Buffers:
-    """A row of health/shared_buffers.sql."""
+    """A row of health/shared_buffers."""
 
     shared_buffers_bytes: int
     database_bytes: int | None
@@ -326,7 +326,7 @@ def shared_buffers(context: Context) -> CheckOutcome:
 
 @dataclass(frozen=True)
 class Autovacuum:
-    """A row of health/autovacuum.sql."""
+    """A row of health/autovacuum."""
 
     is_on: bool
     is_counting: bool

@@ -64,7 +64,7 @@ def latency(context: Context) -> CheckOutcome:
 
 @dataclass(frozen=True)
 class Tls:
-    """A row of health/tls.sql."""
+    """A row of health/tls."""
 
     is_offered: bool
     version: str | None
@@ -123,7 +123,7 @@ def server_version(context: Context) -> CheckOutcome:
 
 @dataclass(frozen=True)
 class Writability:
-    """A row of health/writable.sql."""
+    """A row of health/writable."""
 
     is_standby: bool
     is_read_only: bool
@@ -174,7 +174,7 @@ def _allow_writing(context: Context, row: Writability) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Owner:
-    """A row of health/owner.sql."""
+    """A row of health/owner."""
 
     is_used_by_superuser: bool
     name: str
@@ -206,7 +206,7 @@ def superuser(context: Context) -> CheckOutcome:
 
 @dataclass(frozen=True)
 class Usage:
-    """A row of health/connections.sql."""
+    """A row of health/connections."""
 
     place: str
     used: int
@@ -256,7 +256,7 @@ class IdleSession(Session):
 
 @dataclass(frozen=True)
 class WaitingSession:
-    """A row of health/blocked_queries.sql."""
+    """A row of health/blocked_queries."""
 
     pid: int
     application: str

@@ -33,7 +33,7 @@ DATABASE_COLLATION_SINCE = 150000
 
 @dataclass(frozen=True)
 class Constraint:
-    """A row of health/constraints.sql."""
+    """A row of health/constraints."""
 
     constraint_name: str
     name: str
@@ -142,7 +142,7 @@ def _changed(collation: Collation, database: str, refresh: str) -> Finding:
 
 @dataclass(frozen=True)
 class ChecksumFailures:
-    """A row of health/checksums.sql."""
+    """A row of health/checksums."""
 
     name: str
     failures: int

@@ -32,7 +32,7 @@ BACKUP_FILES = "aperture_backup_*"
 
 @dataclass(frozen=True)
 class FailedJob:
-    """A row of health/failed_jobs.sql."""
+    """A row of health/failed_jobs."""
 
     name: str
     run_id: str
@@ -104,26 +104,30 @@ def unfinished_runs(context: Context) -> CheckOutcome:
             continue
         oldest = max(oldest, row.oldest_seconds)
         if (status := context.judge(row.oldest_seconds)) is not Status.OK:
-            findings.append(_unfinished(table.name, since, row, status))
+            limit = context.limits.warning or context.limits.critical or 0.0
+            findings.append(_unfinished(table.name, since, row, status, limit))
     summary = f"for {format_seconds(oldest)}" if oldest else "none"
     return CheckOutcome(summary, oldest, tuple(findings))
 
 
-def _unfinished(name: str, since: str, row: UnfinishedRuns, status: Status) -> Finding:
+def _unfinished(
+    name: str, since: str, row: UnfinishedRuns, status: Status, limit_seconds: float
+) -> Finding:
+    have = "has" if row.runs == 1 else "have"
     reason = (
-        f"{plural(row.runs, 'run')} in {name} {'is' if row.runs == 1 else 'are'} called running, "
-        f"the oldest for {format_seconds(row.oldest_seconds)}: Aperture was probably ended in it"
+        f"{plural(row.runs, 'run')} in {name} {have} the status running, the oldest for "
+        f"{format_seconds(row.oldest_seconds)}: Aperture probably stopped during it"
     )
     advice = (
         f"UPDATE {name} SET status = '{aperture.RUN_TABLES[name]}' "  # noqa: S608
-        f"WHERE status = 'running' AND {since} < now() - interval '{CUT_OFF_DAYS} day';"
+        f"WHERE status = 'running' AND {since} < now() - interval '{limit_seconds:.0f} seconds';"
     )
     return Finding(status, reason, (advice,), object=name)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A row of health/unknown_jobs.sql."""
+    """A row of health/unknown_jobs."""
 
     name: str
     is_scheduled: bool
@@ -131,7 +135,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class PastJob:
-    """A row of health/job_names.sql."""
+    """A row of health/job_names."""
 
     name: str
     runs: int

@@ -49,7 +49,7 @@ CONCURRENT_COPY_SUFFIXES = ("_ccnew", "_ccold")
 
 @dataclass(frozen=True)
 class StatementsExtension:
-    """A row of health/statements_extension.sql."""
+    """A row of health/statements_extension."""
 
     schema: str | None
     is_loaded: bool
@@ -57,7 +57,7 @@ class StatementsExtension:
 
 @dataclass(frozen=True)
 class SlowStatement:
-    """A row of health/slow_statements.sql."""
+    """A row of health/slow_statements."""
 
     id: str
     user_oid: int
@@ -141,7 +141,7 @@ def _slow(context: Context, statement: SlowStatement, status: Status, schema: st
 
 @dataclass(frozen=True)
 class CacheUse:
-    """A row of health/cache_hits.sql."""
+    """A row of health/cache_hits."""
 
     hit_blocks: int
     read_blocks: int
@@ -178,7 +178,7 @@ def cache_hit_ratio(context: Context) -> CheckOutcome:
 
 @dataclass(frozen=True)
 class ScannedTable:
-    """A row of health/sequential_scans.sql."""
+    """A row of health/sequential_scans."""
 
     name: str
     table_name: str
@@ -315,7 +315,7 @@ def never_analyzed(context: Context) -> CheckOutcome:
 
 @dataclass(frozen=True)
 class InvalidIndex:
-    """A row of health/invalid_indexes.sql."""
+    """A row of health/invalid_indexes."""
 
     name: str
     """As SQL writes it."""
@@ -350,7 +350,7 @@ def _invalid(index: InvalidIndex) -> Finding:
 
 @dataclass(frozen=True)
 class DuplicateIndex(InvalidIndex):
-    """A row of health/duplicate_indexes.sql."""
+    """A row of health/duplicate_indexes."""
 
     same_as: str
     constraint: str | None

@@ -46,7 +46,7 @@ LARGE_BYTES = 100 << 20
 
 @dataclass(frozen=True)
 class DeadRows:
-    """A row of health/dead_rows.sql."""
+    """A row of health/dead_rows."""
 
     name: str
     """As SQL writes it."""
@@ -110,7 +110,7 @@ def _dead(table: DeadRows, status: Status) -> Finding:
 
 @dataclass(frozen=True)
 class Pgstattuple:
-    """A row of health/pgstattuple.sql."""
+    """A row of health/pgstattuple."""
 
     schema: str
     may_use: bool
@@ -118,7 +118,7 @@ class Pgstattuple:
 
 @dataclass(frozen=True)
 class Bloat:
-    """A row of health/bloat.sql."""
+    """A row of health/bloat."""
 
     name: str
     table_name: str
@@ -175,7 +175,7 @@ def bloat(context: Context) -> CheckOutcome:
 
 @dataclass(frozen=True)
 class OldestIds:
-    """A row of health/wraparound.sql."""
+    """A row of health/wraparound."""
 
     database: str
     age: int
@@ -338,7 +338,7 @@ def _cleanable(context: Context, report: KindReport, which: str) -> CheckOutcome
 
 @dataclass(frozen=True)
 class Encoding:
-    """A row of health/encoding.sql."""
+    """A row of health/encoding."""
 
     name: str
     owner: str
