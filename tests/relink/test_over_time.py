@@ -12,7 +12,7 @@ import pytest
 
 from aperture_db import safe_files
 from aperture_db.aperture import Media
-from aperture_db.relink import keep as kept_data
+from aperture_db.relink import transfer as kept_data
 from tests.program import run_inside
 from tests.purge.purging import PHRASE, purge, try_purge
 from tests.relink.made import expected_after, plan_of, relink, states_of, user_made

@@ -7,7 +7,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from aperture_db.aperture import Media
-from aperture_db.relink import keep, kept, report, users
+from aperture_db.relink import kept, report, transfer, users
 from aperture_db.relink.report import (
     Evidence,
     PendingTitle,
@@ -113,6 +113,6 @@ def test_the_json_is_described() -> None:
         report.RelinkReport, report.RelinkPlan, report.RelinkOutcome, report.TitleCounts,
         report.RowCounts, report.ReferenceCounts, report.PendingTitle, report.TitleChoice,
         report.PendingTitles, kept.Decision, kept.Decisions, kept.ForgetPlan,
-        keep.Transfer, report.KeptCounts, users.Account, users.AdoptedPair, users.UsersPlan,
+        transfer.Transfer, report.KeptCounts, users.Account, users.AdoptedPair, users.UsersPlan,
     )  # fmt: skip
     assert undescribed("relink", *shapes) == set()

@@ -22,7 +22,7 @@ with lazy_imports():
     from aperture_db import aperture
     from aperture_db.postgres import activity, connection
     from aperture_db.relink import apply as room
-    from aperture_db.relink import keep, kept, plan, report, users
+    from aperture_db.relink import keep, kept, plan, report, transfer, users
     from aperture_db.render import relink as view
 
 INSTEAD = "Instead of listing"
@@ -282,14 +282,14 @@ def _forget(run: Run, confirm: str | None) -> None:
 
 def _export(run: Run, path: Path) -> None:
     with run.connect(read_only=True) as conn, conn.transaction():
-        written = keep.export_kept(conn, path)
+        written = transfer.export_kept(conn, path)
     run.show(written, view.render_transfer)
 
 
 def _import(run: Run, path: Path) -> None:
     with _connect(run) as conn, conn.transaction():
         keep.require_may_keep(conn)
-        read = keep.import_kept(conn, path)
+        read = transfer.import_kept(conn, path)
     run.show(read, view.render_transfer)
 
 

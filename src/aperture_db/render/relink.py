@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 
 from aperture_db.format import format_count, format_seconds, plural, shell_command
-from aperture_db.relink.keep import Transfer
 from aperture_db.relink.kept import Decisions, ForgetPlan
 from aperture_db.relink.report import (
     KeptCounts,
@@ -19,6 +18,7 @@ from aperture_db.relink.report import (
     RelinkReport,
     RowState,
 )
+from aperture_db.relink.transfer import Transfer
 from aperture_db.relink.users import Account, UsersPlan
 from aperture_db.render.console import NOTHING, Item, Text, make_table, unbroken
 
@@ -76,10 +76,16 @@ def render_transfer(transfer: Transfer) -> RenderableType:
     if transfer.new_rows is None:
         return Group(Text(f"Exported {held} to"), unbroken(f"  {transfer.file}"))
     return Group(
-        Text(f"Read {held}; {plural(transfer.new_rows, 'row')} were not kept here before."),
+        Text(f"Read {held}."),
+        Text(_new_rows(transfer.new_rows, transfer.again_rows or 0)),
         Text("To see what can be put back:"),
         unbroken("  aperture-db relink"),
     )
+
+
+def _new_rows(new: int, again: int) -> str:
+    known = f"; {again:,} had been put back or purged, and wait again" if again else ""
+    return f"{plural(new, 'row')} not kept here before{known}."
 
 
 def render_users(plan: UsersPlan) -> RenderableType:

@@ -552,16 +552,28 @@ JOIN aperture_db.kept_titles AS kept ON kept.old_id = t.old_id AND {is_same}
 ORDER BY t.id, kept.kept_at DESC, kept.id DESC
 
 -- name: import_rows
--- Purpose: keep rows from a file that were never kept here.
--- Privilege: SELECT and INSERT on kept_rows.
-INSERT INTO aperture_db.kept_rows (
+-- Purpose: keep rows from a file. Those that wait here already are left alone; those that were put
+-- back or purged wait again. Returns whether each kept one is new.
+-- Privilege: SELECT, INSERT and UPDATE on kept_rows.
+INSERT INTO aperture_db.kept_rows AS kept (
     source, row_id, user_id, title_id, content, changed_at, origin
 )
 SELECT r.source, r.row_id, r.user_id, r.title_id, r.content, r.changed_at, 'import'
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (
     source text, row_id uuid, user_id uuid, title_id bigint, content jsonb, changed_at timestamptz
 )
-ON CONFLICT DO NOTHING
+ON CONFLICT (row_id, source) DO UPDATE
+SET user_id = excluded.user_id,
+    title_id = excluded.title_id,
+    content = excluded.content,
+    changed_at = excluded.changed_at,
+    origin = excluded.origin,
+    kept_at = excluded.kept_at,
+    done_at = NULL,
+    outcome = NULL
+WHERE kept.done_at IS NOT NULL
+-- No row was there before where no transaction has locked or deleted it.
+RETURNING xmax = 0
 
 -- name: users_by_server
 -- Purpose: all users, with how many rows of other tables are theirs.
