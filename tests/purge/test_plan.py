@@ -75,6 +75,7 @@ PLAN = PurgePlan(
     ),
     rows=138_273,
     updated_rows=6,
+    dropped_kept_rows=0,
     planned_at=datetime(2026, 11, 21, 20, 0, tzinfo=UTC),
     user_data=KeptCounts({"movies": 20_000}, {"user_ratings": 130, "watch_history": 0}),
     preparation=None,

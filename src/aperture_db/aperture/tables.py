@@ -130,7 +130,23 @@ _TASTE = (
     ApertureTable("assistant_suggestions", Group.TASTE, (COMPUTED,)),
 )  # fmt: skip
 _WATCH_DATA = (
-    ApertureTable("watch_history", Group.WATCH_DATA, (SERVER,), counted_as="watch_history"),
+    ApertureTable(
+        "watch_history",
+        Group.WATCH_DATA,
+        (SERVER,),
+        (
+            LostData(
+                "watch history rows",
+                "their users are disabled at the media server, or of "
+                "another one, so no job fetches them",
+                where="user_id IN (SELECT u.id FROM {users} AS u WHERE u.provider_disabled "
+                "OR u.provider <> (SELECT s.value FROM {system_settings} AS s "
+                "WHERE s.key = 'media_server_type'))",
+                needs=("users.provider_disabled", "users.provider", "system_settings.value"),
+            ),
+        ),
+        counted_as="watch_history",
+    ),
 )
 _USER_DATA = (
     ApertureTable(

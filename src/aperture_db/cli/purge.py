@@ -84,6 +84,7 @@ IncludeKeptOption: TypeAlias = Annotated[
         "--include-kept", help="With everything: also drop what earlier purges kept for relink."
     ),
 ]
+LOCK_TIMEOUT = 10.0
 LockTimeoutOption: TypeAlias = Annotated[
     float,
     typer.Option(parser=parse_duration, metavar="TIME", help="Wait this long for locked tables."),
@@ -112,7 +113,7 @@ def purge(
     keep_runs: KeepRunsOption = False,
     keep: KeepOption = True,
     include_kept: IncludeKeptOption = False,
-    lock_timeout: LockTimeoutOption = "10s",  # type: ignore[assignment]
+    lock_timeout: LockTimeoutOption = f"{LOCK_TIMEOUT:g}s",  # type: ignore[assignment]
 ) -> None:
     """Delete a part of Aperture's data, or all of it.
 
@@ -126,8 +127,9 @@ def purge(
     shows_plan = is_asked or not (run.options.quiet or run.options.json)
     for warning in () if shows_plan else shown.plan.warnings:
         run.warn(warning.text)
-    if dry_run or not (shown.plan.rows or shown.plan.updated_rows):
-        again = _command(run, shown.plan, directory, export_ratings, backs_up=backup)
+    planned = shown.plan
+    if dry_run or not (planned.rows or planned.updated_rows or planned.dropped_kept_rows):
+        again = _command(run, shown.plan, directory, export_ratings, lock_timeout, backs_up=backup)
         run.show(replace(shown, command=again), view.render_purge)
         execute.require_expected(shown.plan.rows, expect_rows)
         return
@@ -169,8 +171,14 @@ def _plan(
     """Make the plan, and keep it for the JSON object."""
     with run.connect(read_only=True) as conn:
         made = plan.make_plan(conn, target, options, lock_timeout)
-        if not is_dry_run:
+        try:
             plan.require_doable(conn, made)
+        except ApertureDbError as error:
+            if not is_dry_run:
+                raise
+            # The plan lists what a role lacks.
+            if error.code != "no_privilege":
+                run.warn_of(error)
     shown = report.PurgeReport(made, is_dry_run)
     run.data = shown
     return shown
@@ -181,6 +189,7 @@ def _command(
     shown: report.PurgePlan,
     directory: Path | None,
     ratings: Path | None,
+    lock_timeout: float,
     *,
     backs_up: bool,
 ) -> str:
@@ -193,6 +202,7 @@ def _command(
     words += ["--export-ratings", str(ratings)] if ratings else []
     words += [] if backs_up else ["--no-backup"]
     words += ["--dir", str(directory)] if directory else []
+    words += ["--lock-timeout", f"{lock_timeout:g}s"] if lock_timeout != LOCK_TIMEOUT else []
     return shell_command("aperture-db", *words, *run.target.options)
 
 

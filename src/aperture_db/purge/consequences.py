@@ -5,7 +5,7 @@ Each part reads the registry of Aperture's tables and jobs, and names only what 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -86,14 +86,15 @@ class PurgeContext:
         return int(str(self.ask(query, table=identifier, condition=condition)[0][0]))
 
 
-def find_unrecoverable(context: PurgeContext, kept: Collection[str]) -> Iterator[Unrecoverable]:
+def find_unrecoverable(context: PurgeContext, kept: Mapping[str, int]) -> Iterator[Unrecoverable]:
     """Data of this database that neither a job nor relink brings back, table by table. `kept` are
-    the tables of which the purge keeps the rows of users."""
+    the rows of users that the purge keeps, by their tables."""
     for name, table in TABLES.items():
         for loss in table.losses:
-            if kept and (name in kept or loss.with_rows_of):
+            if (kept and loss.with_rows_of) or name not in context.tables:
                 continue
-            if name in context.tables and (rows := _lost_rows(context, name, loss)):
+            rows = _lost_rows(context, name, loss) - kept.get(name, 0)
+            if rows > 0:
                 yield Unrecoverable(loss.noun, rows, loss.why)
 
 

@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 
 from aperture_db import sql as queries
 from aperture_db.aperture.kinds import Media
-from aperture_db.aperture.schema import KEPT_TABLES, missing_grant
+from aperture_db.aperture.schema import KEPT_TABLES, has_kept_tables, missing_grant
 from aperture_db.errors import ApertureDbError, BusyError
 from aperture_db.postgres.activity import LockMode, find_lock_holders
 from aperture_db.postgres.catalog import Table
@@ -24,7 +24,13 @@ from aperture_db.postgres.session import Connection
 from aperture_db.purge import PurgeOptions, PurgeTarget
 from aperture_db.purge.report import MissingPrivilege, TableLock
 from aperture_db.purge.selection import PurgeSelection
-from aperture_db.relink.keep import count_what_would_be_kept, drop_kept_tables, drop_purged, keep
+from aperture_db.relink.keep import (
+    count_purged,
+    count_what_would_be_kept,
+    drop_kept_tables,
+    drop_purged,
+    keep,
+)
 from aperture_db.relink.kept import RATINGS, WATCH_HISTORY, read_library
 from aperture_db.relink.report import KeptCounts, RowOrigin
 
@@ -207,9 +213,16 @@ class UserDataKeeper:
             conn, read_library(conn), self._media, profiles_of=self._profiles_of
         )
 
+    def count_dropped(self, conn: Connection) -> int:
+        """Rows kept earlier that a purge of their table by name drops, and that are not among
+        the rows that it deletes. Needs SELECT on the kept tables."""
+        name = PURGED_SOURCE.get(self.target)
+        return count_purged(conn, read_library(conn), name) if name else 0
+
     def missing_privilege(self, conn: Connection) -> MissingPrivilege | None:
-        """The privilege that keeping needs and the role lacks."""
-        grant = missing_grant(conn, KEPT_TABLES) if self.is_needed else None
+        """The privilege that keeping, or dropping what was kept, needs and the role lacks."""
+        drops = self.target in PURGED_SOURCE and has_kept_tables(conn)
+        grant = missing_grant(conn, KEPT_TABLES) if self.is_needed or drops else None
         return MissingPrivilege("CREATE", ("schema aperture_db",), grant) if grant else None
 
     def act(self, conn: Connection) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import psycopg
 
 from aperture_db.aperture import group_of, read_active_model, read_embedding_tables
-from aperture_db.aperture.schema import count_waiting
+from aperture_db.aperture.schema import KEPT_TABLES, count_waiting, missing_grant
 from aperture_db.errors import ApertureDbError
 from aperture_db.format import plural
 from aperture_db.migrations.directory import MigrationDirectory, read_directory
@@ -34,7 +34,7 @@ from aperture_db.purge.consequences import (
 from aperture_db.purge.deletion import DeletionWork
 from aperture_db.purge.guards import NO_KEEP, UserDataKeeper, describe_refusal, locks_for
 from aperture_db.purge.rebuild import Rebuildable, RebuildWork, require_rebuildable
-from aperture_db.purge.report import Preparation, PurgePlan, Unrecoverable
+from aperture_db.purge.report import Preparation, PurgePlan, PurgeWarning, Unrecoverable
 from aperture_db.purge.scopes import scope_of
 from aperture_db.purge.selection import PurgeSelection, select
 from aperture_db.relink.keep import require_may_keep
@@ -160,6 +160,8 @@ def _complete(
     if options.include_kept and (waiting := count_waiting(conn, tables)):
         losses += (Unrecoverable(KEPT_ROWS, waiting, "--include-kept deletes them"),)
     missing = user_data.missing_privilege(conn)
+    if dropped := 0 if missing else user_data.count_dropped(conn):
+        losses += (Unrecoverable(KEPT_ROWS, dropped, "a purge by name drops those that wait, too"),)
     is_rebuild = target is PurgeTarget.EVERYTHING
     return PurgePlan(
         what=target,
@@ -168,17 +170,36 @@ def _complete(
         updates=assessment.updates,
         kept=kept,
         losses=losses,
-        warnings=tuple(find_warnings(context)),
+        warnings=(*find_warnings(context), *_kept_before(conn, target, options, tables)),
         missing_privileges=(*assessment.missing, *((missing,) if missing else ())),
         first=(*_first_steps(losses), *((ADDITIONS,) if is_rebuild else ())),
         then=(START_APERTURE, *((SETUP,) if is_rebuild else ())),
         jobs=tuple(jobs_after(context, model)),
         rows=assessment.rows,
         updated_rows=assessment.updated_rows,
+        dropped_kept_rows=dropped,
         planned_at=database.read_at,
         user_data=kept_rows,
         preparation=Preparation(database.role, locks_for(selection), assessment.sizes),
     )
+
+
+def _kept_before(
+    conn: Connection,
+    target: PurgeTarget,
+    options: PurgeOptions,
+    tables: Mapping[str, catalog.Table],
+) -> Iterator[PurgeWarning]:
+    """Say without --keep that rows of an earlier one still come back."""
+    may_see = missing_grant(conn, KEPT_TABLES) is None
+    if options.keep or target is PurgeTarget.EVERYTHING or not may_see:
+        return
+    if rows := count_waiting(conn, tables):
+        yield PurgeWarning(
+            "kept_before",
+            f"{plural(rows, 'row')} kept earlier can still be put back by relink --apply; to drop "
+            "them: aperture-db relink --forget",
+        )
 
 
 def _first_steps(losses: Sequence[Unrecoverable]) -> Iterator[str]:

@@ -131,6 +131,8 @@ class PurgePlan:
     rows: int
     """To be deleted in all tables: the number that --expect-rows is compared with."""
     updated_rows: int
+    dropped_kept_rows: int
+    """Rows that an earlier purge kept for relink and that this one drops."""
     planned_at: datetime
     user_data: KeptCounts | None
     """Identities and rows that the purge keeps for relink; None where it keeps none."""

@@ -117,6 +117,14 @@ def count_what_would_be_kept(
     return KeptCounts(titles, rows)
 
 
+def count_purged(conn: Connection, library: Library, source: str) -> int:
+    """The rows that `drop_purged` drops and that are not in their table any more."""
+    if not has_kept_tables(conn) or source not in library.tables:
+        return 0
+    table = library.tables[source].identifier
+    return _count(conn, _formatted("count_purged", table=table, source=sql.Literal(source)))
+
+
 def drop_purged(conn: Connection, source: str) -> None:
     """Put nothing back that an administrator purges by name: its waiting rows are done."""
     if has_kept_tables(conn):

@@ -205,6 +205,14 @@ UPDATE aperture_db.kept_rows
 SET done_at = now(), outcome = 'purged'
 WHERE source = %(source)s AND done_at IS NULL
 
+-- name: count_purged
+-- Purpose: waiting rows of one table that are not in it. Privilege: SELECT on kept_rows, the table.
+SELECT count(*)
+FROM aperture_db.kept_rows AS kept
+WHERE kept.source = {source}
+    AND kept.done_at IS NULL
+    AND NOT EXISTS (SELECT FROM {table} AS r WHERE r.id = kept.row_id)
+
 -- name: count_rows
 -- Purpose: how many rows of one table would be kept. Privilege: SELECT on the table.
 SELECT count(*) FROM {table} AS r WHERE {condition}
