@@ -68,9 +68,12 @@ def format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def plural(count: int, noun: str, plural_noun: str | None = None) -> str:
-    """1 table, 2 tables, 0 series."""
-    return f"{count:,} {noun if count == 1 else plural_noun or noun + 's'}"
+def plural(
+    count: int, noun: str, plural_noun: str | None = None, *, verb: tuple[str, str] | None = None
+) -> str:
+    """1 table, 2 tables, 0 series; with a verb for one and for more: 1 table is, 2 tables are."""
+    counted = f"{count:,} {noun if count == 1 else plural_noun or noun + 's'}"
+    return f"{counted} {verb[count != 1]}" if verb else counted
 
 
 def list_some(names: Iterable[str], most: int = 8, *, separator: str = ", ") -> str:

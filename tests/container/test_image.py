@@ -72,7 +72,7 @@ class TestHealthCheck:
         conninfo = new_database()
         outcome = self.check(conninfo, **told)
         assert outcome.code == 1
-        assert "1 of 1 migrations are pending" in outcome.err
+        assert "1 of 1 migration is pending" in outcome.err
         assert run_cli("migrate", "--dir", str(tmp_path), conninfo=conninfo).code == 0
         assert self.check(conninfo, **told).code == 0
 

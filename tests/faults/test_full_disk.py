@@ -64,7 +64,7 @@ COMMANDS = {
 UNCHANGED = {
     "purge movies": "the purge failed and was rolled back, nothing was changed",
     "purge everything": "the purge failed and was rolled back, nothing was changed",
-    "clean": "rows of sessions are deleted and stay so",
+    "clean": "deleted from sessions",
     "migrate": "was rolled back",
     "restore": "the database is unchanged",
 }

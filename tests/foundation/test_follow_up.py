@@ -52,11 +52,22 @@ def test_a_command_is_completed_once_and_only_where_it_is_one() -> None:
     follow_up = FollowUp()
     follow_up.use(("--env-file", "a b"))
     complete = follow_up.complete
-    assert complete("aperture-db stats --tables") == "aperture-db stats --env-file 'a b' --tables"
+    assert complete("aperture-db stats --tables") == "aperture-db stats --tables --env-file 'a b'"
+    for text in (
+        "the files are newer; aperture-db check-extensions --create|",
+        "create them with aperture-db check-extensions --create|, then run again",
+        "check that the rows are there (aperture-db stats|). If they are",
+        "  aperture-db relink --match a=b|",
+        "To delete: aperture-db clean --apply KIND …|",
+        "see the growth with: aperture-db stats --history|",
+    ):
+        assert complete(text.replace("|", "")) == text.replace("|", " --env-file 'a b'")
     assert complete(complete("aperture-db stats")) == complete("aperture-db stats")
     for text in (
         "docker exec aperture aperture-db migrate",
         "aperture-db health lists them",
+        "the backup was not verified, and aperture-db restore would refuse it",
+        "aperture-db restore would refuse the safety backup",
         "aperture-db COMMAND --help",
         "aperture-db demo stop",
         "/opt/aperture-db/stats",

@@ -311,3 +311,24 @@ def test_set_local_ends_with_the_transaction(new_database: Callable[[], str]) ->
             assert conn.execute("SHOW lock_timeout").fetchone() == ("3s",)
             assert conn.execute("SHOW statement_timeout").fetchone() == ("4s",)
         assert conn.execute("SHOW lock_timeout").fetchone() == ("0",)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT * FROM gone", "SELECT gone FROM pg_class", "SELECT gone(1)", "SELECT 1 = 'a'::text"],
+)
+def test_what_is_not_as_the_migrations_make_it_is_looked_for(
+    statement: str, new_database: Callable[[], str]
+) -> None:
+    error = failure(new_database(), statement)
+    assert error.next_steps[0] == "aperture-db health --only schema-drift"
+
+
+def test_a_limit_of_temporary_files(new_database: Callable[[], str]) -> None:
+    database = new_database()
+    steps = "SET LOCAL work_mem = '64kB'", "SET LOCAL temp_file_limit = '1kB'"
+    error = failure(
+        database, *steps, "SELECT count(*) FROM (SELECT i FROM generate_series(1, 1000000) AS i "
+        "ORDER BY -i) AS sorted",
+    )  # fmt: skip
+    assert "SET temp_file_limit = -1;" in error.next_step

@@ -76,7 +76,8 @@ def test_first_use_makes_only_its_own_schema(
     outcome = run_inside("stats", "--record", database=conninfo)
     assert outcome.code == 0
     assert outcome.err == (
-        "recorded in aperture_db.samples; see the growth with: aperture-db stats --history\n"
+        "recorded in aperture_db.samples; see the growth with: aperture-db stats --history "
+        "--database-url 'postgresql://…'\n"
     )
     assert contents(reader(conninfo)) == before
     made = reader(conninfo).execute(
@@ -205,7 +206,8 @@ def test_history_command(sample_database: Callable[[], str], writer: OpenPlain) 
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out == (
         "No samples are recorded yet.\n"
-        "next: aperture-db stats --record, for example daily from cron\n"
+        "next: aperture-db stats --record --database-url 'postgresql://…', for example daily "
+        "from cron\n"
     )
     assert run_inside("stats", "--record", "-q", database=conninfo).code == 0
     outcome = run_inside("stats", "--history", database=conninfo)

@@ -144,7 +144,7 @@ def _vacuum(tables: Iterable[str], *options: str) -> Iterator[str]:
 def rows_kept(table: Table, rows: int) -> ApertureDbError:
     """The error for rows that are still there after they were deleted."""
     return ApertureDbError(
-        f"{plural(rows, 'row')} of {table.name} are still there",
+        f"{plural(rows, 'row', verb=('is', 'are'))} still in {table.name}",
         why="the server reported success; a trigger or a rule of your own keeps the rows, or "
         "inserts them again",
         next_step="look for it with: SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE NOT "

@@ -115,6 +115,13 @@ class Program(PlainGroup):
         command.name = cmd_name
         return command
 
+    def resolve_command(
+        self, ctx: Context, args: list[str]
+    ) -> tuple[str | None, Command | None, list[str]]:
+        """The command, or an error with the names that are alike, which Typer takes from here."""
+        self.commands = {name: TyperCommand(name) for name in COMMANDS}
+        return super().resolve_command(ctx, args)
+
     def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the help of the group."""
         self._is_listing = True

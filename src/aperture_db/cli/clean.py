@@ -27,6 +27,7 @@ with lazy_imports():
     from aperture_db.render import vacuum as view
 
 KEEP_PANEL = "Rows to keep"
+WAS = ("was", "were")
 
 app = typer.Typer(add_completion=False)
 
@@ -95,7 +96,7 @@ def clean(
         raise UsageError(
             "--apply needs the kinds to delete",
             why="only named kinds are deleted",
-            next_step="aperture-db clean lists them; then: aperture-db clean --apply KIND …",
+            next_step="aperture-db clean",
             code="no_kind",
         )
     limits = room.CleanLimits(keep, _checked_cache_age(cache_age), error_age)
@@ -118,7 +119,7 @@ def _chosen(words: list[str]) -> list[room.Kind]:
         raise UsageError(
             f"unknown kind: {unknown[0]}",
             why=f"the kinds are {', '.join(room.Kind)}",
-            next_step="aperture-db clean lists them",
+            next_step="aperture-db clean",
             code="unknown_kind",
         )
     return [kind for kind in room.Kind if kind in named]
@@ -160,14 +161,13 @@ def _delete(run: Run, plan: room.CleanReport, lock_timeout: float) -> room.Clean
                 table = event.table
                 last[event.kind, table.table] = event
                 rows = sum(each.table.rows for each in last.values())
-                run.interrupted_note = (
-                    f"{plural(rows, 'row')} are deleted and stay so, the rest is untouched"
-                )
+                deleted = plural(rows, "row", verb=WAS)
+                run.interrupted_note = f"{deleted} deleted; nothing else was changed"
                 total = max(event.planned_rows, table.rows)
                 reporter.step(f"{event.kind}: {table.table}", table.rows, total)
     except ApertureDbError as error:
         error.details += tuple(
-            f"{plural(each.table.rows, 'row')} of {each.table.table} are deleted and stay so"
+            f"{plural(each.table.rows, 'row', verb=WAS)} deleted from {each.table.table}"
             for each in last.values()
         ) or ("nothing was deleted",)
         raise

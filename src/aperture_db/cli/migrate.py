@@ -14,7 +14,7 @@ from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.options import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.errors import FindingError, UsageError
-from aperture_db.format import format_seconds
+from aperture_db.format import format_seconds, plural
 
 with lazy_imports():
     from aperture_db import migrations
@@ -178,7 +178,8 @@ def _show_status(
     _warn_of_deviations(run, found)
     if check and found.pending:
         raise FindingError(
-            f"{len(found.pending)} of {len(found.migrations)} migrations are pending",
+            f"{len(found.pending):,} of {plural(len(found.migrations), 'migration')} "
+            f"{'is' if len(found.pending) == 1 else 'are'} pending",
             why=f"the first one is {found.pending[0]}",
             next_step="aperture-db migrate",
             code="migrations_pending",

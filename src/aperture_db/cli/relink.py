@@ -252,7 +252,7 @@ def _users(run: Run, words: list[str], confirm: str | None, *, is_applied: bool)
         run.err.print_result(view.render_users(made))
     names = plural(len(made.ready), "old account")
     require_confirmation(
-        run, confirm, f"This makes {names} those of {made.provider}, and deletes the new ones."
+        run, confirm, f"{made.provider} takes over {names}, and the new ones are deleted."
     )
     with _connect(run) as conn, conn.transaction():
         done = users.adopt_users(conn, made, decided)
@@ -311,5 +311,5 @@ def _id(word: str) -> UUID:
         raise UsageError(
             f"{word} is not an id",
             why="titles are named by their ids, which are uuids",
-            next_step="aperture-db relink --show pending lists them",
+            next_step="aperture-db relink --show pending",
         ) from None

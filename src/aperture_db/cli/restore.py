@@ -132,6 +132,7 @@ def restore(
     path = backups.locate(file, backups.choose_directory(directory, configured))
     dump = read_restorable_dump(run, path)
     with run.connect() as conn:
+        connection.require_session(conn, run.target, "a restore")
         planned = plan.plan(conn, dump, others=others, lock_timeout_seconds=lock_timeout)
         run.data = planned
         for warning in planned.warnings:

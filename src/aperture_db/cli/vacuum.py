@@ -246,9 +246,9 @@ def _error_of(report: room.VacuumReport) -> ApertureDbError:
     steps = list(dict.fromkeys(result.advice for result in report.problems))
     if len(steps) > MAX_STEPS:
         steps[MAX_STEPS:] = [f"and {len(steps) - MAX_STEPS} more of the kind"]
-    count = f"{plural(len(report.problems), 'table')} of {len(report.results)}"
+    count = f"{len(report.problems):,} of {plural(len(report.results), 'table')}"
     return ApertureDbError(
-        f"{count} were skipped or failed: {names}",
+        f"{count} {'was' if len(report.problems) == 1 else 'were'} skipped or failed: {names}",
         why=f"{first.name}: {first.reason}",
         details=tuple(f"{result.name}: {result.reason}" for result in others),
         next_step=steps,

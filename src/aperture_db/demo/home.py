@@ -236,8 +236,14 @@ def new_password() -> str:
     return secrets.token_hex(PASSWORD_BYTES)
 
 
+# What PG* variables for another server would otherwise ask of this one.
+OWN_SETTINGS = (
+    "?sslmode=disable&gssencmode=disable&channel_binding=disable&target_session_attrs=any"
+)
+
+
 def make_url(password: str, port: int, database: str) -> str:
-    return f"postgresql://{USER}:{password}@{BIND_ADDRESS}:{port}/{database}"
+    return f"postgresql://{USER}:{password}@{BIND_ADDRESS}:{port}/{database}{OWN_SETTINGS}"
 
 
 def with_port(url: str, port: int) -> str:

@@ -37,6 +37,11 @@ TLS_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 # A later attempt fails in the same way: wrong authorization, catalog or statement.
 FINAL_CLASSES = ("0A", "22", "28", "3D", "42")
 
+# A table, column or function is missing, or has another type than the migrations give it.
+OTHER_STRUCTURE = (
+    pg.DatatypeMismatch, pg.UndefinedColumn, pg.UndefinedFunction, pg.UndefinedTable,
+)  # fmt: skip
+
 # The operating system's words for a peer that did not acknowledge in time.
 TIMED_OUT = re.compile("timed out|[Nn]o route to host|unreachable")
 
@@ -313,10 +318,17 @@ def _lost(error: psycopg.Error) -> bool:
 
 def _refused(error: psycopg.Error, message: str, target: Target) -> ApertureDbError:
     state = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
+    next_step: str | tuple[str, ...] = "run again with -vv and report the output"
+    if isinstance(error, OTHER_STRUCTURE):
+        compare = "aperture-db health --only schema-drift"
+        next_step = (compare, f"where that finds nothing, {next_step}")
+    elif isinstance(error, pg.ConfigurationLimitExceeded):
+        role = quote_identifier(target.user)
+        next_step = f"as a superuser run: ALTER ROLE {role} SET temp_file_limit = -1;"
     return ApertureDbError(
         "the database refused a statement",
         why=f"{message}{state}",
-        next_step="run again with -vv and report the output",
+        next_step=next_step,
         code="statement_failed",
         details=_remarks(error, target),
     )

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from aperture_db import sql as queries
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.format import vacuum_command
+from aperture_db.format import plural, vacuum_command
 from aperture_db.new_files import new_file
 from aperture_db.postgres import catalog
 from aperture_db.postgres.activity import ABORTED, COMMITTED, ask_for_status, read_timeline
@@ -112,7 +112,8 @@ def require_expected(rows: int, expected_rows: int | None) -> None:
     """Raise ApertureDbError when --expect-rows is another number than `rows`."""
     if expected_rows is not None and rows != expected_rows:
         raise ApertureDbError(
-            f"{rows:,} rows would be deleted instead of {expected_rows:,}, nothing was changed",
+            f"{plural(rows, 'row')} would be deleted instead of {expected_rows:,}, nothing was "
+            "changed",
             why="--expect-rows gives another number than the database has now",
             next_step="check the plan with --dry-run, and run again with its number",
             code="unexpected_rows",

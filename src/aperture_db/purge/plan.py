@@ -98,7 +98,7 @@ def _require_nothing_waiting(conn: Connection) -> None:
     if rows := count_waiting(conn, catalog.visible_tables(catalog.read_tables(conn))):
         raise ApertureDbError(
             f"purge refused, nothing was changed: {plural(rows, 'row')} kept by earlier purges "
-            "wait to be put back",
+            f"{'waits' if rows == 1 else 'wait'} to be put back",
             why="without its users and titles, this database may never get them back",
             next_step="aperture-db relink --apply puts them back, relink --export FILE saves them; "
             "--include-kept deletes them, too",

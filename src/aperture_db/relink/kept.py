@@ -244,7 +244,7 @@ def require_kept_tables(conn: Connection) -> None:
         raise ApertureDbError(
             "nothing is kept in this database",
             why="no purge has kept user data here, and neither has relink --keep or --import",
-            next_step="aperture-db relink --keep keeps it now",
+            next_step="aperture-db relink --keep",
             code="nothing_kept",
         )
 
@@ -383,5 +383,5 @@ def _unusable(what: str) -> UsageError:
     return UsageError(
         f"--match can't be used: {what}",
         why="OLD is the id of a kept title, NEW the id of a title that is there now",
-        next_step="aperture-db relink --show pending lists both",
+        next_step="aperture-db relink --show pending",
     )

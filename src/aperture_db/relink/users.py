@@ -190,7 +190,7 @@ def _find(accounts: Iterable[Account], word: str) -> Account:
         raise UsageError(
             f"--pair can't be used: {word} names {len(found) or 'no'} accounts",
             why="OLD is an account of the former media server, NEW one of the server in use",
-            next_step="aperture-db relink --users lists both with their ids",
+            next_step="aperture-db relink --users",
         )
     return found[0]
 

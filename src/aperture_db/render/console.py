@@ -122,7 +122,7 @@ class QuittingConsole(Console):
     def print_prose(self, text: str, style: str | None = None, mark: str = "") -> None:
         """Print a sentence after a mark such as `error: `: at a terminal broken between words, all
         lines indented like the first; elsewhere never broken. A word or a command stays whole."""
-        lines = wrap_prose(text, self.width, mark) if self.is_terminal else [mark + text]
+        lines = wrap_prose(text, self.width, mark) if self.is_terminal else [mark + shown(text)]
         for line in lines:
             self.print(line, style=style, soft_wrap=True)
 

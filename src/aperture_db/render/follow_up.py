@@ -7,10 +7,18 @@ from collections.abc import Sequence
 
 from aperture_db.format import shell_command, visible
 
-# A command of ours in a text. Inside a container the database is another one.
+# A command of ours to be pasted: at the beginning of a text or behind what announces it, with its
+# options, and not as the subject of a sentence. Inside a container the database is another one.
 FOLLOW_UP = re.compile(
-    r"(?<!exec aperture )\baperture-db (?:backup|check-extensions|clean|health|migrate|psql|purge"
-    r"|relink|report|restore|stats|vacuum)\b(?!-)(?! (?:--help|lists?|shows?|names?|keeps?)\b)"
+    r"""
+    (?:^\s*|(?<=:\ )|(?<=;\ )|(?<=\()|(?<=\ with\ ))
+    aperture-db\ (?:backup|check-extensions|clean|health|migrate|psql|purge|relink|report|restore
+        |stats|vacuum)\b(?!-)
+    (?!\ (?:--help|can|has|is|keeps?|lists?|may|names?|puts?|saves?|shows?|will|would)\b)
+    (?:\ (?!(?:and|as|gives|in|keeps?|lists?|names?|on|or|puts|saves?|shows?|then|to)\b)
+        (?:'[^']*'|"[^"]*"|[^\s'";,)]|[;,)](?=\S))+)*
+    """,
+    re.VERBOSE,
 )
 
 

@@ -26,6 +26,7 @@ from aperture_db.migrations import (
 )
 from aperture_db.render.console import NOTHING, Text, make_table
 
+TIME_WIDTH = len("2026-01-31 03:30:00 UTC")
 UP_TO_DATE = "Database is up to date"
 STATE_STYLES = {State.APPLIED: "ok", State.PENDING: "warning", State.UNKNOWN: "info"}
 
@@ -33,9 +34,10 @@ STATE_STYLES = {State.APPLIED: "ok", State.PENDING: "warning", State.UNKNOWN: "i
 def render_status(status: MigrationStatus) -> RenderableType:
     """Every migration with its state, and a line that sums them up."""
     table = Table(box=None, pad_edge=False, header_style="table.header")
-    table.add_column("migration", no_wrap=True, overflow="fold")
-    table.add_column("state", no_wrap=True)
-    table.add_column("applied at", no_wrap=True)
+    # In a narrow terminal the names are broken: states and times are what is looked for.
+    table.add_column("migration", overflow="fold")
+    table.add_column("state", no_wrap=True, min_width=max(map(len, State)))
+    table.add_column("applied at", no_wrap=True, min_width=TIME_WIDTH)
     for migration in status.migrations:
         applied_at = format_time(migration.applied_at) if migration.applied_at else ""
         state = Text(migration.state, style=STATE_STYLES[migration.state])

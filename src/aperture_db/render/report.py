@@ -123,7 +123,7 @@ def _areas(health: HealthReport) -> Iterator[tuple[Area, list[object]]]:
 
 def _summary(health: HealthReport) -> str:
     shown = (
-        (Status.CRITICAL, "critical"), (Status.WARNING, "warnings"), (Status.OK, "ok"),
+        (Status.CRITICAL, "critical"), (Status.WARNING, "warning"), (Status.OK, "ok"),
         (Status.INFO, "info"), (Status.SKIPPED, "skipped"),
     )  # fmt: skip
     counted = ((health.counts[status], word) for status, word in shown)

@@ -177,12 +177,18 @@ def _restore(
     with _connected(scratch) as conn:
         _require_scratch(conn, scratch)
         events = restore(scratch, conn, drill.contents, drill.lock_timeout_seconds)
-        with closing(events):
-            for event in events:
-                if isinstance(event, Restored):
-                    return event.report
-                if isinstance(event, Event):
-                    yield event
+        try:
+            with closing(events):
+                for event in events:
+                    if isinstance(event, Restored):
+                        return event.report
+                    if isinstance(event, Event):
+                        yield event
+        except ApertureDbError as error:
+            if isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
+                # A superuser has created them in the database; the scratch database is new.
+                error.next_steps = ("as a superuser: aperture-db restore --drill --into URL",)
+            raise
     raise AssertionError("a restore ends with its report")
 
 
