@@ -170,3 +170,58 @@ def test_the_ratings_of_a_file_belong_to_users_who_are_kept_too(
     assert run_inside("relink", "--import", file, database=database).code == 0
     relink(database)
     assert conn.execute("SELECT count(*) FROM user_ratings").fetchone() == before
+
+
+def test_two_films_that_changed_places_get_their_ratings_back(conn: Conn, database: str) -> None:
+    """A rebuilt server hands item ids out again: each row became the other film."""
+    user = conn.execute(
+        "SELECT user_id FROM user_ratings WHERE movie_id IS NOT NULL "
+        "GROUP BY 1 HAVING count(*) > 2 LIMIT 1"
+    ).fetchone()
+    assert user is not None
+    films = [
+        row[0]
+        for row in conn.execute(
+            "SELECT movie_id FROM user_ratings WHERE user_id = %s AND movie_id IS NOT NULL "
+            "ORDER BY id LIMIT 3",
+            user,
+        )
+    ]
+    before = {(u, t): r for u, t, r in conn.execute(RATINGS)}
+    keep(database)
+    columns = ("title", "original_title", "year", "imdb_id", "tmdb_id", "path")
+    values = [
+        conn.execute(f"SELECT {', '.join(columns)} FROM movies WHERE id = %s", [film]).fetchone()
+        for film in films
+    ]
+    # The first becomes the second, the second the third, and the third the first.
+    now = dict(zip(films, [films[1], films[2], films[0]], strict=True))
+    conn.execute("UPDATE movies SET imdb_id = NULL, tmdb_id = NULL WHERE id = ANY (%s)", [films])
+    for film, became in now.items():
+        row = values[films.index(became)]
+        assert row is not None
+        assignments = ", ".join(f"{name} = %s" for name in columns)
+        conn.execute(
+            f"UPDATE movies SET {assignments} WHERE id = %s",
+            [*row, film],
+        )
+    done = relink(database)
+    moved = sum(title in films for _, title in before)
+    assert done["put_back"]["user_ratings"] == moved
+    where = {became: film for film, became in now.items()}
+    expected = {(u, where.get(t, t)): r for (u, t), r in before.items()}
+    assert {(u, t): r for u, t, r in conn.execute(RATINGS)} == expected
+    assert plan_of(database)["ready_rows"] == 0
+
+
+def test_a_placeholder_is_no_id(conn: Conn, database: str) -> None:
+    """Two films without ids are not one film, even where a catalog wrote 0 for both."""
+    _user, film = one_rating(conn)
+    conn.execute("UPDATE movies SET imdb_id = NULL, tmdb_id = '0' WHERE id = %s", [film])
+    keep(database)
+    conn.execute("UPDATE movies SET title = 'Other film', year = 1901 WHERE id = %s", [film])
+    keep(database)
+    titles = conn.execute(
+        "SELECT count(DISTINCT title) FROM aperture_db.kept_titles WHERE old_id = %s", [film]
+    ).fetchone()
+    assert titles == (2,)

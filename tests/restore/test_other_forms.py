@@ -274,3 +274,46 @@ def test_no_command_overwrites_what_is_there(
         (made,) = set(tmp_path.iterdir()) - known
         assert contents_of(made).tables == expected, file
     assert {file: file.read_bytes() for file in before} == before
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        (b"-----BEGIN PGP MESSAGE-----\n\nhQEMA", "encrypted with gpg"),
+        (b"\x8c\x0d\x04\x09\x03\x02" + b"\x91\x00\x17" * 99, "encrypted with gpg"),
+        (b"\x85\x01\x0c\x03" + b"\x91\x00\x17" * 99, "encrypted with gpg"),
+        (b"age-encryption.org/v1\n-> X25519 abc\n", "encrypted with age"),
+        (b"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n", "encrypted with age"),
+        (b"Salted__" + b"\x91\x00\x17" * 99, "encrypted with openssl"),
+        (b"\x7fELF\x02\x01\x01\x00" + b"\x00" * 99, "it is a program"),
+        (b"#!/bin/sh\npg_dump\n", "it is a program"),
+        (b"-- MySQL dump 10.13  Distrib 8.0\n", "a dump of MySQL"),
+        (b"/*M!999999\\- enable the sandbox mode */\n-- MariaDB dump 10.19\n", "a dump of MySQL"),
+        (b"%PDF-1.7\n", "a PDF document"),
+        (b"<!DOCTYPE html>\n<title>Sign in</title>\n", "a web page"),
+        (b'{"error": "expired"}\n', "a JSON file"),
+        (b"SQLite format 3\x00", "a SQLite database"),
+        (bytes(range(256)) * 4, "a binary file of a kind that is not known"),
+    ],
+)
+def test_files_of_other_programs_are_called_what_they_are(
+    content: bytes, shown: str, tmp_path: Path
+) -> None:
+    for name, data in (("a.dump", content), ("a.dump.gz", gzip.compress(content))):
+        file = tmp_path / name
+        file.write_bytes(data)
+        with pytest.raises(UsageError) as caught:
+            list(read_contents(file))
+        assert shown in caught.value.why
+        assert "sed" not in caught.value.next_step
+
+
+def test_an_archive_that_went_through_a_terminal(
+    aperture_database: Callable[[], str], tmp_path: Path
+) -> None:
+    file = make_dump(aperture_database(), tmp_path).path
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    with pytest.raises(BrokenDumpError) as caught:
+        list(read_contents(file))
+    assert "docker exec -t" in caught.value.why
+    assert caught.value.next_steps[0] == "dump again without -t"

@@ -11,17 +11,8 @@ from pathlib import Path
 from aperture_db.aperture.tables import MIGRATIONS_TABLE, is_aperture
 from aperture_db.dumps import DumpFormat, Purpose, read_name
 from aperture_db.dumps.checksum import ChecksumState, matches_checksum, read_checksum
-from aperture_db.dumps.files import (
-    HEAD_BYTES,
-    broken,
-    cluster_dump,
-    detect_format,
-    not_understood,
-    not_usable,
-    open_dump,
-    open_script,
-    too_large,
-)
+from aperture_db.dumps.files import HEAD_BYTES, detect_format, open_dump, open_script
+from aperture_db.dumps.refusals import broken, cluster_dump, not_understood, not_usable, too_large
 from aperture_db.dumps.script import (
     ClusterDumpError,
     CopyData,

@@ -1,4 +1,4 @@
-"""Dump files on disk: their names, their formats, their errors, and their SQL as a stream."""
+"""Dump files on disk: their names, their formats, and their SQL as a stream."""
 
 from __future__ import annotations
 
@@ -18,80 +18,28 @@ from aperture_db.dumps import (
     PLAIN,
     BrokenDumpError,
     DumpFormat,
-    NotUnderstoodError,
     Packer,
     find_packer,
 )
 from aperture_db.dumps.children import Child, running
 from aperture_db.dumps.programs import base_environment, newest_programs, too_old_to_read
+from aperture_db.dumps.refusals import (
+    broken,
+    free_name,
+    missing,
+    not_usable,
+    reading,
+    refuse_other,
+    to_script,
+)
 from aperture_db.dumps.script import DumpScriptError, NotADumpError, Read, TooLargeError
 from aperture_db.errors import UsageError, lack_of_resources
 from aperture_db.format import shell_command
 from aperture_db.safe_files import HeldFile, hold
 
-
-def _list_backups(path: Path) -> str:
-    return shell_command("aperture-db", "backup", "--list", "--dir", path.parent)
-
-
-def broken(path: Path, why: str) -> BrokenDumpError:
-    """The error for a damaged or incomplete file."""
-    return BrokenDumpError(
-        f"{path} is damaged or incomplete",
-        why=why,
-        next_step=f"choose another dump: {_list_backups(path)}",
-    )
-
-
-def too_large(path: Path, why: str) -> NotUnderstoodError:
-    """The error for a script of a size that is not read."""
-    return NotUnderstoodError(
-        f"{path} is too large to be verified",
-        why=why,
-        next_step="dump the database again with pg_dump -Fc, or with aperture-db backup",
-    )
-
-
-def not_usable(
-    path: Path, why: str, *, next_step: str = "", code: str = "not_a_dump"
-) -> UsageError:
-    """The error for a file that cannot be restored although it may be undamaged. `next_step` is
-    the command that makes it usable, where there is one."""
-    return UsageError(
-        f"{path} is not a dump that can be restored",
-        why=why,
-        next_step=next_step
-        or f"choose a dump made by aperture-db backup or by Aperture: {_list_backups(path)}",
-        code=code,
-    )
-
-
-def cluster_dump(path: Path, packer: Packer | None) -> UsageError:
-    """The error for a script of pg_dumpall, in which the databases follow each other."""
-    part = "/^\\\\connect aperture/,/^-- PostgreSQL database dump complete/p"
-    script = shell_command(_free_name(path.with_name("aperture.sql")))
-    return not_usable(
-        path,
-        "it is a dump of a whole cluster (pg_dumpall)",
-        next_step="extract Aperture's database (here: aperture), then restore that: "
-        f"{_reading(f'sed -n {shell_command(part)}', path, packer)} > {script}",
-    )
-
-
-def _reading(command: str, path: Path, packer: Packer | None) -> str:
-    """A command that reads the file, decompressed."""
-    name = shell_command(path)
-    return f"{packer.program} -dc {name} | {command}" if packer else f"{command} {name}"
-
-
-def _free_name(path: Path) -> Path:
-    """The name, or one like it that nothing has: what people paste must overwrite nothing."""
-    names = (path, *(path.with_stem(f"{path.stem}-{number}") for number in range(2, 100)))
-    return next((name for name in names if not name.exists()), path.with_stem(f"{path.stem}-new"))
-
-
 # Enough for everything that this tool reads from the head of a file.
 HEAD_BYTES = 512
+TRANSLATED_BYTES, FEWEST_LINE_FEEDS = 64 << 10, 8
 # What `xz -9` needs, and a little more.
 MOST_XZ_BYTES = 70 << 20
 BLOCK_BYTES = 1 << 16
@@ -106,15 +54,15 @@ def open_dump(path: Path) -> Iterator[HeldFile]:
     if path.is_dir():
         if (path / "toc.dat").exists() or (path / "toc.dat.gz").exists():
             raise not_usable(
-                path, "it is a directory in pg_dump's format", next_step=_to_script(path)
+                path, "it is a directory in pg_dump's format", next_step=to_script(path)
             )
         raise not_usable(path, "it is a directory")
     with ExitStack() as stack:
         try:
             if not path.exists():
-                raise _missing(path)
+                raise missing(path)
             if not path.is_file():
-                saved = shell_command(_free_name(Path("saved.dump")))
+                saved = shell_command(free_name(Path("saved.dump")))
                 next_step = f"restore what this saves: cat {shell_command(path)} > {saved}"
                 raise not_usable(path, "it is a FIFO or a device", next_step=next_step)
             file = stack.enter_context(hold(path))
@@ -136,11 +84,23 @@ def detect_format(file: HeldFile) -> DumpFormat:
     if not head:
         raise broken(file.path, "it is empty")
     if head.startswith(b"PGDMP"):
+        _require_untranslated(file)
         return CUSTOM
     if packer := find_packer(head):
         return _detect_packed(file, packer)
-    _refuse_other(file.path, head)
+    refuse_other(file.path, head)
     return PLAIN
+
+
+def _require_untranslated(file: HeldFile) -> None:
+    """Raise BrokenDumpError for an archive that went through a terminal, as by docker exec -t: each
+    line feed has become two characters. In one that did not, every 256th byte is one."""
+    head = file.read_at(0, TRANSLATED_BYTES)
+    if (count := head.count(b"\n")) >= FEWEST_LINE_FEEDS and head.count(b"\r\n") == count:
+        why = "a terminal has put a carriage return before each line feed, as docker exec -t does"
+        error = broken(file.path, why)
+        error.next_steps = ("dump again without -t", *error.next_steps)
+        raise error
 
 
 def _detect_packed(file: HeldFile, packer: Packer) -> DumpFormat:
@@ -153,71 +113,15 @@ def _detect_packed(file: HeldFile, packer: Packer) -> DumpFormat:
     if head.startswith(b"PGDMP"):
         return DumpFormat(f"{CUSTOM}.{packer.ending}")
     if inner := find_packer(head):
-        unpacked = shell_command(_free_name(file.path.with_suffix("")))
+        unpacked = shell_command(free_name(file.path.with_suffix("")))
         raise not_usable(
             file.path,
             "it was compressed more than once",
             next_step="decompress it, then restore the result: "
-            f"{_reading(f'{inner.program} -dc', file.path, packer)} > {unpacked}",
+            f"{reading(f'{inner.program} -dc', file.path, packer)} > {unpacked}",
         )
-    _refuse_other(file.path, head, packer)
+    refuse_other(file.path, head, packer)
     return DumpFormat(f"{PLAIN}.{packer.ending}")
-
-
-def _refuse_other(path: Path, head: bytes, packer: Packer | None = None) -> None:
-    """Raise UsageError for files that people mistake for a dump, with the way out."""
-    name = shell_command(path)
-    if head[257:262] == b"ustar" and head.startswith(b"toc.dat\0"):
-        raise not_usable(
-            path, "it is a tar archive of pg_dump (-F t)", next_step=_to_script(path, packer)
-        )
-    if head[257:262] == b"ustar":
-        raise not_usable(
-            path, "it is a tar archive", next_step=f"restore a file of it: tar -xf {name}"
-        )
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        command = _reading("iconv -f UTF-16 -t UTF-8", path, packer)
-        raise not_usable(
-            path,
-            "it is UTF-16 text, as PowerShell writes it with >",
-            next_step="convert it, then restore the result (pg_dump -f avoids it): "
-            f"{command} > {shell_command(_free_name(path.with_suffix('.utf8.sql')))}",
-        )
-    if head.startswith(b"PK\x03\x04"):
-        raise not_usable(path, "it is a zip archive", next_step=f"unzip {name}")
-    if head.startswith(b"SQLite format 3"):
-        raise not_usable(path, "it is a SQLite database")
-
-
-def _to_script(path: Path, packer: Packer | None = None) -> str:
-    script = shell_command(_free_name(path.with_suffix(".sql")))
-    command = _reading(f"pg_restore -f {script}", path, packer)
-    return f"make a script of it, then restore that: {command}"
-
-
-def _missing(path: Path) -> UsageError:
-    return UsageError(
-        f"{path} does not exist",
-        why="there is no such file",
-        next_step=f"list the backups: {_list_backups(path)}",
-        code="no_such_file",
-    )
-
-
-def not_understood(
-    file: HeldFile, format_: DumpFormat, why: str, line_number: int
-) -> NotUnderstoodError:
-    """The error for a statement that pg_dump does not write."""
-    show = f"sed -n {line_number}p"
-    if format_.is_archive:
-        command = f"{_reading('pg_restore -f -', file.path, format_.packer)} | {show}"
-    else:
-        command = _reading(show, file.path, format_.packer)
-    return NotUnderstoodError(
-        f"{file.path} contains SQL that is not part of a dump",
-        why=f"{why}; the SQL of a dump runs with your privileges, so nothing else is run",
-        next_step=f"look at it: {command}",
-    )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ nothing, and the next one goes on from there.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from aperture_db.relink.kept import (
     PROFILES,
     RATINGS,
     WATCHING,
+    RowSource,
     read_column_types,
 )
 from aperture_db.relink.plan import Assignment, Links
@@ -82,6 +83,8 @@ def apply(
 
 def _put_rows_back(conn: Connection, links: Links, tally: _Tally) -> Iterator[Progress]:
     ready = [each for each in links.assignments if each.state is RowState.READY]
+    moved = _move_misplaced(conn, links, ready, tally)
+    ready = [each for each in ready if each.row.id not in moved]
     columns = _kept_columns(conn, ready)
     groups: dict[tuple[str, Media, frozenset[str]], list[Assignment]] = {}
     for each in ready:
@@ -99,6 +102,108 @@ def _put_rows_back(conn: Connection, links: Links, tally: _Tally) -> Iterator[Pr
             _put_batch_back(conn, links, statement, batch, tally)
             done += len(batch)
             yield Progress(name, done, total)
+
+
+def _move_misplaced(
+    conn: Connection, links: Links, ready: Sequence[Assignment], tally: _Tally
+) -> set[int]:
+    """Move rows that are there unchanged, under titles that a sync has turned into other ones;
+    returns the kept rows' keys. Each kind of row is one transaction."""
+    groups: dict[tuple[str, Media], dict[int, Assignment]] = {}
+    for each in ready:
+        if each.title is not None and each.user is not None and each.may_insert:
+            groups.setdefault((each.row.source, each.title.kind), {})[each.row.id] = each
+    done: set[int] = set()
+    for (name, kind), group in groups.items():
+        source = links.library.source(name)
+        assert source is not None
+        moves = _find_moves(conn, source, source.title_columns[kind], group)
+        if not moves:
+            continue
+        statement = _move_statement(conn, source, source.title_columns[kind])
+        with conn.transaction():
+            set_local(conn, lock_timeout=LOCK_TIMEOUT)
+            conn.execute(
+                statement,
+                {
+                    "rows": [move.kept_id for move in moves],
+                    "ids": [move.row_id for move in moves],
+                    "titles": [move.target[1] for move in moves],
+                },
+            )
+            users = {move.target[0] for move in moves}
+            if name == RATINGS and links.library.has(PROFILES, "auto_updated_at"):
+                tally.aged_profiles += _age_profiles(conn, links, users, kind)
+        tally.put_back[name] = tally.put_back.get(name, 0) + len(moves)
+        done |= {move.kept_id for move in moves}
+    return done
+
+
+@dataclass(frozen=True)
+class _Move:
+    """A row that is to name another title."""
+
+    kept_id: int
+    row_id: UUID
+    target: tuple[UUID, UUID]
+    """The user and the title."""
+
+
+def _find_moves(
+    conn: Connection, source: RowSource, title_column: str, group: Mapping[int, Assignment]
+) -> list[_Move]:
+    """The rows that can move: nothing is in their place but what moves away itself."""
+    parts = {
+        "table": source.table.identifier,
+        "title": sql.Identifier(title_column),
+        "changed_at": source.changed_at,
+    }
+    moves = {}
+    query = sql.SQL(queries.load("relink/misplaced_rows")).format(**parts)
+    for kept_id, row_id, user_id, title_id in conn.execute(query, {"rows": list(group)}):
+        each = group[kept_id]
+        assert each.user is not None
+        assert each.title is not None
+        target = (each.user.user_id, each.title.id)
+        if user_id == target[0] and title_id != target[1]:
+            moves[row_id] = _Move(kept_id, row_id, target)
+    if not moves:
+        return []
+    users, titles = (
+        list(set(ids)) for ids in zip(*(m.target for m in moves.values()), strict=True)
+    )
+    query = sql.SQL(queries.load("relink/rows_of_titles")).format(**parts)
+    places: dict[tuple[UUID, UUID], set[UUID]] = {}
+    for row_id, user_id, title_id in conn.execute(query, {"users": users, "titles": titles}):
+        places.setdefault((user_id, title_id), set()).add(row_id)
+    taken: set[tuple[UUID, UUID]] = set()
+    for row_id, move in list(moves.items()):
+        # Two old titles have become one: the newest row is the first, and has the place.
+        if move.target in taken:
+            del moves[row_id]
+        taken.add(move.target)
+    while blocked := [
+        row_id for row_id, m in moves.items() if not places.get(m.target, set()) <= moves.keys()
+    ]:
+        for row_id in blocked:
+            del moves[row_id]
+    return list(moves.values())
+
+
+def _move_statement(conn: Connection, source: RowSource, title: str) -> sql.Composed:
+    columns = [name for name in source.table.columns if name in _insertable(conn, source)]
+    values = [sql.Identifier("r", "new_title_id" if name == title else name) for name in columns]
+    return sql.SQL(queries.load("relink/move_rows")).format(
+        table=source.table.identifier,
+        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+        values=sql.SQL(", ").join(values),
+    )
+
+
+def _insertable(conn: Connection, source: RowSource) -> set[str]:
+    """The columns into which a value can be written."""
+    rows = conn.execute(queries.load("relink/insertable_columns"), {"table": source.table.oid})
+    return {row[0] for row in rows}
 
 
 def _kept_columns(conn: Connection, ready: Sequence[Assignment]) -> dict[int, frozenset[str]]:
@@ -129,7 +234,6 @@ def _put_back_statement(
         titles=links.library.tables[MEDIA_TABLES[kind]].identifier,
         users=links.library.tables["users"].identifier,
         table=table,
-        changed_at=source.changed_at,
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
         values=sql.SQL(", ").join(sql.Identifier("r", column) for column in columns),
         title_column=sql.Literal(title),

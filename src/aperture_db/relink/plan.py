@@ -51,6 +51,8 @@ from aperture_db.relink.report import (
 
 NOBODY = "unknown user"
 MOST_CANDIDATES = 5
+# One title of so many keeps its item id at least, as long as the media server is the same.
+FEWEST_SAME_ITEMS = 10
 WAITING = (RowState.TITLE_PENDING, RowState.USER_MISSING, RowState.RETURNS)
 
 
@@ -168,6 +170,7 @@ class _Rules:
         self._watching: set[tuple[UUID, UUID]] = set()
         self._unsynced: set[UUID] = set()
         self._is_watching_disabled = False
+        self._is_rebuilt = _is_rebuilt(results.values())
         self._present = set(_find_present(conn, library))
         """Keys of kept rows that are there although a purge kept them: it was undone."""
         if any(row.source == WATCHING for row in kept.rows) and WATCHING in library.tables:
@@ -201,19 +204,17 @@ class _Rules:
     ) -> Assignment:
         """Aperture makes a favorite of what is only in its table, so rows come back from the
         media server where they can, and only their time is put back."""
-        if not user.is_enabled or self._is_watching_disabled or self._is_other_server(old, new):
+        if not user.is_enabled or self._is_watching_disabled or self._is_other_server(old):
             return Assignment(row, RowState.READY, new, user)
         if (user.user_id, new.id) in self._watching:
             return Assignment(row, RowState.READY, new, user, may_insert=False)
         state = RowState.RETURNS if new.id in self._unsynced else RowState.ENDED
         return Assignment(row, state, new, user, may_insert=False)
 
-    def _is_other_server(self, old: TitleIdentity, new: TitleIdentity) -> bool:
-        """Another address, or items with other ids: a server that was built anew knows none of
-        the favorites."""
+    def _is_other_server(self, old: TitleIdentity) -> bool:
         server = self._library.server
         is_elsewhere = old.server is not None and server is not None and old.server != server
-        return is_elsewhere or bool(old.item_id and new.item_id and old.item_id != new.item_id)
+        return is_elsewhere or self._is_rebuilt
 
     def _read_watching(self, conn: Connection) -> None:
         tables = self._library.tables
@@ -236,6 +237,18 @@ class _Rules:
             )
             row = conn.execute(setting, {"key": "watching_library_enabled"}).fetchone()
             self._is_watching_disabled = row == ("false",)
+
+
+def _is_rebuilt(results: Iterable[Result]) -> bool:
+    """Tell if the media server was built anew under its address, and knows none of the favorites:
+    hardly a title has its item id any more. Those of titles in two libraries alternate."""
+    pairs = [
+        (result.old.item_id, result.new.item_id)
+        for result in results
+        if isinstance(result, Match) and result.old.item_id and result.new.item_id
+    ]
+    same = sum(old == new for old, new in pairs)
+    return bool(pairs) and same * FEWEST_SAME_ITEMS < len(pairs)
 
 
 def _find_present(conn: Connection, library: Library) -> Iterator[int]:

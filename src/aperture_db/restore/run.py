@@ -12,7 +12,8 @@ from psycopg.rows import TupleRow
 
 from aperture_db import sql
 from aperture_db.dumps.contents import DumpContents
-from aperture_db.dumps.files import broken, open_script
+from aperture_db.dumps.files import open_script
+from aperture_db.dumps.refusals import broken
 from aperture_db.dumps.script import (
     CopyData,
     DumpEntry,

@@ -121,14 +121,18 @@ ANALYZE aperture_db.kept_titles (old_id);
 
 -- name: is_same_title
 -- Purpose: whether a kept title still is the title of that id: an id agrees, or none differs and
--- title and year are the same. Privilege: none.
+-- title and year are the same. 0 and tt0000000 are no ids. Privilege: none.
 kept.kind = {kind}
 AND (
-    kept.imdb_id = t.imdb_id OR kept.tmdb_id = t.tmdb_id OR kept.tvdb_id = t.tvdb_id
+    (kept.imdb_id = t.imdb_id AND t.imdb_id ~ '[1-9]')
+    OR (kept.tmdb_id = t.tmdb_id AND t.tmdb_id ~ '[1-9]')
+    OR (kept.tvdb_id = t.tvdb_id AND t.tvdb_id ~ '[1-9]')
     OR (
-        (kept.imdb_id = t.imdb_id) IS NOT FALSE
-        AND (kept.tmdb_id = t.tmdb_id) IS NOT FALSE
-        AND (kept.tvdb_id = t.tvdb_id) IS NOT FALSE
+        (kept.imdb_id = t.imdb_id OR kept.imdb_id !~ '[1-9]' OR t.imdb_id !~ '[1-9]') IS NOT FALSE
+        AND (kept.tmdb_id = t.tmdb_id OR kept.tmdb_id !~ '[1-9]' OR t.tmdb_id !~ '[1-9]')
+            IS NOT FALSE
+        AND (kept.tvdb_id = t.tvdb_id OR kept.tvdb_id !~ '[1-9]' OR t.tvdb_id !~ '[1-9]')
+            IS NOT FALSE
         AND kept.title = t.title
         AND kept.year IS NOT DISTINCT FROM t.year
         AND kept.season IS NOT DISTINCT FROM t.season
@@ -297,16 +301,49 @@ FROM unnest(%(ids)s::uuid[], %(old)s::text[], %(new)s::text[]) AS change (id, ol
 WHERE r.id = change.id AND r.{column}::text = change.old_value
 RETURNING r.id
 
+-- name: misplaced_rows
+-- Purpose: kept rows that are there unchanged, with the title that they name now.
+-- Privilege: SELECT on the table and on kept_rows.
+SELECT kept.id, r.id, r.user_id, r.{title} AS title_id
+FROM aperture_db.kept_rows AS kept
+JOIN {table} AS r ON r.id = kept.row_id
+WHERE kept.id = ANY (%(rows)s)
+    AND kept.done_at IS NULL
+    AND {changed_at}::timestamptz IS NOT DISTINCT FROM kept.changed_at
+
+-- name: rows_of_titles
+-- Purpose: the rows of these users about these titles. Privilege: SELECT on the table.
+SELECT r.id, r.user_id, r.{title} AS title_id
+FROM {table} AS r
+WHERE r.user_id = ANY (%(users)s) AND r.{title} = ANY (%(titles)s)
+
+-- name: move_rows
+-- Purpose: have rows name other titles, and mark them as done. Two rows may change places, which
+-- unique indexes refuse of an UPDATE: all rows are deleted before the first is inserted again.
+-- Privilege: SELECT, INSERT and DELETE on the table, UPDATE on kept_rows.
+WITH moved AS (
+    DELETE FROM {table} AS r
+    USING unnest(%(ids)s::uuid[], %(titles)s::uuid[]) AS link (row_id, new_title_id)
+    WHERE r.id = link.row_id
+    RETURNING r.*, link.new_title_id
+),
+inserted AS (
+    INSERT INTO {table} ({columns})
+    SELECT {values}
+    FROM moved AS r
+    WHERE (SELECT count(*) FROM moved) > 0
+)
+UPDATE aperture_db.kept_rows
+SET done_at = now(), outcome = 'put back'
+WHERE id = ANY (%(rows)s) AND done_at IS NULL
+
 -- name: put_back
 -- Purpose: insert kept rows with the new ids of their titles, and mark them as done, in one
--- statement. Rows of the same user and title that are there already win. A row that still has its
--- id, unchanged, but names a title that a sync has turned into another one is moved. Rows whose
--- title or user has gone meanwhile wait on, as does what could not be inserted.
--- Privilege: SELECT and UPDATE on the tables of titles and users, and all on the table.
+-- statement. Rows of the same user and title that are there already win; a row whose id is taken
+-- gets another one. Rows whose title or user has gone meanwhile wait on, as does what could not be
+-- inserted. Privilege: SELECT and UPDATE on the tables of titles and users, INSERT on the table.
 WITH wanted AS (
-    SELECT
-        kept.id, kept.row_id, kept.content, kept.changed_at,
-        link.title_id, link.user_id, link.may_insert, link.position
+    SELECT kept.id, kept.row_id, kept.content, link.title_id, link.user_id, link.may_insert, link.position
     FROM unnest(%(rows)s::bigint[], %(titles)s::uuid[], %(users)s::uuid[], %(may_insert)s::boolean[])
         WITH ORDINALITY AS link (row, title_id, user_id, may_insert, position)
     JOIN aperture_db.kept_rows AS kept ON kept.id = link.row
@@ -337,15 +374,6 @@ chosen AS (
     WHERE may_insert AND NOT is_there
     ORDER BY user_id, title_id, position
 ),
-moved AS (
-    UPDATE {table} AS r
-    SET {title_name} = chosen.title_id
-    FROM chosen
-    WHERE r.id = chosen.row_id
-        AND r.user_id = chosen.user_id
-        AND {changed_at}::timestamptz IS NOT DISTINCT FROM chosen.changed_at
-    RETURNING r.user_id, r.{title_name} AS title_id
-),
 inserted AS (
     INSERT INTO {table} ({columns})
     SELECT {values}
@@ -360,33 +388,24 @@ inserted AS (
             ELSE '{{}}'
         END
     ) AS r
-    WHERE NOT EXISTS (
-        SELECT FROM moved
-        WHERE moved.user_id = chosen.user_id AND moved.title_id = chosen.title_id
-    )
     ON CONFLICT DO NOTHING
     RETURNING user_id, {title}
-),
-placed AS (
-    SELECT user_id, title_id FROM inserted
-    UNION ALL
-    SELECT user_id, title_id FROM moved
 ),
 {renewed}
 UPDATE aperture_db.kept_rows AS kept
 SET done_at = now(),
     outcome = CASE
-        WHEN chosen.id IS NOT NULL AND placed.user_id IS NOT NULL THEN 'put back'
+        WHEN chosen.id IS NOT NULL AND inserted.user_id IS NOT NULL THEN 'put back'
         WHEN renewed.user_id IS NOT NULL THEN 'put back'
         ELSE 'another row was there'
     END
 FROM ready
 LEFT JOIN chosen ON chosen.id = ready.id
-LEFT JOIN placed ON placed.user_id = ready.user_id AND placed.title_id = ready.title_id
+LEFT JOIN inserted ON inserted.user_id = ready.user_id AND inserted.title_id = ready.title_id
 LEFT JOIN renewed ON renewed.user_id = ready.user_id AND renewed.title_id = ready.title_id
 WHERE kept.id = ready.id
     AND (
-        placed.user_id IS NOT NULL
+        inserted.user_id IS NOT NULL
         OR renewed.user_id IS NOT NULL
         OR (ready.may_insert AND ready.is_there)
     )
