@@ -261,3 +261,23 @@ def entry_count(file: Path) -> int:
     *_, read = read_contents(file)
     assert isinstance(read, ContentsRead)
     return len(read.contents.entries)
+
+
+def test_logical_replication_is_warned_of(aperture_database: NewDatabase, tmp_path: Path) -> None:
+    conninfo = aperture_database()
+    file = make_dump(conninfo, tmp_path).path
+    execute(
+        conninfo,
+        "CREATE PUBLICATION films FOR TABLE movies",
+        "CREATE SUBSCRIPTION \"from afar\" CONNECTION 'host=nowhere.invalid' PUBLICATION p "
+        "WITH (connect = false, enabled = false, create_slot = false, slot_name = NONE)",
+        "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate) "
+        "SELECT oid, 'movies'::regclass, 'r' FROM pg_subscription WHERE subname = 'from afar'",
+    )
+    try:
+        outcome = restore(file, conninfo, "--dry-run")
+        assert outcome.code == 0, outcome.err
+        assert 'ALTER SUBSCRIPTION "from afar" REFRESH PUBLICATION' in outcome.err
+        assert "subscribers of the publication films keep the rows of before" in outcome.err
+    finally:
+        execute(conninfo, 'DROP SUBSCRIPTION "from afar"')

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from psycopg import sql as identifiers
 
+from aperture_db import sql
 from aperture_db.aperture import MIGRATIONS_TABLE
 from aperture_db.backup.directory import BackupDirectory, choose_directory, require_writable
 from aperture_db.backup.settings import BackupSettings
 from aperture_db.dumps.contents import DumpContents, DumpedTable, count_rows
 from aperture_db.dumps.script import name_in_comments
 from aperture_db.errors import ApertureDbError, UsageError
-from aperture_db.format import list_some
+from aperture_db.format import list_some, quote_identifier
 from aperture_db.migrations.directory import bundled_directory
 from aperture_db.postgres import catalog
 from aperture_db.postgres.catalog import OBJECT_KINDS, Attachment
@@ -183,7 +184,8 @@ def plan(
             sessions=sessions,
             warnings=_warnings(conn, contents, server),
         )
-        planned = replace(planned, warnings=planned.warnings + tuple(_lacking(planned)))
+        further = (*_lacking(planned), *_replication(conn, planned))
+        planned = replace(planned, warnings=planned.warnings + further)
         schemas = {table.schema for table in planned.tables}
         require_schemas(conn, server, planned.owner, schemas, planned.missing_schemas)
     return planned
@@ -325,6 +327,23 @@ def _warnings(conn: Connection, contents: DumpContents, server: TargetServer) ->
     if without := [str(table) for table in tables if not table.has_data]:
         warnings.append("the dump was made without the rows of " + ", ".join(without))
     return tuple(warnings)
+
+
+def _replication(conn: Connection, planned: RestorePlan) -> Iterator[str]:
+    """What a restore means for logical replication, on the subscriber and on the publisher."""
+    oids = [each.oid for each in planned.replacement.replaced_tables]
+    for (name,) in conn.execute(sql.load("restore/subscriptions"), {"tables": oids}):
+        subscription = quote_identifier(name)
+        yield (
+            f"the subscription {name} loses the restored tables: afterwards, run "
+            f"ALTER SUBSCRIPTION {subscription} REFRESH PUBLICATION WITH (copy_data = false);"
+        )
+    published = {each.name for each in planned.attachments.kept if each.kind == "publication"}
+    for name in sorted(published):
+        yield (
+            f"subscribers of the publication {name} keep the rows of before: afterwards, empty the "
+            "tables on each and create its subscription again"
+        )
 
 
 def _lacking(planned: RestorePlan) -> Iterator[str]:

@@ -226,3 +226,11 @@ WHERE n.nspname = ANY (%(schemas)s)
     AND NOT EXISTS (
         SELECT FROM parts AS p WHERE p.classid = 'pg_type'::regclass AND p.objid = y.oid
     )
+
+-- name: subscriptions
+-- The subscriptions that fill some of these tables. Privilege: none.
+SELECT DISTINCT s.subname::text
+FROM pg_subscription_rel AS r
+JOIN pg_subscription AS s ON s.oid = r.srsubid
+WHERE r.srrelid = ANY (%(tables)s::oid[])
+ORDER BY 1
