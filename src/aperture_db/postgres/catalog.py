@@ -321,8 +321,8 @@ def set_privileges(conn: Connection, now: Privileges, wanted: Privileges) -> Non
             conn.execute(privilege.statement("grant"))
 
 
-# Attachments with a definition; everything else is a setting of a table, or is about an object.
 SET_PATH = "SELECT pg_catalog.set_config('search_path', %s, true)"
+# Attachments with a definition; everything else is a setting of a table, or is about an object.
 OBJECT_KINDS = {"column", "constraint", "index", "statistics", "rule", "trigger", "policy"}
 
 

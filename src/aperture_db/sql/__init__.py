@@ -43,7 +43,7 @@ def compose(name: str, **parts: str | sql.Composable) -> sql.Composed:
 
 
 def load(name: str) -> str:
-    """The text of one query: `load("purge/truncate")` is `-- name: truncate` in purge.sql."""
+    """The text of one query: `load("relink/put_back")` is `-- name: put_back` in relink.sql."""
     room, _, query = name.partition("/")
     return _read(room)[query]
 
