@@ -515,6 +515,9 @@ def test_0032_accepts_that_the_old_constraint_is_gone(
     conn = database_before("0032_watch_history_episodes.sql")
     conn.execute("ALTER TABLE watch_history DROP CONSTRAINT watch_history_user_movie_unique")
     apply_step(conn, "0032_watch_history_episodes.sql")
+    conn.execute(USER + MOVIE + WATCHED)
+    with pytest.raises(errors.UniqueViolation):
+        conn.execute(WATCHED)
 
 
 def test_0040_enables_films_for_enabled_users(
