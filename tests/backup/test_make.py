@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import stat
 import subprocess
 from collections.abc import Callable
@@ -21,8 +22,16 @@ from aperture_db.dumps import Purpose, archive_compression, make_name, programs
 from aperture_db.dumps.programs import newest_programs
 from aperture_db.errors import ClientProgramError
 from tests.backup.stand_ins import stand_in
-from tests.cli import Outcome, finish
-from tests.dump_files import execute, fetch_one, make_dump, read_rows, run_pg_dump, start_program
+from tests.cli import COMMAND, Outcome, environment, finish
+from tests.dump_files import (
+    PLACES,
+    execute,
+    fetch_one,
+    make_dump,
+    read_rows,
+    run_pg_dump,
+    start_program,
+)
 from tests.program import run_inside
 from tests.servers.roles import Rights
 
@@ -483,3 +492,13 @@ def test_a_relative_path_in_apertures_settings_is_refused(
     assert outcome.code == 1
     assert "is not an absolute path" in outcome.err
     assert list(tmp_path.rglob("*.dump")) == []
+
+
+def test_a_backup_without_any_standard_stream(sample_database: NewDatabase, tmp_path: Path) -> None:
+    conninfo = sample_database()
+    words = [*COMMAND, "backup", "--dir", str(tmp_path), "--database-url", conninfo]
+    script = f"{shlex.join(words)} <&- >&- 2>&-"
+    done = subprocess.run(["/bin/sh", "-c", script], check=False, env=environment(None, **PLACES))
+    assert done.returncode == 0
+    (file,) = tmp_path.iterdir()
+    assert run_inside("backup", "--verify", str(file), database=conninfo).code == 0

@@ -9,6 +9,7 @@ import sys
 
 def main() -> None:
     """The console script `aperture-db`."""
+    _occupy_standard_streams()
     try:
         from aperture_db.cli.app import run_program
 
@@ -16,6 +17,17 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     sys.exit(_flushed(code))
+
+
+def _occupy_standard_streams() -> None:
+    """Open what the caller has closed (`<&- >&-`): files would get these numbers, and children
+    write what they say into them."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest number that is free.
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _flushed(code: int) -> int:

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from aperture_db.cli.command import command
+from aperture_db.cli.durations import parse_duration
 from aperture_db.cli.lazy import lazy_imports
-from aperture_db.cli.options import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.errors import UsageError
 

@@ -9,13 +9,9 @@ from typing import Annotated
 import typer
 
 from aperture_db.cli.command import command
+from aperture_db.cli.durations import parse_duration
 from aperture_db.cli.lazy import lazy_imports
-from aperture_db.cli.options import (
-    ConfirmOption,
-    complete_from,
-    parse_duration,
-    require_confirmation,
-)
+from aperture_db.cli.options import ConfirmOption, complete_from, require_confirmation
 from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.format import plural, shell_command

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, get_ty
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from aperture_db.cli.durations import parse_connect_timeout, parse_duration
 from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.errors import ApertureDbError, file_failure, lack_of_resources
@@ -60,15 +61,14 @@ CONNECTION_OPTIONS: dict[str, Any] = {
     "connect_timeout": Annotated[
         int,
         typer.Option(
-            # libpq takes 1 for 2 as well.
-            min=2, metavar="SECONDS", rich_help_panel=CONNECTION_PANEL,
+            parser=parse_connect_timeout, metavar="TIME", rich_help_panel=CONNECTION_PANEL,
             help="Maximum time for one attempt to connect.",
         ),
     ],
     "wait": Annotated[
         float,
         typer.Option(
-            min=0, metavar="SECONDS", rich_help_panel=CONNECTION_PANEL,
+            parser=parse_duration, metavar="TIME", rich_help_panel=CONNECTION_PANEL,
             help="Keep trying to connect for this time while the server starts.",
         ),
     ],

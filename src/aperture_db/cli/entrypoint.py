@@ -16,7 +16,7 @@ import typer
 
 from aperture_db.cli.app import run_program
 from aperture_db.cli.command import execute, report
-from aperture_db.cli.options import parse_duration
+from aperture_db.cli.durations import parse_duration
 from aperture_db.cli.run import CommonOptions, Run
 from aperture_db.errors import ApertureDbError, UsageError
 

@@ -12,12 +12,12 @@ from typing import Annotated, TypeAlias
 import typer
 
 from aperture_db.cli.command import command, exit_code_of
+from aperture_db.cli.durations import parse_duration
 from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.options import (
     MIN_SECONDS,
     WatchOption,
     complete_from,
-    parse_duration,
     require_watchable,
     watch,
 )

@@ -10,8 +10,8 @@ from typing import Annotated, TypeAlias
 import typer
 
 from aperture_db.cli.command import command
+from aperture_db.cli.durations import parse_duration
 from aperture_db.cli.lazy import lazy_imports
-from aperture_db.cli.options import parse_duration
 from aperture_db.cli.run import Run
 from aperture_db.errors import FindingError, UsageError
 from aperture_db.format import format_seconds, plural

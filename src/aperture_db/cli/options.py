@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 import typer
 
 from aperture_db.cli.command import exit_code_of
+from aperture_db.cli.durations import parse_duration
 from aperture_db.cli.lazy import lazy_imports
 from aperture_db.cli.run import Run
 from aperture_db.errors import NotConfirmedError, UsageError
-from aperture_db.format import parse_seconds
 
 PHRASE = "yes I am sure"
 
@@ -35,14 +35,6 @@ def complete_from(words: Callable[[], Iterable[str]]) -> Callable[[str], list[st
         return [f"{before}{comma}{word}" for word in words() if word.startswith(last)]
 
     return complete
-
-
-def parse_duration(text: str) -> float:
-    """Seconds. Raises typer.BadParameter."""
-    try:
-        return parse_seconds(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def require_confirmation(run: Run, given: str | None, *sentences: str) -> None:

@@ -11,8 +11,9 @@ from typing import Annotated, TypeAlias
 import typer
 
 from aperture_db.cli.command import command
+from aperture_db.cli.durations import parse_duration
 from aperture_db.cli.lazy import lazy_imports
-from aperture_db.cli.options import ConfirmOption, parse_duration, require_confirmation
+from aperture_db.cli.options import ConfirmOption, require_confirmation
 from aperture_db.cli.run import Run
 from aperture_db.errors import ApertureDbError, UsageError
 from aperture_db.format import list_some, plural, shell_command
