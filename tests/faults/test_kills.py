@@ -291,7 +291,7 @@ class Ends:
                 is_known = "the server reports that it was" in self.said
                 return done == told or (done == told + 1 and not is_known)
             case "clean":
-                told_rows = re.findall(r"([\d,]+) rows? of (\w+) are deleted", self.said)
+                told_rows = re.findall(r"([\d,]+) rows? (?:was|were) deleted from (\w+)", self.said)
                 rows = {f"public.{table}": int(n.replace(",", "")) for n, table in told_rows}
                 gone = {t: before - self.now.counts[t] for t, before, _ in self.tables}
                 return rows == {table: count for table, count in gone.items() if count}

@@ -53,7 +53,7 @@ EXCEPTIONS: dict[str, Expected] = {
     "relink --users": WORKS,
     "relink": Expected(NOTHING_KEPT, NOTHING_KEPT),
     "purge --what everything --dry-run": Expected(None, GRANT),
-    "restore DUMP --dry-run": Expected(READ_ONLY, GRANT),
+    "restore DUMP --dry-run": Expected(READ_ONLY, GRANT, NOT_POOLED),
     "restore DUMP --drill": Expected(READ_ONLY, "CREATEDB", NOT_POOLED),
     "restore DUMP": Expected(READ_ONLY, GRANT, NOT_POOLED),
 }
