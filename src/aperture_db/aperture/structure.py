@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Collection, Container, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any, TypeAlias
 
@@ -34,10 +35,11 @@ INDEX = re.compile(
 )
 
 
-def read_steps() -> Iterator[dict[str, Any]]:
+@cache
+def read_steps() -> tuple[dict[str, Any], ...]:
     """The recorded steps, in their order; `name` is the file's."""
     text = files("aperture_db.aperture").joinpath("steps.jsonl").read_text("utf-8")
-    return map(json.loads, text.splitlines())
+    return tuple(map(json.loads, text.splitlines()))
 
 
 def apply_step(structure: Structure, step: dict[str, Any]) -> None:

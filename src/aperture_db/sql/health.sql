@@ -861,7 +861,7 @@ WHERE datname = current_database()
 
 -- name: structure
 -- The objects of Aperture's schema by their kinds: columns with their types, constraints and indexes
--- with definitions that name no schema. Privilege: none.
+-- with definitions that name no schema; one row a kind. Privilege: none.
 WITH place AS (
     SELECT oid, quote_ident(nspname) || '.' AS prefix
     FROM pg_namespace
@@ -871,36 +871,40 @@ WITH place AS (
     FROM pg_class AS c
     JOIN place AS p ON p.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p')
+), objects (kind, name, definition) AS (
+    SELECT 'tables' AS kind, relname::text AS name, '' AS definition
+    FROM tables
+    UNION ALL
+    SELECT
+        'columns',
+        format('%%s.%%s', t.relname, a.attname),
+        regexp_replace(format_type(a.atttypid, a.atttypmod), '^.*[.]', '')
+    FROM tables AS t
+    JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT
+        'constraints',
+        format('%%s.%%s', t.relname, k.conname),
+        replace(pg_get_constraintdef(k.oid), t.prefix, '')
+    FROM tables AS t
+    JOIN pg_constraint AS k ON k.conrelid = t.oid
+    UNION ALL
+    SELECT 'indexes', i.relname, replace(pg_get_indexdef(i.oid), t.prefix, '')
+    FROM tables AS t
+    JOIN pg_index AS x ON x.indrelid = t.oid
+    JOIN pg_class AS i ON i.oid = x.indexrelid
+    UNION ALL
+    SELECT 'triggers', format('%%s.%%s', t.relname, g.tgname), ''
+    FROM tables AS t
+    JOIN pg_trigger AS g ON g.tgrelid = t.oid AND NOT g.tgisinternal
+    UNION ALL
+    SELECT 'functions', replace(f.oid::regprocedure::text, p.prefix, ''), ''
+    FROM place AS p
+    JOIN pg_proc AS f ON f.pronamespace = p.oid
 )
-SELECT 'tables' AS kind, relname::text AS name, '' AS definition
-FROM tables
-UNION ALL
-SELECT
-    'columns',
-    format('%%s.%%s', t.relname, a.attname),
-    regexp_replace(format_type(a.atttypid, a.atttypmod), '^.*[.]', '')
-FROM tables AS t
-JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
-UNION ALL
-SELECT
-    'constraints',
-    format('%%s.%%s', t.relname, k.conname),
-    replace(pg_get_constraintdef(k.oid), t.prefix, '')
-FROM tables AS t
-JOIN pg_constraint AS k ON k.conrelid = t.oid
-UNION ALL
-SELECT 'indexes', i.relname, replace(pg_get_indexdef(i.oid), t.prefix, '')
-FROM tables AS t
-JOIN pg_index AS x ON x.indrelid = t.oid
-JOIN pg_class AS i ON i.oid = x.indexrelid
-UNION ALL
-SELECT 'triggers', format('%%s.%%s', t.relname, g.tgname), ''
-FROM tables AS t
-JOIN pg_trigger AS g ON g.tgrelid = t.oid AND NOT g.tgisinternal
-UNION ALL
-SELECT 'functions', replace(f.oid::regprocedure::text, p.prefix, ''), ''
-FROM place AS p
-JOIN pg_proc AS f ON f.pronamespace = p.oid
+SELECT kind, json_object_agg(name, definition)
+FROM objects
+GROUP BY kind
 
 -- name: synchronous_standbys
 -- The standbys that commits wait for, and how many of them are connected. Without

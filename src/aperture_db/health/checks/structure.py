@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from aperture_db import sql as queries
 from aperture_db.aperture.structure import (
     KINDS,
     Difference,
@@ -24,13 +23,6 @@ from aperture_db.health.check import (
 from aperture_db.health.report import Area, Finding, Status
 
 WITHOUT_STATEMENT = "restore a backup that has it; aperture-db backup --list shows them"
-
-
-@dataclass(frozen=True)
-class PresentObject:
-    kind: str
-    name: str
-    definition: str
 
 
 @check(
@@ -64,8 +56,8 @@ def schema_drift(context: Context) -> CheckOutcome:
 
 def _read_structure(context: Context) -> Structure:
     found: Structure = {kind: {} for kind in KINDS}
-    for row in context.rows("structure", PresentObject, {"schema": context.conn.schema}):
-        found[row.kind][row.name] = row.definition
+    query = queries.compose("health/structure")
+    found.update(context.conn.execute(query, {"schema": context.conn.schema}))
     return found
 
 
