@@ -121,21 +121,21 @@ def _move_misplaced(
         if not moves:
             continue
         statement = _move_statement(conn, source, source.title_columns[kind])
+        parameters = {
+            "rows": [move.kept_id for move in moves],
+            "ids": [move.row_id for move in moves],
+            "titles": [move.target[1] for move in moves],
+        }
+        aged = 0
         with conn.transaction():
             set_local(conn, lock_timeout=LOCK_TIMEOUT)
-            conn.execute(
-                statement,
-                {
-                    "rows": [move.kept_id for move in moves],
-                    "ids": [move.row_id for move in moves],
-                    "titles": [move.target[1] for move in moves],
-                },
-            )
-            users = {move.target[0] for move in moves}
-            if name == RATINGS and links.library.has(PROFILES, "auto_updated_at"):
-                tally.aged_profiles += _age_profiles(conn, links, users, kind)
-        tally.put_back[name] = tally.put_back.get(name, 0) + len(moves)
-        done |= {move.kept_id for move in moves}
+            moved = {kept_id for (kept_id,) in conn.execute(statement, parameters)}
+            users = {move.target[0] for move in moves if move.kept_id in moved}
+            if name == RATINGS and users and links.library.has(PROFILES, "auto_updated_at"):
+                aged = _age_profiles(conn, links, users, kind)
+        tally.aged_profiles += aged
+        tally.put_back[name] = tally.put_back.get(name, 0) + len(moved)
+        done |= moved
     return done
 
 
@@ -158,15 +158,19 @@ def _find_moves(
         "title": sql.Identifier(title_column),
         "changed_at": source.changed_at,
     }
-    moves = {}
     query = sql.SQL(queries.load("relink/misplaced_rows")).format(**parts)
-    for kept_id, row_id, user_id, title_id in conn.execute(query, {"rows": list(group)}):
-        each = group[kept_id]
-        assert each.user is not None
-        assert each.title is not None
+    present = {row[0]: row[1:] for row in conn.execute(query, {"rows": list(group)})}
+    moves: dict[UUID, _Move] = {}
+    taken: set[tuple[UUID, UUID]] = set()
+    for kept_id, each in group.items():
+        if kept_id not in present or each.user is None or each.title is None:
+            continue
+        row_id, user_id, title_id = present[kept_id]
         target = (each.user.user_id, each.title.id)
-        if user_id == target[0] and title_id != target[1]:
+        # Where two old titles have become one, the newest row is the first, and has the place.
+        if user_id == target[0] and title_id != target[1] and target not in taken:
             moves[row_id] = _Move(kept_id, row_id, target)
+            taken.add(target)
     if not moves:
         return []
     users, titles = (
@@ -176,12 +180,6 @@ def _find_moves(
     places: dict[tuple[UUID, UUID], set[UUID]] = {}
     for row_id, user_id, title_id in conn.execute(query, {"users": users, "titles": titles}):
         places.setdefault((user_id, title_id), set()).add(row_id)
-    taken: set[tuple[UUID, UUID]] = set()
-    for row_id, move in list(moves.items()):
-        # Two old titles have become one: the newest row is the first, and has the place.
-        if move.target in taken:
-            del moves[row_id]
-        taken.add(move.target)
     while blocked := [
         row_id for row_id, m in moves.items() if not places.get(m.target, set()) <= moves.keys()
     ]:
@@ -191,10 +189,12 @@ def _find_moves(
 
 
 def _move_statement(conn: Connection, source: RowSource, title: str) -> sql.Composed:
-    columns = [name for name in source.table.columns if name in _insertable(conn, source)]
+    insertable = _insertable(conn, source)
+    columns = [name for name in source.table.columns if name in insertable]
     values = [sql.Identifier("r", "new_title_id" if name == title else name) for name in columns]
     return sql.SQL(queries.load("relink/move_rows")).format(
         table=source.table.identifier,
+        changed_at=source.changed_at,
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
         values=sql.SQL(", ").join(values),
     )
@@ -223,11 +223,7 @@ def _put_back_statement(
     assert source is not None
     title = source.title_columns[kind]
     table = source.table.identifier
-    parameters = {"table": source.table.oid}
-    insertable = {
-        row[0] for row in conn.execute(queries.load("relink/insertable_columns"), parameters)
-    }
-    names = (kept | {"id", "user_id", title}) & insertable
+    names = (kept | {"id", "user_id", title}) & _insertable(conn, source)
     columns = [column for column in source.table.columns if column in names]
     renewed = "renew_added_at" if name == WATCHING else "renew_nothing"
     return sql.SQL(queries.load("relink/put_back")).format(

@@ -318,14 +318,20 @@ FROM {table} AS r
 WHERE r.user_id = ANY (%(users)s) AND r.{title} = ANY (%(titles)s)
 
 -- name: move_rows
--- Purpose: have rows name other titles, and mark them as done. Two rows may change places, which
--- unique indexes refuse of an UPDATE: all rows are deleted before the first is inserted again.
+-- Purpose: have rows that are unchanged name other titles, and mark them as done. Two rows may
+-- change places, which unique indexes refuse of an UPDATE: all rows are deleted before the first is
+-- inserted again. Returns the keys of the kept rows.
 -- Privilege: SELECT, INSERT and DELETE on the table, UPDATE on kept_rows.
 WITH moved AS (
     DELETE FROM {table} AS r
-    USING unnest(%(ids)s::uuid[], %(titles)s::uuid[]) AS link (row_id, new_title_id)
+    USING unnest(%(rows)s::bigint[], %(ids)s::uuid[], %(titles)s::uuid[])
+        AS link (kept_id, row_id, new_title_id),
+        aperture_db.kept_rows AS kept
     WHERE r.id = link.row_id
-    RETURNING r.*, link.new_title_id
+        AND kept.id = link.kept_id
+        AND kept.done_at IS NULL
+        AND {changed_at}::timestamptz IS NOT DISTINCT FROM kept.changed_at
+    RETURNING r.*, link.new_title_id, link.kept_id
 ),
 inserted AS (
     INSERT INTO {table} ({columns})
@@ -335,7 +341,8 @@ inserted AS (
 )
 UPDATE aperture_db.kept_rows
 SET done_at = now(), outcome = 'put back'
-WHERE id = ANY (%(rows)s) AND done_at IS NULL
+WHERE id IN (SELECT kept_id FROM moved)
+RETURNING id
 
 -- name: put_back
 -- Purpose: insert kept rows with the new ids of their titles, and mark them as done, in one
