@@ -225,3 +225,18 @@ def test_a_placeholder_is_no_id(conn: Conn, database: str) -> None:
         "SELECT count(DISTINCT title) FROM aperture_db.kept_titles WHERE old_id = %s", [film]
     ).fetchone()
     assert titles == (2,)
+
+
+def test_a_year_that_is_filled_in_later_makes_no_other_title(conn: Conn, database: str) -> None:
+    _user, film = one_rating(conn)
+    conn.execute("UPDATE movies SET imdb_id = NULL, tmdb_id = NULL, year = NULL, path = NULL "
+                 "WHERE id = %s", [film])  # fmt: skip
+    keep(database)
+    conn.execute("UPDATE movies SET year = 2001 WHERE id = %s", [film])
+    plan = plan_of(database)
+    assert (plan["ready_rows"], plan["waiting_rows"]) == (0, 0)
+    keep(database)
+    kept = conn.execute(
+        "SELECT count(*) FROM aperture_db.kept_titles WHERE old_id = %s", [film]
+    ).fetchone()
+    assert kept == (1,)

@@ -66,6 +66,11 @@ class Keys:
     undated: frozenset[str]
     """The same without a year; empty with one."""
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Title and original title, folded."""
+        return self.undated | {name for name, _ in self.titles}
+
 
 def keys_of(identity: TitleIdentity) -> Keys:
     """Normalise an identity for comparison."""
@@ -130,11 +135,11 @@ def years_differ(one: Keys, other: Keys) -> bool:
 
 def is_same_row(old: Keys, new: Keys) -> bool:
     """Whether the row with a kept title's id still holds that title. A media server that gives
-    its item ids out again makes Aperture overwrite rows with other titles."""
+    its item ids out again makes Aperture overwrite rows with other titles. A year may be filled
+    in later."""
     agrees = (
         agreeing_ids(old, new)
-        or old.titles & new.titles
-        or old.undated & new.undated
+        or (old.names & new.names and not years_differ(old, new))
         or (old.path is not None and old.path == new.path)
     )
     return bool(agrees) and not conflict(old, new)

@@ -191,11 +191,24 @@ def _outcome_parts(plan: RelinkPlan, outcome: RelinkOutcome) -> Iterator[Rendera
         profiles = plural(outcome.aged_profiles, "taste profile")
         yield Text(f"The next recommendations rebuild {profiles}.")
     if plan.waiting_rows:
-        yield Text(
-            f"{plural(plan.waiting_rows, 'row')} still waiting; run it again after a sync.",
-            style="warning",
-        )
-        yield unbroken("  aperture-db relink --show pending")
+        yield Text(f"{plural(plan.waiting_rows, 'row')} still waiting:", style="warning")
+        for text, command in _ways_out(plan):
+            yield Item("- ", Text(text))
+            if command:
+                yield unbroken(f"    {command}")
+
+
+def _ways_out(plan: RelinkPlan) -> Iterator[tuple[str, str]]:
+    """What each kind of waiting rows needs, and the command for it."""
+    waiting = {state: sum(each.states.get(state, 0) for each in plan.rows) for state in STATES}
+    if plan.pending or any(each.waiting for each in plan.references):
+        text = "titles that are not there or not certain: run this again after a sync, or decide"
+        yield text, "aperture-db relink --show pending" if plan.pending else ""
+    if rows := waiting[RowState.USER_MISSING]:
+        text = f"{plural(rows, 'row')} of users who are not there: run sync-users; after a change "
+        yield f"{text}of the media server, adopt their accounts", "aperture-db relink --users"
+    if rows := waiting[RowState.RETURNS]:
+        yield f"{plural(rows, 'row')} that sync-watching-favorites brings back: run it first", ""
 
 
 def _pending_parts(titles: Sequence[PendingTitle]) -> Iterator[RenderableType]:

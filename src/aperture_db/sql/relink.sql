@@ -121,7 +121,7 @@ ANALYZE aperture_db.kept_titles (old_id);
 
 -- name: is_same_title
 -- Purpose: whether a kept title still is the title of that id: an id agrees, or none differs and
--- title and year are the same. 0 and tt0000000 are no ids. Privilege: none.
+-- title and year are the same; a year may be filled in later. 0 and tt0000000 are no ids. Privilege: none.
 kept.kind = {kind}
 AND (
     (kept.imdb_id = t.imdb_id AND t.imdb_id ~ '[1-9]')
@@ -134,7 +134,7 @@ AND (
         AND (kept.tvdb_id = t.tvdb_id OR kept.tvdb_id !~ '[1-9]' OR t.tvdb_id !~ '[1-9]')
             IS NOT FALSE
         AND kept.title = t.title
-        AND kept.year IS NOT DISTINCT FROM t.year
+        AND (kept.year = t.year) IS NOT FALSE
         AND kept.season IS NOT DISTINCT FROM t.season
         AND kept.episode IS NOT DISTINCT FROM t.episode
     )
