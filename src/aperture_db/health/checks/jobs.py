@@ -16,12 +16,13 @@ from aperture_db.health.advice import measure_cleanable
 from aperture_db.health.check import (
     CheckOutcome,
     Context,
+    SkippedError,
     check,
     need_aperture,
     need_tables,
     refuse_unreadable,
 )
-from aperture_db.health.report import Area, Finding, Status, Thresholds, Unit
+from aperture_db.health.report import Area, Cause, Finding, Status, Thresholds, Unit
 from aperture_db.postgres.catalog import Table, explain_unreadable, visible_tables
 
 DAY_SECONDS = 86_400
@@ -204,6 +205,13 @@ class BackupNote:
     thresholds=Thresholds(Unit.SECONDS, warning=3 * DAY_SECONDS, critical=7 * DAY_SECONDS),
 )
 def backup_age(context: Context) -> CheckOutcome:
+    if not aperture.is_aperture(visible_tables(context.tables())):
+        # A database that was lost, or another one: whoever watches backups has to know.
+        raise SkippedError(
+            Cause.FAILED,
+            "this is not Aperture's database",
+            ("check the database's name in the connection string",),
+        )
     need_tables(context, "backup_config", aperture.MIGRATIONS_TABLE)
     note = context.row("backup", BackupNote)
     if note is None:
