@@ -142,7 +142,8 @@ def test_an_unexpected_error(admin_conninfo: str) -> None:
                            "next:  aperture-db stats --help"]),
         (["bogus"], ["error: No such command 'bogus'", "next:  aperture-db --help"]),
         (["stats", "--connect-timeout", "soon"],
-         ["error: Invalid value for '--connect-timeout': 'soon' is not a number",
+         [("error: Invalid value for '--connect-timeout': 'soon' is not a duration such as "
+          "500ms, 5s, 30m or 2h"),
           "next:  aperture-db stats --help"]),
         (["postgresql://u:s3cr3t@h/d", "stats"],
          ["error: No such command '…'", "next:  aperture-db --help"]),
