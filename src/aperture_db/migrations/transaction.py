@@ -81,6 +81,12 @@ def locked_transaction(conn: Connection, limits: LockLimits) -> Iterator[int | N
             conn.execute("ROLLBACK")
 
 
+# Another runner made the table a moment ago: which error it is depends on how far that was.
+FASTER_RUNNER = (
+    psycopg.errors.DuplicateObject, psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation,
+)  # fmt: skip
+
+
 def create_table(conn: Connection, lock_timeout_seconds: float) -> None:
     """Make aperture_migrations where it is missing. Needs CREATE on the schema then.
 
@@ -92,8 +98,7 @@ def create_table(conn: Connection, lock_timeout_seconds: float) -> None:
         with conn.transaction():
             set_local(conn, lock_timeout=timeout_parameter(lock_timeout_seconds))
             conn.execute(sql.compose("migrations/create_table"))
-    except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
-        # Another runner was faster by a moment.
+    except FASTER_RUNNER:
         return
 
 
